@@ -1,0 +1,1 @@
+"""Data: builders, domains, splits, augmentation and the input pipeline."""

@@ -1,0 +1,1 @@
+"""How good is an explanation? Faithfulness and localisation, batched and jit-compatible."""
