@@ -1,0 +1,50 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`. Both create and fill .venv themselves.
+
+PYTHON ?= python3
+# For an accelerator: make quickstart JAX='jax[cuda13]' (or 'jax[tpu]'), before .venv exists.
+JAX ?= jax
+WORKDIR ?= runs/quickstart
+OVERRIDES ?=
+
+BIN := .venv/bin
+JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
+
+.PHONY: help quickstart test test-slow lint types clean
+
+help:
+	@echo 'make quickstart   train ALIGN and ERM on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
+	@echo 'make test         run the tests'
+	@echo 'make test-slow    run the tests that take minutes'
+	@echo 'make lint types   ruff and mypy'
+
+quickstart: .venv/installed
+	$(BIN)/python launch/main.py --config=configs/quickstart.py --workdir=$(WORKDIR) $(OVERRIDES)
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "align-jax needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1);" \
+	       "name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt '$(JAX)==$(JAX_VERSION)'
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,132 @@
+"""Standard errors and intervals for means over images that are not independent.
+
+Images composed from one concept (one emoji on many backgrounds, one animal before one camera) succeed or fail
+together: a test set of 560 images and 56 concepts holds about as much evidence as 56 images when they do so entirely.
+The usual standard error, which counts images, is then too small by a factor of up to sqrt(10). Here whole concepts
+are drawn, with replacement, and each brings all its images: the cluster bootstrap. Two methods on the same
+images are compared by the difference image by image, so that what makes a concept hard for both cancels.
+
+What the interval covers is a new draw of concepts, not of training seeds. Values are per-image numbers whose mean is
+reported (correct or not, IoU, comprehensiveness); NaN marks an image to which the metric does not apply, and is left
+out. With fewer than two clusters nothing can be said about their spread: the errors are NaN.
+
+Results depend on nothing but the arguments. Memory: about 16 bytes times resamples times clusters.
+
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6 and 13; Field and Welsh, Bootstrapping
+clustered data (JRSS B 2007), the random cluster bootstrap.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+
+class PairedDifference(NamedTuple):
+    """The mean of a - b over images, with its clustered error."""
+
+    difference: float
+    standard_error: float
+    interval: tuple[float, float]
+
+
+def clustered_standard_error(
+    values: Float[np.ndarray, " n"], cluster: Shaped[np.ndarray, " n"], *, resamples: int = 2000, seed: int = 0
+) -> float:
+    """Standard error of `values.mean()` under a new draw of clusters.
+
+    Close to sqrt(sum_g (sum_{i in g} v_i - mean)^2) / n for many clusters g of similar size, with v_i - mean
+    summed inside a cluster *before* squaring.
+
+    Args:
+      values: one number per image; NaN is left out.
+      cluster: what each image was made from: any labels, such as concept numbers or names.
+      resamples: draws of the clusters.
+      seed: of the draws.
+
+    Raises:
+      ValueError: fewer than two resamples.
+    """
+    return _standard_error(_resampled_means(values, cluster, resamples, seed))
+
+
+def clustered_interval(
+    values: Float[np.ndarray, " n"],
+    cluster: Shaped[np.ndarray, " n"],
+    level: float = 0.95,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval (low, high) of `values.mean()` under a new draw of clusters.
+
+    Args:
+      values: one number per image; NaN is left out.
+      cluster: what each image was made from.
+      level: the probability that the interval is meant to cover, in (0, 1).
+      resamples: draws of the clusters.
+      seed: of the draws.
+
+    Raises:
+      ValueError: level outside (0, 1), or fewer than two resamples.
+    """
+    return _interval(_resampled_means(values, cluster, resamples, seed), level)
+
+
+def paired_difference(
+    values_a: Float[np.ndarray, " n"],
+    values_b: Float[np.ndarray, " n"],
+    cluster: Shaped[np.ndarray, " n"],
+    level: float = 0.95,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """The mean of `values_a - values_b`, two methods on the same images in the same order, with its clustered error.
+
+    Both methods meet the same draw of clusters. Images where either value is NaN are left out of both.
+
+    Returns:
+      (difference, standard error, (low, high)); positive where a has the higher values, all 0 for identical methods.
+
+    Raises:
+      ValueError: as `clustered_interval`.
+    """
+    difference = values_a.astype(np.float64) - values_b.astype(np.float64)
+    means = _resampled_means(difference, cluster, resamples, seed)
+    defined = difference[~np.isnan(difference)]
+    return PairedDifference(
+        difference=float(defined.mean()) if defined.size else float("nan"),
+        standard_error=_standard_error(means),
+        interval=_interval(means, level),
+    )
+
+
+def _resampled_means(
+    values: Float[np.ndarray, " n"], cluster: Shaped[np.ndarray, " n"], resamples: int, seed: int
+) -> Float[np.ndarray, " resamples"]:
+    """The mean over the images of each draw of clusters; NaN for fewer than two clusters."""
+    if resamples < 2:
+        raise ValueError(f"resamples {resamples} must be at least 2 for a spread; 2000 is the default")
+    defined = ~np.isnan(values)
+    _, index = np.unique(cluster[defined], return_inverse=True)
+    images = np.bincount(index)
+    clusters = len(images)
+    if clusters < 2:
+        return np.full(resamples, np.nan)
+    total = np.bincount(index, weights=values[defined])
+    # How often each cluster was drawn is all that the mean needs.
+    drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+    return (drawn @ total) / (drawn @ images)
+
+
+def _standard_error(means: Float[np.ndarray, " resamples"]) -> float:
+    return float(means.std(ddof=1))
+
+
+def _interval(means: Float[np.ndarray, " resamples"], level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1; 0.95 is the default")
+    tail = (1 - level) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)

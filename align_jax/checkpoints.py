@@ -1,0 +1,108 @@
+"""Checkpoints: the only file that knows Orbax.
+
+A checkpoint at step s holds the states after s updates, and beside them a `Position`: where the data, the log and the
+selection stood *before* the evaluation at s. A run that comes back therefore repeats that evaluation, and nothing has to
+be saved twice at one step. Orbax writes into a temporary folder and renames it: a save that was cut off leaves no trace
+that `latest` could find.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from align_jax.errors import UserError
+
+# Two, so that a newest one that turns out unreadable (a full disk, a lost file) is not the only one.
+KEPT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """What a run needs beside its states, all of it JSON.
+
+    Attributes:
+      step: classifier updates so far.
+      data: the state of the data iterator.
+      log_bytes: length of `metrics.jsonl`; what was written after it belongs to a future that did not happen.
+      best_step: the step selected so far, or None.
+      best_value: its validation accuracy, or None.
+      timing: seconds and counts so far, for the summary.
+    """
+
+    step: int
+    data: dict[str, Any]
+    log_bytes: int
+    best_step: int | None
+    best_value: float | None
+    timing: dict[str, float]
+
+
+class _Preserved:
+    """The newest `KEPT` and the selected one; Orbax asks after every save."""
+
+    def __init__(self) -> None:
+        self.best_step: int | None = None
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        del context
+        newest = len(checkpoints) - KEPT
+        return [i >= newest or checkpoint.step == self.best_step for i, checkpoint in enumerate(checkpoints)]
+
+
+class Checkpoints:
+    """A run's `checkpoints/` folder; saving goes on in the background, closing waits for it."""
+
+    def __init__(self, folder: Path) -> None:
+        # Orbax tells every step of every save at INFO and WARNING; its errors come as exceptions.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._preserved = _Preserved()
+        self._checkpointer = ocp.training.Checkpointer(
+            folder.absolute(),
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=self._preserved,
+            cleanup_tmp_directories=True,
+        )
+
+    def save(self, states: Any, position: Position) -> None:
+        """Saves in the background; the states may be donated as soon as this returns.
+
+        Saving a step that is there already does nothing: it holds the same.
+        """
+        self._preserved.best_step = position.best_step
+        if position.step in self.steps():
+            return
+        self._checkpointer.save_checkpointables_async(
+            position.step, {"states": states}, force=True, custom_metadata=dataclasses.asdict(position)
+        )
+
+    def steps(self) -> list[int]:
+        """Steps that can be restored, oldest first."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The states at a step, with shapes, dtypes and shardings of `like`.
+
+        Raises:
+          UserError: they do not fit: another model, or another version of the library.
+        """
+        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
+        try:
+            return self._checkpointer.load_checkpointables(step, {"states": abstract})["states"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"The checkpoint of step {step} in {self._checkpointer.directory} does not fit this model "
+                f"({str(error).splitlines()[0]}); give the config it was trained with, or another --workdir."
+            ) from error
+
+    def position(self, step: int) -> Position:
+        """Where data, log and selection stood at a step."""
+        return Position(**self._checkpointer.metadata(step).custom_metadata)
+
+    def close(self) -> None:
+        """Waits for the last save."""
+        self._checkpointer.close()

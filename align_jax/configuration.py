@@ -1,0 +1,201 @@
+"""Every setting, its default, and what is refused before anything is compiled.
+
+A config file (`configs/*.py`) starts from `default_config` and changes what it needs. (P) marks what ALIGN's paper
+states, (D) a decision of this project where it is silent.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_collections
+
+from align_jax.errors import UserError
+
+ROLES = ("validation", "id", "background_shift", "ood")
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """The defaults of every field, typed: an override of another type is refused."""
+    config = ml_collections.ConfigDict()
+    config.algorithm = "align"
+    # Methods to run beside it, one folder each, with one page above them all.
+    config.compare = ()
+    config.seed = 0
+    # What guides the classifier: the masks that the masker learns (P), true masks where the data has them, or nothing.
+    config.guidance = "learned"
+
+    config.data = data = ml_collections.ConfigDict()
+    data.name = "emoji_scenes"
+    # Prepared data sets lie here, relative to where the command runs.
+    data.root = "data"
+    data.image_size = 64
+    # Domains that training never sees.
+    data.held_out = ("fluent3d",)
+    # emoji_scenes: how often an image has its class's own panorama, which quarter of the concepts is the test set,
+    # and five or all eight classes.
+    data.correlation = 0.3
+    data.fold = 0
+    data.class_set = "five"
+    data.threads = 2
+    data.prefetch = 2
+
+    config.classifier = classifier = ml_collections.ConfigDict()
+    classifier.name = "resnet50"  # (D)
+    classifier.freeze_batch_norm = False
+    classifier.dtype = "float32"
+
+    config.masker = masker = ml_collections.ConfigDict()
+    masker.widths = (16, 32, 64)
+
+    config.optim = optim = ml_collections.ConfigDict()  # the classifier's
+    optim.name = "adam"
+    optim.lr = 5e-5
+    optim.weight_decay = 0.0
+    optim.schedule = "constant"
+
+    config.masker_optim = masker_optim = ml_collections.ConfigDict()
+    masker_optim.name = "adam"
+    masker_optim.lr = 2e-3  # (D)
+    masker_optim.weight_decay = 0.0
+    masker_optim.schedule = "constant"
+
+    config.align = align = ml_collections.ConfigDict()
+    align.classifier = ml_collections.ConfigDict()
+    align.classifier.guidance = 1.0  # l3 (D)
+    align.classifier.regularisation = 1.0  # l4 (D)
+    align.classifier.consistency = 1.0
+    align.classifier.sparsity = 0.5
+    align.classifier.mixed_cls = 0.1
+    align.classifier.resolution = "cam"  # (D) "cam" | "image"
+    align.classifier.as_published = False  # (D) DRE's code: means within each class, its own sparsity
+    align.masker = ml_collections.ConfigDict()
+    align.masker.sparsity = 1.5  # l1 (D)
+    align.masker.smoothness = 0.3  # l2 (D)
+    align.alpha = "differentiated"  # (D) "differentiated" | "constant"
+    align.normalise = "minmax"  # (D) "minmax" | "max"
+    align.mixing_concentration = 0.2
+    align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "blur" | "black"
+
+    config.schedule = schedule = ml_collections.ConfigDict()
+    schedule.batch_size = 32  # over all devices
+    schedule.length = 5000
+    schedule.unit = "steps"  # "steps" | "epochs"
+    schedule.warmup = 2000.0
+    schedule.warmup_unit = "steps"  # "steps" | "epochs" | "fraction" of the length
+    schedule.masker_steps = 1  # (D) updates a round
+    schedule.classifier_steps = 1  # (D)
+
+    config.evaluation = evaluation = ml_collections.ConfigDict()
+    evaluation.every = 300  # steps
+    evaluation.batch_size = 64
+    evaluation.explained_class = "predicted"  # "predicted" | "label"
+    evaluation.fill = "mean"  # what stands where faithfulness removes pixels: "mean" | "image_mean" | "blur"
+    evaluation.faithfulness_images = 300  # at most, a domain; at the end of the run only
+    evaluation.insertion_steps = 20
+    evaluation.gallery_images = 12
+
+    config.checkpoint_every = 300  # steps; evaluations checkpoint too
+    config.log_every = 20  # steps
+    config.tensorboard = True
+    return config
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Refuses values that could not work, before anything is compiled or written.
+
+    Raises:
+      UserError: one sentence with the field, its value, and what is valid.
+    """
+    # Imported here: naming the valid choices needs the modules that have them, and a config file needs none of those.
+    from align_jax.algorithms import ALGORITHMS
+    from align_jax.algorithms.align import ALIGNMENTS
+    from align_jax.data.load import DATASETS
+    from align_jax.fills import FILLS
+    from align_jax.models.resnet import RESNETS
+    from align_jax.optimizers import OPTIMIZERS, SCHEDULES
+    from align_jax.saliency import NORMALISATIONS
+
+    choices: dict[str, Any] = {
+        "algorithm": ALGORITHMS,
+        "guidance": ("learned", "true", "none"),
+        "data.name": DATASETS,
+        "classifier.name": RESNETS,
+        "classifier.dtype": ("float32", "bfloat16"),
+        "optim.name": OPTIMIZERS,
+        "optim.schedule": SCHEDULES,
+        "masker_optim.name": OPTIMIZERS,
+        "masker_optim.schedule": SCHEDULES,
+        "align.classifier.resolution": ALIGNMENTS,
+        "align.alpha": ("differentiated", "constant"),
+        "align.normalise": NORMALISATIONS,
+        "align.fill": FILLS,
+        "schedule.unit": ("steps", "epochs"),
+        "schedule.warmup_unit": ("steps", "epochs", "fraction"),
+        "evaluation.explained_class": ("predicted", "label"),
+        "evaluation.fill": FILLS,
+    }
+    for field, valid in choices.items():
+        _require(config, field, lambda value, valid=valid: value in valid, f"one of {', '.join(map(str, valid))}")
+    for method in config.compare:
+        if method not in ALGORITHMS:
+            raise UserError(f"config.compare names {method!r}; valid methods are {', '.join(ALGORITHMS)}.")
+    for field in (
+        "data.image_size",
+        "data.threads",
+        "data.prefetch",
+        "schedule.batch_size",
+        "schedule.length",
+        "schedule.masker_steps",
+        "schedule.classifier_steps",
+        "evaluation.every",
+        "evaluation.batch_size",
+        "evaluation.faithfulness_images",
+        "evaluation.insertion_steps",
+        "evaluation.gallery_images",
+        "checkpoint_every",
+        "log_every",
+    ):
+        _require(config, field, lambda value: value >= 1, "at least 1")
+    for field in ("optim.lr", "masker_optim.lr", "align.mixing_concentration"):
+        _require(config, field, lambda value: 0 < value < float("inf"), "a positive number")
+    for field in (
+        "seed",
+        "optim.weight_decay",
+        "masker_optim.weight_decay",
+        "schedule.warmup",
+        *(
+            f"align.classifier.{name}"
+            for name in ("guidance", "regularisation", "consistency", "sparsity", "mixed_cls")
+        ),
+        *(f"align.masker.{name}" for name in ("sparsity", "smoothness")),
+    ):
+        _require(config, field, lambda value: 0 <= value < float("inf"), "zero or more")
+    if config.schedule.warmup_unit == "fraction":
+        _require(config, "schedule.warmup", lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
+    multiple = 2 ** len(config.masker.widths)
+    _require(config, "data.image_size", lambda value: value % multiple == 0, f"a multiple of {multiple} (the masker)")
+
+
+def _require(config: ml_collections.ConfigDict, field: str, holds: Callable[[Any], bool], valid: str) -> None:
+    value: Any = config
+    for name in field.split("."):
+        value = value[name]
+    if not holds(value):
+        raise UserError(f"config.{field} is {value!r}; it must be {valid}.")
+
+
+def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int) -> tuple[int, int]:
+    """The run's length and its warm-up, both in steps (classifier updates).
+
+    Raises:
+      UserError: the warm-up is longer than the run.
+    """
+    steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
+    warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
+    warmup = round(schedule.warmup * warmup_unit)
+    if warmup > steps:
+        raise UserError(
+            f"config.schedule.warmup is {schedule.warmup:g} {schedule.warmup_unit}, {warmup} steps, but the whole run "
+            f"has {steps}; shorten the warm-up or lengthen config.schedule.length."
+        )
+    return steps, warmup

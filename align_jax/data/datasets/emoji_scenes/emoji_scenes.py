@@ -1,0 +1,174 @@
+"""The TFDS builder of emoji_scenes. It needs no TensorFlow, neither to prepare the data nor to read them."""
+
+import dataclasses
+import io
+import itertools
+import zlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from align_jax.data.datasets.emoji_scenes import assets
+from align_jax.data.datasets.emoji_scenes.compose import compose
+from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, Concept, split_concepts
+from align_jax.data.datasets.emoji_scenes.layout import object_layout, scene_layout
+
+CORRELATIONS = (0.0, 0.3, 0.5, 0.7, 0.9)
+SIZES = (32, 64, 96, 128)
+
+# Composites of each concept.
+COMPOSITES = {"train": 16, "validation": 8, "test": 10, "test_random": 10}
+
+# Fixed here and held against the index by a test: importing the builder reads no file.
+VENDORS = ("noto", "twemoji", "openmoji", "fluent3d")
+
+
+def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five", size: int = 64) -> str:
+    """The name of a configuration, such as `five_correlation0.3_fold0_64px`.
+
+    Raises:
+        ValueError: a value for which there is no configuration.
+    """
+    for field, value, valid in (
+        ("correlation", correlation, CORRELATIONS),
+        ("fold", fold, FOLDS),
+        ("class_set", class_set, tuple(CLASS_SETS)),
+        ("size", size, SIZES),
+    ):
+        if value not in valid:
+            raise ValueError(f"emoji_scenes has no {field} {value!r}: choose one of {', '.join(map(str, valid))}.")
+    return f"{class_set}_correlation{correlation:g}_fold{fold}_{size}px"
+
+
+# TFDS's base class is not frozen, and so this one cannot be.
+@dataclasses.dataclass(eq=False, kw_only=True)
+class EmojiScenesConfig(tfds.core.BuilderConfig):
+    """One composition of the data set.
+
+    Attributes:
+        correlation: probability with which a scene has its class's own background, see `layout.scene_layout`.
+        fold: which quarter of the concepts is for the test, see `concepts.split_concepts`.
+        class_set: "five" or "all" eight, see `concepts.CLASS_SETS`.
+        size: side of the images in pixels.
+    """
+
+    name: str = dataclasses.field(init=False)
+    correlation: float
+    fold: int
+    class_set: str
+    size: int
+
+    def __post_init__(self) -> None:
+        self.name = config_name(self.correlation, self.fold, self.class_set, self.size)
+        self.description = (
+            f"{len(CLASS_SETS[self.class_set])} classes, class-background correlation {self.correlation:g}, "
+            f"fold {self.fold}, {self.size} x {self.size} pixels."
+        )
+
+
+def encode_png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """PNG of RGB (c = 3) or grey (c = 1) pixels, with the encoder's quickest strategy, which loses no size here."""
+    file = io.BytesIO()
+    image = Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
+    image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    return file.getvalue()
+
+
+class EmojiScenes(tfds.core.GeneratorBasedBuilder):
+    """Emoji of four vendors on photographs, with the object's true mask; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
+    BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS's interface)
+        EmojiScenesConfig(correlation=correlation, fold=fold, class_set=class_set, size=size)
+        for class_set, correlation, fold, size in itertools.product(CLASS_SETS, CORRELATIONS, FOLDS, SIZES)
+    ]
+    DEFAULT_BUILDER_CONFIG_NAME = config_name()
+    # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
+    url_infos: ClassVar[dict[str, Any]] = {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        config = self.builder_config
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(config.size, config.size, 3), encoding_format="png"),
+                    "mask": tfds.features.Image(shape=(config.size, config.size, 1), encoding_format="png"),
+                    "label": tfds.features.ClassLabel(names=CLASS_SETS[config.class_set]),
+                    "domain": tfds.features.ClassLabel(names=VENDORS),
+                    "background": tfds.features.ClassLabel(names=assets.load_index().backgrounds),
+                    "concept": tfds.features.Text(doc="Code points of the emoji, joined by `-`."),
+                    "id": tfds.features.Text(doc="Vendor, split, concept and number; unique."),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+        del dl_manager  # Everything is in the package.
+        config = self.builder_config
+        index = assets.load_index()
+        panoramas = assets.load_panoramas(index)
+        concepts = split_concepts(
+            (concept for concept in index.concepts if concept.class_name in CLASS_SETS[config.class_set]),
+            config.fold,
+        )
+        concepts["test_random"] = concepts["test"]
+        total = len(VENDORS) * sum(len(concepts[subset]) * COMPOSITES[subset] for subset in COMPOSITES)
+        progress = tqdm(total=total, desc=f"Composing {self.name}", unit=" images", leave=False, disable=None)
+        return {
+            f"{vendor}_{subset}": self._generate_examples(vendor, subset, concepts[subset], emoji, panoramas, progress)
+            for vendor in VENDORS
+            for emoji in [assets.load_emoji(index, vendor)]
+            for subset in COMPOSITES
+        }
+
+    def _generate_examples(
+        self,
+        vendor: str,
+        subset: str,
+        concepts: list[Concept],
+        emoji: dict[str, UInt8[np.ndarray, "h w 4"]],
+        panoramas: dict[str, UInt8[np.ndarray, "256 512 3"]],
+        progress: Any,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        config = self.builder_config
+        backgrounds = tuple(panoramas)
+        for concept, number in itertools.product(concepts, range(COMPOSITES[subset])):
+            scene = scene_layout(
+                vendor,
+                subset,
+                concept.codepoint,
+                number,
+                class_name=concept.class_name,
+                backgrounds=backgrounds,
+                correlation=0.0 if subset == "test_random" else config.correlation,
+            )
+            image, mask = compose(
+                emoji[concept.codepoint],
+                object_layout(vendor, subset, concept.codepoint, number),
+                panoramas[scene.background],
+                scene,
+                config.size,
+            )
+            identifier = f"{vendor}_{subset}_{concept.codepoint}_{number:02d}"
+            yield (
+                identifier,
+                {
+                    "image": encode_png(image),
+                    "mask": encode_png(mask),
+                    "label": concept.class_name,
+                    "domain": vendor,
+                    "background": scene.background,
+                    "concept": concept.codepoint,
+                    "id": identifier,
+                },
+            )
+            progress.update()
+            if progress.n == progress.total:
+                progress.close()

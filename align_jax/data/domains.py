@@ -1,0 +1,55 @@
+"""A data set as training domains and evaluation splits, whatever builder it came from."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Role = Literal["validation", "id", "background_shift", "ood"]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to examples: dicts with `image` uint8 [h w 3], `label`, `domain`, `id`, and perhaps `mask`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSplit:
+    """One domain's examples for one purpose.
+
+    Attributes:
+      domain: the domain's name.
+      split: "validation", "test" or, where the data set has it, "test_random".
+      role: "validation" (training domains, selects the checkpoint), "id" (training domains, test), "background_shift"
+        (training domains, test objects on random backgrounds) or "ood" (held-out domains).
+      source: the examples.
+    """
+
+    domain: str
+    split: str
+    role: Role
+    source: Source
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainData:
+    """What training and evaluation read.
+
+    Attributes:
+      name: the data set's name.
+      class_names: in the order of the labels.
+      domain_names: in the order of the examples' `domain`.
+      train: the training examples of each training domain.
+      evaluation: every split that is evaluated.
+      has_masks: whether examples carry true masks.
+    """
+
+    name: str
+    class_names: Sequence[str]
+    domain_names: Sequence[str]
+    train: Mapping[str, Source]
+    evaluation: Sequence[EvaluationSplit]
+    has_masks: bool

@@ -1,0 +1,21 @@
+"""From pixels to what a network reads, and back."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+# ImageNet's statistics of the RGB channels in [0, 1]: what a pretrained backbone expects.
+CHANNEL_MEAN = (0.485, 0.456, 0.406)
+CHANNEL_STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def normalise(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """`(image / 255 - mean) / standard deviation` per channel, in float32; zero is then the mean colour."""
+    mean, deviation = jnp.array(CHANNEL_MEAN), jnp.array(CHANNEL_STANDARD_DEVIATION)
+    return (image.astype(jnp.float32) / 255 - mean) / deviation
+
+
+def denormalise(image: Float[np.ndarray, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
+    """The inverse of `normalise`, clipped to what a screen can show."""
+    pixels = np.asarray(image) * CHANNEL_STANDARD_DEVIATION + CHANNEL_MEAN
+    return np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8)

@@ -1,0 +1,124 @@
+"""From sources to batches on devices, with Grain: every batch is a function of (seed, step) and of nothing else."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from align_jax.data.augment import Example, augment, resize
+from align_jax.data.domains import Source
+from align_jax.sharding import place_batch
+
+# What a step reads; the other fields (ids, concepts) stay on the host.
+DEVICE_FIELDS = ("image", "label", "domain", "mask", "valid")
+
+
+def training_examples(
+    sources: Mapping[str, Source], *, size: int, seed: int, with_masks: bool
+) -> grain.MapDataset[Example]:
+    """An endless sequence of augmented examples in which the domains take turns.
+
+    Each domain is shuffled anew in every pass, by a seed of its own; any `len(sources)` neighbours hold one example
+    of each domain, so every batch whose size the number of domains divides is balanced.
+
+    Args:
+      sources: the training domains, in the order of their turns.
+      size: side of the images, in pixels.
+      seed: of shuffling and augmentation.
+      with_masks: whether true masks come along (they cost a decode and a resize).
+    """
+    fields = ("image", "label", "domain", "mask") if with_masks else ("image", "label", "domain")
+
+    def prepared(example: Example, generator: np.random.Generator) -> Example:
+        return augment({field: example[field] for field in fields}, generator, size)
+
+    # Seeds are spawned, not added up: seed 1's second domain must not be seed 2's first one.
+    seeds = np.random.SeedSequence(seed).generate_state(2 * len(sources)).reshape(-1, 2).tolist()
+    domains = [
+        grain.MapDataset.source(source).shuffle(seed=shuffling).repeat().random_map(prepared, seed=augmentation)
+        for source, (shuffling, augmentation) in zip(sources.values(), seeds, strict=True)
+    ]
+    return grain.MapDataset.mix(domains)
+
+
+class TrainingBatches:
+    """Training batches on the devices of a mesh, prefetched; knows its place and how long it made the loop wait.
+
+    Attributes:
+      waited_s: seconds that `next` has blocked so far, since construction.
+    """
+
+    def __init__(
+        self,
+        examples: grain.MapDataset[Example],
+        *,
+        batch_size: int,
+        mesh: jax.sharding.Mesh,
+        threads: int,
+        prefetch: int,
+    ) -> None:
+        """Batches of `batch_size` examples over all processes, decoded by `threads` threads, `prefetch` ahead.
+
+        Each process reads its own share of a global batch: process i of n takes every n-th example from the i-th, so
+        the global batch is the same set whatever n is.
+        """
+        processes = jax.process_count()
+        share = examples[jax.process_index() :: processes] if processes > 1 else examples
+        batches = share.batch(batch_size // processes, drop_remainder=True).to_iter_dataset(
+            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, 1) * batch_size)
+        )
+        placed = batches.map(lambda batch: place_batch(mesh, _device_fields(batch)))
+        self._iterator = iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=prefetch))
+        self.waited_s = 0.0
+
+    def __next__(self) -> dict[str, jax.Array]:
+        start = time.perf_counter()
+        batch = next(self._iterator)
+        self.waited_s += time.perf_counter() - start
+        return batch
+
+    def __iter__(self) -> Iterator[dict[str, jax.Array]]:
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """The position after the last batch that was handed out (prefetched ones do not count), as JSON."""
+        return self._iterator.get_state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes to a position that `state` gave: the next batch is the one that came after it."""
+        self._iterator.set_state(state)
+
+    def close(self) -> None:
+        """Ends the reading threads."""
+        self._iterator.close()
+
+
+def evaluation_batches(
+    source: Source, *, size: int, batch_size: int, indices: np.ndarray | None = None
+) -> Iterator[dict[str, Any]]:
+    """All examples in order, resized only, in batches of one shape on the host; the last one is padded.
+
+    Args:
+      source: the split.
+      size: side of the images, in pixels.
+      batch_size: rows of every batch, the last one's padding included.
+      indices: which examples; all by default.
+
+    Yields:
+      Stacked fields, and `valid` [b]: False where a row is padding (a copy of the last example).
+    """
+    indices = np.arange(len(source)) if indices is None else indices
+    examples = grain.MapDataset.source(source)
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        rows = [resize(examples[int(index)], size) for index in chosen]
+        rows += [rows[-1]] * (batch_size - len(rows))
+        batch = {field: np.stack([np.asarray(row[field]) for row in rows]) for field in rows[0]}
+        yield batch | {"valid": np.arange(batch_size) < len(chosen)}
+
+
+def _device_fields(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {field: np.asarray(batch[field]) for field in DEVICE_FIELDS if field in batch}

@@ -1,0 +1,34 @@
+"""Seeded index splits: which examples belong to which part, as a function of (size, seed) and nothing else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+
+def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[np.ndarray, " _"]]:
+    """Disjoint, seeded, sorted index sets that together hold 0 ... size - 1.
+
+    Args:
+      size: number of examples.
+      fractions: the share of each part but the last, which takes the rest; their sum is at most 1.
+      seed: two calls with the same seed give the same parts on every machine.
+
+    Returns:
+      `len(fractions) + 1` index arrays; part i has `round(size * fractions[i])` examples, up to rounding of the sum.
+
+    Raises:
+      ValueError: a fraction is negative, or their sum exceeds 1.
+    """
+    if min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
+        raise ValueError(f"Split fractions are {tuple(fractions)}; they must not be negative, and add up to at most 1.")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(size)
+    ends = np.minimum(np.round(np.cumsum(fractions) * size).astype(int), size)
+    return [np.sort(part) for part in np.split(order, ends)]
+
+
+def seeded_subset(size: int, most: int, seed: int) -> Int[np.ndarray, " _"]:
+    """At most `most` of 0 ... size - 1, sorted; everything where there are no more than that."""
+    if size <= most:
+        return np.arange(size)
+    return seeded_split(size, [most / size], seed)[0]

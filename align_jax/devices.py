@@ -1,0 +1,35 @@
+"""Is the JAX that is installed the one for this machine?"""
+
+import glob
+import os
+import shutil
+
+import jax
+
+from align_jax.errors import UserError
+
+
+def present_accelerator() -> str | None:
+    """The kind of accelerator that this machine shows, "cuda" or "tpu", whatever JAX makes of it."""
+    if glob.glob("/dev/nvidia[0-9]*") or shutil.which("nvidia-smi"):
+        return "cuda"
+    if glob.glob("/dev/accel[0-9]*") or os.path.exists("/dev/vfio/0"):
+        return "tpu"
+    return None
+
+
+def check_accelerator() -> None:
+    """Refuses to train on the CPU of a machine that has an accelerator, unless JAX_PLATFORMS asks for it.
+
+    Raises:
+      UserError: an accelerator is there, but the installed JAX runs on the CPU only.
+    """
+    if "JAX_PLATFORMS" in os.environ or jax.default_backend() != "cpu":
+        return
+    kind = present_accelerator()
+    if kind is not None:
+        extra = {"cuda": "cuda13", "tpu": "tpu"}[kind]
+        raise UserError(
+            f"This machine has an accelerator ({kind}), but the installed JAX {jax.__version__} only runs on the CPU; "
+            f"install it with `pip install 'jax[{extra}]=={jax.__version__}'`, or set JAX_PLATFORMS=cpu to go on without."
+        )

@@ -1,0 +1,28 @@
+"""A file appears whole or not at all."""
+
+import io
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
+    """Writes beside `path` and renames, so that a reader (or a kill) never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its files are private to the user, and a report is made to be shared.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> pathlib.Path:
+    """A compressed .npz without pickles, whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    return write_atomically(path, content.getvalue())

@@ -1,0 +1,235 @@
+"""What one update computes before any loss: each quantity once, and only if a term asks for it.
+
+The two classes live only while a loss function is being traced. Their cached properties are the quantities that the
+terms of an objective may name; a property that is never read leaves nothing in the compiled program.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from align_jax import mixup, saliency
+from align_jax.networks import BatchStats, Classifier, Masker, Params
+
+Batch = dict[str, Any]
+Image = Float[Array, "b h w c"]
+Mask = Float[Array, "b h w 1"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """How Phi is computed in training.
+
+    Attributes:
+      alpha: whether Grad-CAM's channel weights are differentiated or constants.
+      normalise: "minmax" or "max" (see `saliency.NORMALISATIONS`).
+      mixing_concentration: lambda ~ Beta(c, c) of the same-class mixup.
+    """
+
+    alpha: Literal["differentiated", "constant"] = "differentiated"
+    normalise: Literal["minmax", "max"] = "minmax"
+    mixing_concentration: float = 0.2
+
+
+def _quantities(cls: type) -> frozenset[str]:
+    """The public cached properties: those with an underscore are shared work, not something to name in a term."""
+    return frozenset(name for name, value in vars(cls).items() if isinstance(value, cached_property) and name[0] != "_")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierForward:
+    """The quantities of L_clf, for one batch.
+
+    Attributes:
+      params: what is differentiated.
+      batch_stats: stored BatchNorm statistics before this update.
+      batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `mask`, ...).
+      key: randomness of this update alone.
+      masks: from the batch to the masks that guide; called only if a term reads `mask`. None where nothing guides.
+    """
+
+    classifier: Classifier
+    params: Params
+    batch_stats: BatchStats
+    batch: Batch
+    key: Key[Array, ""]
+    masks: Callable[[Batch], Mask] | None
+    explanation: Explanation
+
+    def names(self) -> frozenset[str]:
+        """Everything that a term may ask for."""
+        absent = {"domain"} - self.batch.keys() | ({"mask"} if self.masks is None else set())
+        return _quantities(type(self)) - absent
+
+    @property
+    def num_classes(self) -> int:
+        """k, from the logits' shape."""
+        return self.logits.shape[-1]
+
+    @property
+    def new_batch_stats(self) -> BatchStats:
+        """BatchNorm statistics after the clean pass; the mixed images' statistics are never stored."""
+        return self._clean[1]
+
+    def _phi(self, features: Float[Array, "b u v d"]) -> Float[Array, "b u v"]:
+        raw = saliency.grad_cam(
+            lambda h: self.classifier.head(self.params, h), features, self.label, self.explanation.alpha
+        )
+        return saliency.NORMALISATIONS[self.explanation.normalise](raw)
+
+    @cached_property
+    def _clean(self) -> tuple[Float[Array, "b u v d"], BatchStats]:
+        return self.classifier.features(self.params, self.batch_stats, self.image, True)
+
+    @cached_property
+    def image(self) -> Image:
+        """x, normalised."""
+        return self.batch["image"]
+
+    @cached_property
+    def label(self) -> Int[Array, " b"]:
+        """y."""
+        return self.batch["label"]
+
+    @cached_property
+    def domain(self) -> Int[Array, " b"]:
+        """The domain of each example, where the batch has it."""
+        return self.batch["domain"]
+
+    @cached_property
+    def mask(self) -> Mask:
+        """M(x), or whatever else guides; a constant."""
+        assert self.masks is not None
+        return jax.lax.stop_gradient(self.masks(self.batch))
+
+    @cached_property
+    def features(self) -> Float[Array, "b u v d"]:
+        """The last convolutional map of x."""
+        return self._clean[0]
+
+    @cached_property
+    def logits(self) -> Float[Array, "b k"]:
+        """f(x)."""
+        return self.classifier.head(self.params, self.features)
+
+    @cached_property
+    def saliency(self) -> Float[Array, "b u v"]:
+        """Phi_y(x), normalised to [0, 1]."""
+        return self._phi(self.features)
+
+    @cached_property
+    def partner(self) -> Int[Array, " b"]:
+        """For each example, the index of one of its class."""
+        return mixup.same_class_partner(jax.random.fold_in(self.key, 0), self.label)
+
+    @cached_property
+    def mixing(self) -> Float[Array, " b"]:
+        """lambda."""
+        return mixup.mixing_share(
+            jax.random.fold_in(self.key, 1), self.label.shape[0], self.explanation.mixing_concentration
+        )
+
+    @cached_property
+    def partner_saliency(self) -> Float[Array, "b u v"]:
+        """Phi_y(x')."""
+        return self.saliency[self.partner]
+
+    @cached_property
+    def mixed_features(self) -> Float[Array, "b u v d"]:
+        """The last convolutional map of x~ = lambda x + (1 - lambda) x'; its own batch's statistics, not stored."""
+        mixed = mixup.mix(self.image, self.partner, self.mixing)
+        return self.classifier.features(self.params, self.batch_stats, mixed, True)[0]
+
+    @cached_property
+    def mixed_logits(self) -> Float[Array, "b k"]:
+        """f(x~)."""
+        return self.classifier.head(self.params, self.mixed_features)
+
+    @cached_property
+    def mixed_saliency(self) -> Float[Array, "b u v"]:
+        """Phi_y(x~)."""
+        return self._phi(self.mixed_features)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskerForward:
+    """The quantities of L_mask, for one batch.
+
+    Attributes:
+      params: the masker's: what is differentiated.
+      batch_stats: the masker's stored BatchNorm statistics (empty without BatchNorm).
+      frozen_logits: image -> logits of the frozen classifier, on its stored BatchNorm statistics: masked images must
+        not leak into them.
+      fill: image -> what stands where the mask has removed something (see `fills`).
+    """
+
+    masker: Masker
+    params: Params
+    batch_stats: BatchStats
+    batch: Batch
+    frozen_logits: Callable[[Image], Float[Array, "b k"]]
+    fill: Callable[[Image], Image]
+
+    def names(self) -> frozenset[str]:
+        """Everything that a term may ask for."""
+        return _quantities(type(self)) - ({"domain"} - self.batch.keys())
+
+    @property
+    def num_classes(self) -> int:
+        """k, from the logits' shape."""
+        return self._probabilities.shape[-1]
+
+    @property
+    def new_batch_stats(self) -> BatchStats:
+        """The masker's BatchNorm statistics after this pass."""
+        return self._masked[1]
+
+    @cached_property
+    def _masked(self) -> tuple[Mask, BatchStats]:
+        return self.masker.mask(self.params, self.batch_stats, self.image, True)
+
+    @cached_property
+    def _probabilities(self) -> Float[Array, "b 2 k"]:
+        # Kept and removed lie beside each other, not one after the other: each device of the mesh then keeps its own
+        # examples, and both halves go through the frozen classifier in one batch.
+        background = self.fill(self.image)
+        kept = background + self.mask * (self.image - background)
+        removed = self.image + self.mask * (background - self.image)
+        both = jnp.stack([kept, removed], axis=1).reshape(-1, *self.image.shape[1:])
+        probabilities = jax.nn.softmax(self.frozen_logits(both).astype(jnp.float32))
+        return probabilities.reshape(-1, 2, probabilities.shape[-1])
+
+    @cached_property
+    def image(self) -> Image:
+        """x, normalised."""
+        return self.batch["image"]
+
+    @cached_property
+    def label(self) -> Int[Array, " b"]:
+        """y."""
+        return self.batch["label"]
+
+    @cached_property
+    def domain(self) -> Int[Array, " b"]:
+        """The domain of each example, where the batch has it."""
+        return self.batch["domain"]
+
+    @cached_property
+    def mask(self) -> Mask:
+        """M(x), differentiable."""
+        return self._masked[0]
+
+    @cached_property
+    def probability_kept(self) -> Float[Array, " b"]:
+        """p_y(x * M(x))."""
+        return jnp.take_along_axis(self._probabilities[:, 0], self.label[:, None], axis=1)[:, 0]
+
+    @cached_property
+    def probability_removed(self) -> Float[Array, " b"]:
+        """p_y(x * (1 - M(x)))."""
+        return jnp.take_along_axis(self._probabilities[:, 1], self.label[:, None], axis=1)[:, 0]

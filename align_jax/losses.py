@@ -1,0 +1,148 @@
+"""Every term of ALIGN's two objectives: arrays in, one value per example out.
+
+No term knows of configs, optimisers, devices or weights. All compute in float32 whatever comes in, and all are finite,
+with finite gradients, for zero maps, saturated masks and bfloat16 inputs. The parameters' names say what a term
+reads from a forward pass: `objectives.term` hands each term what it asks for by name.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from align_jax.saliency import to_grid, upsample
+
+PROBABILITY_EPSILON = 1e-6
+
+
+# ---- the masker's objective: L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth ---------------------------------------
+
+
+def distinction(probability_kept: Float[Array, " b"], probability_removed: Float[Array, " b"]) -> Float[Array, " b"]:
+    """L_dist: `(dist(x) - 1)^2` with `dist(x) = p_y(x * M(x)) - p_y(x * (1 - M(x)))`; in [0, 4].
+
+    Source: ALIGN, "Masker objective".
+    """
+    return (probability_kept.astype(jnp.float32) - probability_removed.astype(jnp.float32) - 1.0) ** 2
+
+
+def sparsity(mask: Float[Array, "b h w 1"]) -> Float[Array, " b"]:
+    """L_sparsity: `||M(x)||_1`, as the mean over pixels; in [0, 1].
+
+    Source: ALIGN, "Masker objective"; the mean over pixels is a decision of this project.
+    """
+    return jnp.abs(mask.astype(jnp.float32)).mean((1, 2, 3))
+
+
+def smoothness(mask: Float[Array, "b h w 1"]) -> Float[Array, " b"]:
+    """L_smooth: mean |vertical difference| + mean |horizontal difference| of neighbouring pixels; in [0, 2].
+
+    Source: ALIGN, "Masker objective".
+    """
+    mask = mask.astype(jnp.float32)
+    vertical = jnp.abs(mask[:, 1:] - mask[:, :-1]).mean((1, 2, 3))
+    horizontal = jnp.abs(mask[:, :, 1:] - mask[:, :, :-1]).mean((1, 2, 3))
+    return vertical + horizontal
+
+
+# ---- the classifier's objective: L_clf = L_cls + l3 * L_egl + l4 * L_reg ---------------------------------------------
+
+
+def cross_entropy(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
+    """L_cls: `-log softmax(f(x))_y`, in nats.
+
+    Source: ALIGN, "Classifier objective".
+    """
+    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(log_probabilities, label[:, None], axis=1)[:, 0]
+
+
+def binary_cross_entropy(probability: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> Float[Array, " b"]:
+    """`-(t log p + (1 - t) log(1 - p))`, mean over the map, with p clipped to [1e-6, 1 - 1e-6], in nats."""
+    probability = jnp.clip(probability.astype(jnp.float32), PROBABILITY_EPSILON, 1 - PROBABILITY_EPSILON)
+    target = target.astype(jnp.float32)
+    return -(target * jnp.log(probability) + (1 - target) * jnp.log1p(-probability)).mean((1, 2))
+
+
+def alignment(saliency: Float[Array, "b h w"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
+    """L_egl: `BCE(Phi_y(x), M(x))` on the saliency map's grid; the mask is area-averaged down to it.
+
+    Args:
+      saliency: Phi, normalised to [0, 1].
+      mask: M(x) in [0, 1], a constant: no gradient reaches it.
+
+    Source: ALIGN, "Classifier objective".
+    """
+    target = to_grid(jax.lax.stop_gradient(mask), *saliency.shape[1:])
+    return binary_cross_entropy(saliency, target)
+
+
+def alignment_at_image_resolution(saliency: Float[Array, "b h w"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
+    """L_egl with Phi upsampled bilinearly to the mask's grid instead; otherwise as `alignment`."""
+    upsampled = upsample(saliency, mask.shape[1], mask.shape[2])
+    return binary_cross_entropy(upsampled, jax.lax.stop_gradient(mask)[..., 0])
+
+
+# ---- L_reg, from DRE: 1.0 * consistency + 0.5 * sparsity + 0.1 * mixed cross-entropy ---------------------------------
+
+
+def consistency(
+    mixed_saliency: Float[Array, "b h w"],
+    saliency: Float[Array, "b h w"],
+    partner_saliency: Float[Array, "b h w"],
+    mixing: Float[Array, " b"],
+) -> Float[Array, " b"]:
+    """`mean |Phi(x~) - (lambda Phi(x) + (1 - lambda) Phi(x'))|`, x' of x's class, `x~ = lambda x + (1 - lambda) x'`.
+
+    Source: DRE (CVPR 2023), explanation consistency; ALIGN, L_reg.
+    """
+    share = mixing.astype(jnp.float32)[:, None, None]
+    expected = share * saliency.astype(jnp.float32) + (1 - share) * partner_saliency.astype(jnp.float32)
+    return jnp.abs(mixed_saliency.astype(jnp.float32) - expected).mean((1, 2))
+
+
+def saliency_sparsity(saliency: Float[Array, "b h w"], mixed_saliency: Float[Array, "b h w"]) -> Float[Array, " b"]:
+    """`(mean |Phi(x)| + mean |Phi(x~)|) / 2`.
+
+    Source: DRE (CVPR 2023), as its paper has it; ALIGN, L_reg.
+    """
+    both = jnp.abs(saliency.astype(jnp.float32)) + jnp.abs(mixed_saliency.astype(jnp.float32))
+    return 0.5 * both.mean((1, 2))
+
+
+def saliency_sparsity_as_published(
+    saliency: Float[Array, "b h w"], mixed_saliency: Float[Array, "b h w"]
+) -> Float[Array, " b"]:
+    """As `saliency_sparsity`, with the maximum over rows and the mean over columns in place of the mean.
+
+    Source: DRE's published code, whose "L1 norm" is the induced matrix norm's maximum, averaged.
+    """
+    rows = jnp.abs(saliency.astype(jnp.float32)).max(1) + jnp.abs(mixed_saliency.astype(jnp.float32)).max(1)
+    return 0.5 * rows.mean(1)
+
+
+def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
+    """Cross-entropy on the mixed image, whose two halves share the label.
+
+    Source: DRE (CVPR 2023); ALIGN, L_reg.
+    """
+    return cross_entropy(mixed_logits, label)
+
+
+# ---- from per-example values to a scalar -----------------------------------------------------------------------------
+
+
+def mean_over_batch(values: Float[Array, " b"], label: Int[Array, " b"], num_classes: int) -> Float[Array, ""]:
+    """The mean over examples; `label` and `num_classes` are not read, so that it stands in for `mean_over_classes`."""
+    del label, num_classes
+    return values.mean()
+
+
+def mean_over_classes(values: Float[Array, " b"], label: Int[Array, " b"], num_classes: int) -> Float[Array, ""]:
+    """The mean within each class, summed over the classes present and divided by the number of *all* classes.
+
+    Source: DRE's published code (a batch that lacks a class has a smaller loss).
+    """
+    member: Bool[Array, "k b"] = label[None, :] == jnp.arange(num_classes)[:, None]
+    count = member.sum(1)
+    total = jnp.where(member, values[None, :], 0.0).sum(1)
+    return (total / jnp.maximum(count, 1)).sum() / num_classes

@@ -1,0 +1,154 @@
+"""ResNets as torchvision builds them, split where Grad-CAM reads: `features`, then `head`.
+
+He et al., "Deep Residual Learning for Image Recognition" (2016), with torchvision's reading of it ("v1.5"): a
+bottleneck's stride sits on its 3x3 convolution, and every padding is explicit, because `"SAME"` would pad a strided
+convolution on one side only and move its map by a pixel. Parameters carry torchvision's names, list indices joined
+by an underscore, so a checkpoint is a change of layout: `layer1.0.conv1.weight` is `params/layer1_0/conv1/kernel`.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+
+def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.Conv:
+    """A bias-free convolution whose map has side ceil(side / stride), padded as PyTorch models pad it."""
+    overhang = (kernel - stride + 1) // 2
+    return nn.Conv(
+        features=channels,
+        kernel_size=(kernel, kernel),
+        strides=(stride, stride),
+        padding=((overhang, overhang), (overhang, overhang)),
+        use_bias=False,
+        dtype=dtype,
+        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),  # He, by fan-out
+    )
+
+
+def _batch_norm(dtype: DTypeLike) -> nn.BatchNorm:
+    """Flax's momentum is the share of the old value: 0.9 is PyTorch's 0.1. Statistics are float32 whatever `dtype`.
+
+    One difference remains: the stored variance is the batch's own, where PyTorch stores n / (n - 1) times that.
+    """
+    return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (ResNet-18 and -34)."""
+
+    width: int
+    stride: int = 1
+    project: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    expansion = 1
+
+    def setup(self) -> None:
+        self.conv1 = _conv(self.width, 3, self.dtype, self.stride)
+        self.bn1 = _batch_norm(self.dtype)
+        self.conv2 = _conv(self.width, 3, self.dtype)
+        self.bn2 = _batch_norm(self.dtype)
+        if self.project:
+            self.downsample_conv = _conv(self.width, 1, self.dtype, self.stride)
+            self.downsample_bn = _batch_norm(self.dtype)
+
+    def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
+        """`stored`: normalise with the stored statistics instead of the batch's."""
+        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
+        x = nn.relu(self.bn1(self.conv1(x), stored))
+        return nn.relu(shortcut + self.bn2(self.conv2(x), stored))
+
+
+class BottleneckBlock(nn.Module):
+    """1x1 down, 3x3 (which carries the stride), 1x1 up to four times the width (ResNet-50)."""
+
+    width: int
+    stride: int = 1
+    project: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    expansion = 4
+
+    def setup(self) -> None:
+        self.conv1 = _conv(self.width, 1, self.dtype)
+        self.bn1 = _batch_norm(self.dtype)
+        self.conv2 = _conv(self.width, 3, self.dtype, self.stride)
+        self.bn2 = _batch_norm(self.dtype)
+        self.conv3 = _conv(self.width * self.expansion, 1, self.dtype)
+        self.bn3 = _batch_norm(self.dtype)
+        if self.project:
+            self.downsample_conv = _conv(self.width * self.expansion, 1, self.dtype, self.stride)
+            self.downsample_bn = _batch_norm(self.dtype)
+
+    def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
+        """`stored`: normalise with the stored statistics instead of the batch's."""
+        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
+        x = nn.relu(self.bn1(self.conv1(x), stored))
+        x = nn.relu(self.bn2(self.conv2(x), stored))
+        return nn.relu(shortcut + self.bn3(self.conv3(x), stored))
+
+
+class ResNet(nn.Module):
+    """A classifier f = head(features(image)); `resnet("resnet50", num_classes)` builds a named one.
+
+    Attributes:
+      num_classes: how many logits the head has.
+      block: `BasicBlock` or `BottleneckBlock`.
+      stage_sizes: blocks in each stage.
+      stage_widths: the blocks' width in each stage; a bottleneck puts out four times that.
+      stage_strides: stride of the first block of each stage.
+      stem_kernel, stem_stride, stem_pool: the first convolution, and whether a 3x3 max-pool of stride 2 follows.
+      freeze_batch_norm: normalise with the stored statistics even where `train` is true.
+      dtype: what the backbone computes in. Parameters, statistics, pooling, head and logits are at least float32.
+    """
+
+    num_classes: int
+    block: type[nn.Module] = BasicBlock
+    stage_sizes: tuple[int, ...] = (2, 2, 2, 2)
+    stage_widths: tuple[int, ...] = (64, 128, 256, 512)
+    stage_strides: tuple[int, ...] = (1, 2, 2, 2)
+    stem_kernel: int = 7
+    stem_stride: int = 2
+    stem_pool: bool = True
+    freeze_batch_norm: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self) -> None:
+        stem_width = self.stage_widths[0]
+        self.conv1 = _conv(stem_width, self.stem_kernel, self.dtype, self.stem_stride)
+        self.bn1 = _batch_norm(self.dtype)
+        channels = stem_width
+        stages = zip(self.stage_sizes, self.stage_widths, self.stage_strides, strict=True)
+        for number, (size, width, stride) in enumerate(stages, start=1):
+            outputs = width * self.block.expansion
+            first = self.block(width, stride, project=stride != 1 or channels != outputs, dtype=self.dtype)
+            rest = [self.block(width, dtype=self.dtype) for _ in range(size - 1)]
+            setattr(self, f"layer{number}", [first, *rest])
+            channels = outputs
+        self.fc = nn.Dense(self.num_classes)
+
+    def features(self, image: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b h2 w2 c"]:
+        """The last convolutional map, which Grad-CAM reads: channels last, in `dtype`.
+
+        With `train`, BatchNorm normalises with the statistics of this batch (under `jit` over a mesh: of the global
+        batch) and moves the stored ones, so `batch_stats` has to be mutable in `apply`; otherwise, and always with
+        `freeze_batch_norm`, it uses the stored ones and leaves them as they are.
+        """
+        stored = not train or self.freeze_batch_norm
+        x = nn.relu(self.bn1(self.conv1(image), stored))
+        if self.stem_pool:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # Flax pads with -inf
+        for number in range(1, len(self.stage_sizes) + 1):
+            for block in getattr(self, f"layer{number}"):
+                x = block(x, stored)
+        return x
+
+    def head(self, features: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        """Logits: global average pooling and one linear layer, in float32 even where the map is bfloat16."""
+        pooled = jnp.mean(features, axis=(1, 2), dtype=jnp.promote_types(features.dtype, jnp.float32))
+        return self.fc(pooled)
+
+    def __call__(self, image: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b k"]:
+        """Logits of the image: `head(features(image, train))`."""
+        return self.head(self.features(image, train))

@@ -1,0 +1,120 @@
+"""How terms make an objective: names, weights, schedules of weights.
+
+    objective = weighted(
+        cls=term(losses.cross_entropy),
+        egl=term(losses.alignment, weight=after(1000, 1.0)),
+        mine=term(my_loss, weight=0.01),
+    )
+
+A term is any function whose parameters are named after what a forward pass produced (`logits`, `saliency`, `mask`, ...:
+see `forward.ClassifierForward` and `forward.MaskerForward`). It is given exactly those, so what no term asks for is
+never computed, and what several ask for is computed once.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from align_jax.forward import ClassifierForward, MaskerForward
+from align_jax.losses import mean_over_batch
+
+Weight = float | Callable[[Int[Array, ""]], Float[Array, ""]]
+Reduction = Callable[[Float[Array, " b"], Int[Array, " b"], int], Float[Array, ""]]
+
+
+class Mean(NamedTuple):
+    """A mean that merges: the sum of `total` over the sum of `count`."""
+
+    total: Float[Array, ""]
+    count: Float[Array, ""]
+
+    def value(self) -> Float[Array, ""]:
+        """total / count."""
+        return self.total / self.count
+
+
+Metrics = dict[str, Mean]
+
+
+class Term(NamedTuple):
+    """A loss and its weight; see `term`."""
+
+    loss: Callable[..., Array]
+    weight: Weight
+
+
+def term(loss: Callable[..., Array], weight: Weight = 1.0) -> Term:
+    """A weighted term.
+
+    Args:
+      loss: gives one value per example [b] or, for terms over domains, a scalar.
+      weight: a number, or a function of the step.
+    """
+    return Term(loss, weight)
+
+
+def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """A schedule: 0 before step `start`, `weight` from there on."""
+    return lambda step: jnp.where(step >= start, weight, 0.0)
+
+
+class Objective(NamedTuple):
+    """A weighted sum of named terms; made by `weighted`, called inside a loss function."""
+
+    terms: Mapping[str, Term]
+    reduction: Reduction
+
+    def __call__(
+        self, quantities: ClassifierForward | MaskerForward, step: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """`sum_t weight_t(step) * reduce(term_t)`, and each term's unweighted value as a metric.
+
+        Terms whose weight is the number 0 are not evaluated and have no metric.
+
+        Raises:
+          ValueError: a term asks for something that the forward pass does not have.
+        """
+        loss, metrics = jnp.zeros((), jnp.float32), {}
+        for name, (function, weight) in self.terms.items():
+            if not callable(weight) and weight == 0:
+                continue
+            values = function(**_arguments(name, function, quantities)).astype(jnp.float32)
+            examples = quantities.label.shape[0]
+            value = self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
+            metrics[name] = Mean(value * examples, jnp.float32(examples))
+            loss += (weight(step) if callable(weight) else weight) * value
+        metrics["loss"] = Mean(loss * quantities.label.shape[0], jnp.float32(quantities.label.shape[0]))
+        return loss, metrics
+
+    def without(self, *names: str) -> "Objective":
+        """The objective less some of its terms: they are not in the program at all."""
+        return self._replace(terms={k: v for k, v in self.terms.items() if k not in names})
+
+
+def weighted(*, reduction: Reduction = mean_over_batch, **terms: Term) -> Objective:
+    """An objective from named terms.
+
+    Args:
+      reduction: from per-example values to a scalar: `losses.mean_over_batch` or `losses.mean_over_classes`.
+      **terms: `name=term(loss, weight)`.
+    """
+    return Objective(terms, reduction)
+
+
+def _arguments(
+    name: str, function: Callable[..., Array], quantities: ClassifierForward | MaskerForward
+) -> dict[str, Any]:
+    valid = quantities.names()
+    arguments = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in valid:
+            arguments[parameter.name] = getattr(quantities, parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            raise ValueError(
+                f"Term {name!r} asks for {parameter.name!r}, which this forward pass does not have; "
+                f"it has {', '.join(sorted(valid))}."
+            )
+    return arguments

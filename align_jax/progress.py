@@ -1,0 +1,60 @@
+"""What a terminal shows while a run trains: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+# Shown in this order, where a run has them; everything else is in metrics.jsonl.
+SHOWN = {
+    "classifier/loss": "loss",
+    "classifier/accuracy": "accuracy",
+    "classifier/egl": "egl",
+    "masker/loss": "masker",
+    "masker/sparsity": "mask",
+}
+
+
+class Progress:
+    """Steps, losses, images a second and the time that is left."""
+
+    def __init__(self, label: str, steps: int, start: int, batch_size: int) -> None:
+        self._label, self._steps, self._start, self._batch_size = label, steps, start, batch_size
+        self._began = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=steps, initial=start, desc=label, unit="step", dynamic_ncols=True)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def show(self, step: int, values: dict[str, float], images_per_s: float) -> None:
+        """The losses of the last steps."""
+        shown = {short: f"{values[name]:.3f}" for name, short in SHOWN.items() if name in values}
+        if self._bar is not None:
+            self._bar.set_postfix(shown | {"images/s": f"{images_per_s:.0f}"})
+            return
+        elapsed = time.monotonic() - self._began
+        left = elapsed / max(step - self._start, 1) * (self._steps - step)
+        losses = "  ".join(f"{name} {value}" for name, value in shown.items())
+        self.say(f"step {step}/{self._steps}  {losses}  {images_per_s:.0f} images/s  {_clock(left)} left")
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar where there is one."""
+        if self._bar is not None:
+            self._bar.write(f"[{self._label}] {text}", file=sys.stderr)
+        else:
+            print(f"[{self._label}] {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,17 @@
+"""A file appears whole or not at all."""
+
+import os
+import pathlib
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
+    """Writes beside `path` and renames, so that a reader (or a kill) never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile: its files are private to the user, and a report is made to be shared.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,159 @@
+"""What the roles, losses, metrics and methods are called on a page, and how numbers are written."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MISSING = "–"
+
+ROLES = ("validation", "id", "background_shift", "ood")
+"""The order in which a page speaks of them: from what the model saw to what it never saw."""
+
+ROLE_TITLES = {
+    "validation": "Validation",
+    "id": "In distribution",
+    "background_shift": "Background shift",
+    "ood": "Out of distribution",
+}
+
+ALGORITHM_TITLES = {"group_dro": "GroupDRO", "mixup": "Mixup", "vrex": "V-REx"}
+
+GUIDANCE = {"learned": "learned masks", "true": "true masks", "none": "none"}
+
+SELECTION = {
+    "training_domain_validation": "best on the validation split of the training domains",
+    "last": "the last one, without selection",
+}
+
+SERIES_TITLES = {
+    "cls": "Cross-entropy",
+    "consistency": "Attribution consistency",
+    "mixed_cls": "Cross-entropy, mixed image",
+    "egl": "Alignment with the mask",
+    "accuracy": "Accuracy",
+    "distinction": "Distinction",
+    "smoothness": "Mask smoothness",
+    "mask_mean": "Mean of the mask",
+    "auc": "AUC",
+    "mask_iou": "Mask IoU",
+    "cam_energy": "Grad-CAM energy inside the object",
+    "images_per_s": "Images per second",
+    "data_wait_fraction": "Share of time waiting for data",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: which way is better, and how its values are written (`scale` 100 is a percentage).
+
+    `subtitle` says what a headline's column leaves open: the value of a role, or the role of a value.
+    """
+
+    key: str
+    title: str
+    better: Literal["higher", "lower", "neither"] = "neither"
+    scale: int = 1
+    digits: int = 3
+    subtitle: str = ""
+
+    @property
+    def arrow(self) -> str:
+        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
+
+    @property
+    def unit(self) -> str:
+        return "%" if self.scale == 100 else ""
+
+    def text(self, value: float | None) -> str:
+        """`0.6431` as `64.3` or `0.643`; a missing or non-finite value as a dash."""
+        if value is None or not math.isfinite(value):
+            return MISSING
+        return _with_minus(f"{value * self.scale:.{self.digits}f}")
+
+    def difference(self, value: float | None, reference: float | None) -> str:
+        """`value - reference` with its sign, in the unit of the column; empty where either is missing."""
+        if value is None or reference is None or not math.isfinite(value - reference):
+            return ""
+        # Rounding first, so that a difference of -0.0 is not written as a loss.
+        rounded = round((value - reference) * self.scale, self.digits) + 0.0
+        return _with_minus(f"{rounded:+.{self.digits}f}") if rounded else f"±{0:.{self.digits}f}"
+
+
+ACCURACY = Metric("accuracy", "Accuracy", "higher", 100, 1)
+MASK_IOU = Metric("mask_iou", "Mask IoU", "higher")
+CAM_ENERGY = Metric("cam_energy", "CAM energy", "higher")
+PREDICTION = (ACCURACY, Metric("auc", "AUC", "higher", 100, 1), MASK_IOU, CAM_ENERGY)
+FAITHFULNESS = (
+    Metric("comprehensiveness", "Comprehensiveness", "higher"),
+    Metric("sufficiency", "Sufficiency", "lower"),
+    Metric("insertion_auc", "Insertion AUC", "higher"),
+)
+
+
+def role_title(role: str) -> str:
+    return ROLE_TITLES.get(role, _words(role))
+
+
+def role_meaning(role: str, dataset: str) -> str:
+    """One sentence on what a test of this role holds back from training; empty for a role unknown here."""
+    domains, examples = ("vendors", "concepts") if dataset == "emoji_scenes" else ("domains", "examples")
+    one_domain = domains[:-1]
+    return {
+        "validation": f"Training {domains}, {examples} kept apart from training to watch and select the model.",
+        "id": f"Training {domains}, unseen {examples}.",
+        "background_shift": f"Training {domains}, unseen {examples}, random backgrounds.",
+        "ood": f"A held-out {one_domain}: nothing of it was seen in training.",
+    }.get(role, "")
+
+
+def in_role_order(roles: Sequence[str]) -> list[str]:
+    """Distinct roles, the known ones first and in the page's order."""
+    return [r for r in ROLES if r in roles] + sorted({r for r in roles if r not in ROLES})
+
+
+def series_title(key: str) -> str:
+    """`classifier/mixed_cls` as `Cross-entropy, mixed image`; a key unknown here by its own words."""
+    group, _, name = key.rpartition("/")
+    if name == "sparsity":
+        return "Mask sparsity" if group == "masker" else "Attribution sparsity"
+    if name == "loss" and group:
+        return "Total loss"
+    return SERIES_TITLES.get(name, _words(name))
+
+
+def method_name(summary: Mapping[str, Any]) -> str:
+    """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
+    algorithm = str(summary["algorithm"])
+    title = ALGORITHM_TITLES.get(algorithm, algorithm.upper())
+    return f"{title}, true masks" if summary.get("guidance") == "true" else title
+
+
+def class_name(names: Sequence[str], label: int) -> str:
+    return names[label] if 0 <= label < len(names) else f"class {label}"
+
+
+def selection_meaning(selection: str) -> str:
+    return SELECTION.get(selection, selection.replace("_", " "))
+
+
+def duration(seconds: float | None) -> str:
+    """`75.2` as `1 min 15 s`."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def _words(key: str) -> str:
+    words = key.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _with_minus(number: str) -> str:
+    return number.replace("-", "−")

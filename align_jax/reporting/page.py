@@ -1,0 +1,161 @@
+"""The pages: one self-contained HTML file for a run, and one for several runs side by side."""
+
+import json
+import os
+import pathlib
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from align_jax.reporting import curves, gallery, names, tables
+from align_jax.reporting.atomic_write import write_atomically
+from align_jax.reporting.read_run import Run, read_run
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
+    # What a run left on disk is data, never markup.
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_run_report(run: pathlib.Path) -> pathlib.Path:
+    """Writes RUN/report/index.html: results, faithfulness, curves and gallery of one run.
+
+    Args:
+      run: the run folder.
+
+    Returns:
+      The page's path. It is one file that loads nothing, and it appears whole or not at all.
+
+    Raises:
+      ValueError: a file of the run is missing or broken; the message names it and the remedy.
+    """
+    content = read_run(run)
+    name = names.method_name(content.summary)
+    groups, _ = gallery.gallery_cards({name: content})
+    further = tables.further_metrics([content])
+    page = TEMPLATES.get_template("run.html").render(
+        title=f"{name} on {content.summary['dataset']}",
+        facts=run_facts(content),
+        timing=timing_facts(content),
+        headline=tables.headline_table({name: content}, name),
+        results=tables.run_table(content, [*names.PREDICTION, *further]),
+        faithfulness=tables.run_table(content, names.FAITHFULNESS),
+        classes_left_out=_classes_left_out([content]),
+        sections=[curves.evaluation_section(content), *curves.training_sections({"": content})],
+        gallery=groups,
+        config=json.dumps(content.config, indent=2, default=str),
+    )
+    return write_atomically(run / "report" / "index.html", page.encode())
+
+
+def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path]) -> pathlib.Path:
+    """Writes WORKDIR/report/index.html: the runs side by side.
+
+    Differences are taken to ERM where it is among the runs, else to the first run.
+
+    Args:
+      workdir: where the page goes, usually the folder above the runs.
+      runs: the run folders, in the order in which they are shown.
+
+    Returns:
+      The page's path. It is one file that loads nothing, and it appears whole or not at all.
+
+    Raises:
+      ValueError: no run is given, or a file of a run is missing or broken; the message names it and the remedy.
+    """
+    if not runs:
+        raise ValueError(f"no runs to compare in {workdir}: give at least one run folder")
+    content = [read_run(path) for path in runs]
+    methods = dict(zip(tables.method_names(content), content, strict=True))
+    reference = tables.reference_method(methods)
+    groups, left_out = gallery.gallery_cards(methods)
+    further = tables.further_metrics(content)
+    path = workdir / "report" / "index.html"
+    page = TEMPLATES.get_template("comparison.html").render(
+        title=f"{_in_words(list(methods))} on {content[0].summary['dataset']}",
+        methods={name: {**run_facts(run), **timing_facts(run)} for name, run in methods.items()},
+        links={name: _link(run.path / "report" / "index.html", path.parent) for name, run in methods.items()},
+        differing=differing_settings(methods),
+        reference=reference,
+        headline=tables.headline_table(methods, reference),
+        results=tables.compared_table(methods, [*names.PREDICTION, *further], reference),
+        faithfulness=tables.compared_table(methods, names.FAITHFULNESS, reference),
+        classes_left_out=_classes_left_out(content),
+        sections=[*curves.compared_evaluation_sections(methods), *curves.training_sections(methods)],
+        gallery=groups,
+        left_out=left_out,
+    )
+    return write_atomically(path, page.encode())
+
+
+def run_facts(run: Run) -> dict[str, str]:
+    """What was trained, and on what."""
+    summary = run.summary
+    facts = {
+        "Algorithm": names.method_name(summary),
+        "Guidance": names.GUIDANCE.get(str(summary.get("guidance")), ""),
+        "Data set": str(summary["dataset"]),
+        "Trained on": _listed(summary.get("train_domains")),
+        "Held out": _listed(summary.get("held_out_domains")),
+        "Seed": _plain(summary.get("seed")),
+        "Steps": _plain(summary.get("step")),
+    }
+    return {title: text for title, text in facts.items() if text}
+
+
+def timing_facts(run: Run) -> dict[str, str]:
+    """Which checkpoint the numbers belong to, and where the time went."""
+    timing = run.summary.get("timing") or {}
+    waiting, speed = tables.number(timing, "data_wait_fraction"), tables.number(timing, "images_per_s")
+    return {
+        "Checkpoint": _checkpoint(run.summary),
+        "Wall time": names.duration(tables.number(timing, "wall_s")),
+        "Compilation": names.duration(tables.number(timing, "compile_s")),
+        "Waiting for data": f"{100 * waiting:.1f} %" if waiting is not None else names.MISSING,
+        "Images per second": f"{speed:,.0f}" if speed is not None else names.MISSING,
+    }
+
+
+def differing_settings(methods: Mapping[str, Run]) -> list[str]:
+    """Settings in which compared runs should be equal and are not."""
+    settings = {"data set": "dataset", "training domains": "train_domains", "seed": "seed", "selection": "selection"}
+    return [
+        title
+        for title, key in settings.items()
+        if len({json.dumps(run.summary.get(key), default=str) for run in methods.values()}) > 1
+    ]
+
+
+def _checkpoint(summary: Mapping[str, Any]) -> str:
+    step, selection = _plain(summary.get("best_step")), summary.get("selection")
+    chosen = names.selection_meaning(str(selection)) if selection else ""
+    return ": ".join(part for part in (f"step {step}" if step else "", chosen) if part) or names.MISSING
+
+
+def _classes_left_out(runs: Sequence[Run]) -> int:
+    """The most classes that an AUC had to leave out, for want of positives or of negatives."""
+    return max((int(tables.number(r, "auc_classes_left_out") or 0) for run in runs for r in run.results), default=0)
+
+
+def _link(target: pathlib.Path, page_folder: pathlib.Path) -> str:
+    if not target.exists():
+        return ""
+    return urllib.parse.quote(os.path.relpath(target, page_folder))
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _in_words(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

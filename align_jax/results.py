@@ -1,0 +1,62 @@
+"""A run's folder: its config, its summary, and whether it is complete."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from align_jax.errors import UserError
+from align_jax.files import write_atomically
+
+# Settings that change how a run is carried out, but not what comes out of it.
+FREE_TO_CHANGE = ("data.root", "data.threads", "data.prefetch", "tensorboard", "compare")
+
+
+def open_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
+    """Makes the folder and writes `config.json`, or checks that it holds a run with this config.
+
+    Raises:
+      UserError: the folder holds a run with another config, or is a file.
+    """
+    path = run / "config.json"
+    if run.exists() and not run.is_dir():
+        raise UserError(f"--workdir {run} is a file; give a folder.")
+    if path.exists():
+        try:
+            before = _flat(json.loads(path.read_text()))
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON ({error}); put it back, or give another --workdir.") from error
+        now = _flat(json.loads(config.to_json()))
+        changed = [
+            field
+            for field in sorted(before.keys() | now.keys())
+            if before.get(field) != now.get(field) and field not in FREE_TO_CHANGE
+        ]
+        if changed:
+            differences = "; ".join(f"config.{f} was {before.get(f)!r}, is {now.get(f)!r}" for f in changed[:4])
+            raise UserError(
+                f"{run} holds a run with another config ({differences}); give the same config to go on with it, "
+                "or another --workdir."
+            )
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, config.to_json(indent=2, sort_keys=True).encode())
+
+
+def read_summary(run: Path) -> dict[str, Any] | None:
+    """`summary.json`, or None while the run is not complete."""
+    path = run / "summary.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_summary(run: Path, summary: dict[str, Any]) -> None:
+    """Writes `summary.json`, whole or not at all: its presence says that the run is complete."""
+    write_atomically(run / "summary.json", json.dumps(summary, indent=2, allow_nan=False).encode())
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

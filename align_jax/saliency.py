@@ -1,0 +1,113 @@
+"""Attribution maps as pure, differentiable functions of (head, features).
+
+Phi in the paper is Grad-CAM of the label's logit. It is computed from the gradient of the *head* alone, so a loss on
+it needs no second backward pass through the backbone and stays first order in the backbone's parameters.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
+
+# A map whose range (or maximum) is below this says nothing: it becomes zeros, with zero gradient. Without the guard
+# the gradient of a nearly constant map is of the order of 1 / RANGE_EPSILON.
+FLAT = 1e-6
+RANGE_EPSILON = 1e-8
+
+
+def grad_cam(
+    head: Head,
+    features: Float[Array, "b h w c"],
+    label: Int[Array, " b"],
+    alpha: Literal["differentiated", "constant"] = "differentiated",
+) -> Float[Array, "b h w"]:
+    """Grad-CAM before ReLU and normalisation: `sum_k alpha_k A_k`, `alpha_k = mean_hw d logit_y / d A_k`.
+
+    Args:
+      head: from the last convolutional map to logits; each example's logits depend on its own features alone.
+      features: the map A that Grad-CAM reads.
+      label: the class whose logit is explained.
+      alpha: whether a loss on the map is differentiated through the channel weights (`differentiated`), or takes them
+        as constants (`constant`, as DRE's published code does). The values are the same, the gradients are not.
+
+    Returns:
+      The raw map in float32, unbounded and signed.
+
+    Raises:
+      ValueError: `alpha` is neither of the two.
+
+    Source: Selvaraju et al. 2017, eq. 1-2; ALIGN, "Classifier objective"; alpha: decision of this project.
+    """
+    if alpha not in ("differentiated", "constant"):
+        raise ValueError(f"alpha is {alpha!r}; valid are 'differentiated' and 'constant'.")
+
+    def label_logits(features: Float[Array, "b h w c"]) -> Float[Array, ""]:
+        logits = head(features).astype(jnp.float32)
+        return jnp.take_along_axis(logits, label[:, None], axis=1).sum()
+
+    # The sum over the batch gives every example its own gradient, since no example reads another's features.
+    weights = jax.grad(label_logits)(features).astype(jnp.float32).mean((1, 2))
+    if alpha == "constant":
+        weights = jax.lax.stop_gradient(weights)
+    return jnp.einsum("bhwc,bc->bhw", features.astype(jnp.float32), weights)
+
+
+def _divide_unless_flat(numerator: Float[Array, "b h w"], denominator: Float[Array, "b 1 1"]) -> Float[Array, "b h w"]:
+    flat = denominator < FLAT
+    # The inner `where` keeps the unused branch finite: its gradient would otherwise be 0 * inf.
+    return jnp.where(flat, 0.0, numerator / (jnp.where(flat, 1.0, denominator) + RANGE_EPSILON))
+
+
+def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """`(s - min s) / (max s - min s + 1e-8)` per map, in float32; flat maps become zeros with zero gradient.
+
+    Source: DRE, GRADIA, HAICS and RES normalise so; ALIGN, decision of this project.
+    """
+    saliency = saliency.astype(jnp.float32)
+    low = saliency.min((1, 2), keepdims=True)
+    return _divide_unless_flat(saliency - low, saliency.max((1, 2), keepdims=True) - low)
+
+
+def normalise_max(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
+    """`relu(s) / (max relu(s) + 1e-8)` per map, in float32; maps without a positive cell become zeros.
+
+    This is the usual Grad-CAM for display and evaluation. Cells at or below zero get no gradient.
+
+    Source: Selvaraju et al. 2017, eq. 2.
+    """
+    positive = jax.nn.relu(saliency.astype(jnp.float32))
+    return _divide_unless_flat(positive, positive.max((1, 2), keepdims=True))
+
+
+NORMALISATIONS: dict[str, Callable[[Float[Array, "b h w"]], Float[Array, "b h w"]]] = {
+    "minmax": normalise_minmax,
+    "max": normalise_max,
+}
+
+
+def _averaging_matrix(size: int, cells: int) -> Float[Array, "cells size"]:
+    """Row i holds the share of each pixel in cell i: the overlap of intervals, so sizes need not divide."""
+    edges = jnp.arange(cells + 1) * (size / cells)
+    pixels = jnp.arange(size)
+    upper = jnp.minimum(edges[1:, None], pixels[None] + 1)
+    lower = jnp.maximum(edges[:-1, None], pixels[None])
+    return jnp.clip(upper - lower, 0) * (cells / size)
+
+
+def to_grid(mask: Float[Array, "b H W 1"], height: int, width: int) -> Float[Array, "b {height} {width}"]:
+    """A mask on the saliency map's grid, by exact area averaging, in float32; same size in, same values out.
+
+    Source: ALIGN, decision of this project ("the mask is brought to the CAM's grid by exact area averaging").
+    """
+    rows = _averaging_matrix(mask.shape[1], height)
+    columns = _averaging_matrix(mask.shape[2], width)
+    return jnp.einsum("ih,bhw,jw->bij", rows, mask[..., 0].astype(jnp.float32), columns, precision="highest")
+
+
+def upsample(saliency: Float[Array, "b h w"], height: int, width: int) -> Float[Array, "b {height} {width}"]:
+    """Bilinear upsampling with pixel centres at half integers (as torch with align_corners=False, and OpenCV)."""
+    return jax.image.resize(saliency, (saliency.shape[0], height, width), "bilinear")

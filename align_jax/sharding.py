@@ -1,0 +1,47 @@
+"""One program for one chip, a slice or a pod: a mesh with one axis, `data`.
+
+This is today's form of `pmap`: `jax.jit` over global arrays whose sharding says what lies where. States are replicated,
+batches are split along their first axis. BatchNorm therefore sees the statistics of the *global* batch, where
+per-device code (pmap, DataParallel) would normalise each device's share by itself.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+    """All devices of all processes along one axis, `data`."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device: states, keys, metrics."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_by_example(mesh: Mesh) -> NamedSharding:
+    """The first axis over the devices: batches."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def place_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    """This process's rows of a batch, as its part of a global array split by example."""
+    sharding = split_by_example(mesh)
+    return {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()}
+
+
+def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """`jax.jit` of a step: inputs lie where they were placed, outputs are replicated.
+
+    Args:
+      step: positional arguments only.
+      mesh: made by `data_mesh`.
+      donated: positions of the states: their memory is reused for the new states, so the caller must not read the old
+        ones again. Batches are not donated: their buffers fit nothing that a step returns.
+    """
+    return jax.jit(step, donate_argnums=donated, out_shardings=replicated(mesh))

@@ -1,0 +1,203 @@
+"""The pure updates of ALIGN, (states, batch) -> (states, metrics): the paper on one screen.
+
+Nothing here is compiled or placed: wrap a step in `jax.jit` (see `sharding.compile_step`, which donates the states).
+Randomness is a function of (key, step): the key is the run's, and is never stored in a state.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from align_jax.forward import Batch, ClassifierForward, Explanation, Image, Mask, MaskerForward
+from align_jax.networks import BatchStats, Classifier, Masker, Params
+from align_jax.objectives import Mean, Metrics, Objective
+from align_jax.states import ClassifierState, MaskerState
+
+
+class ClassifierUpdate(NamedTuple):
+    """All that is fixed in a classifier's update: the network, its objective L_clf and the optimiser."""
+
+    network: Classifier
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    explanation: Explanation
+
+
+class MaskerUpdate(NamedTuple):
+    """All that is fixed in a masker's update: the network, its objective L_mask, the optimiser and the fill."""
+
+    network: Masker
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    fill: Callable[[Image], Image]
+
+
+def classifier_loss(
+    update: ClassifierUpdate,
+    params: Params,
+    batch_stats: BatchStats,
+    batch: Batch,
+    key: Key[Array, ""],
+    step: Int[Array, ""],
+    masks: Callable[[Batch], Mask] | None,
+) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
+    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`; aux is (metrics, new BatchNorm statistics).
+
+    Source: ALIGN, "Classifier objective".
+    """
+    forward = ClassifierForward(update.network, params, batch_stats, batch, key, masks, update.explanation)
+    loss, metrics = update.objective(forward, step)
+    correct = (forward.logits.argmax(-1) == forward.label).astype(jnp.float32)
+    metrics["accuracy"] = Mean(correct.sum(), jnp.float32(correct.size))
+    return loss, (metrics, forward.new_batch_stats)
+
+
+def masker_loss(
+    update: MaskerUpdate,
+    params: Params,
+    batch_stats: BatchStats,
+    batch: Batch,
+    step: Int[Array, ""],
+    frozen_logits: Callable[[Image], Float[Array, "b k"]],
+) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
+    """L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth, differentiated in `params`; aux as in `classifier_loss`.
+
+    Source: ALIGN, "Masker objective".
+    """
+    forward = MaskerForward(update.network, params, batch_stats, batch, frozen_logits, update.fill)
+    loss, metrics = update.objective(forward, step)
+    return loss, (metrics, forward.new_batch_stats)
+
+
+def classifier_step(
+    update: ClassifierUpdate,
+    state: ClassifierState,
+    batch: Batch,
+    key: Key[Array, ""],
+    masks: Callable[[Batch], Mask] | None = None,
+) -> tuple[ClassifierState, Metrics]:
+    """One update of f with M frozen.
+
+    Args:
+      update: what is fixed.
+      state: the classifier's state; may be donated.
+      batch: `image` normalised, `label`, and what the objective's terms or `masks` read.
+      key: the run's key; this update uses `fold_in(key, state.step)`.
+      masks: from the batch to the masks that guide; None in warm-up and for methods without guidance.
+
+    Returns:
+      The new state, and each term's value with `loss`, `accuracy` and `gradient_norm`.
+    """
+    (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
+        lambda params: classifier_loss(
+            update,
+            params,
+            state.batch_stats,
+            batch,
+            jax.random.fold_in(key, state.step),
+            state.step,
+            masks,
+        ),
+        has_aux=True,
+    )(state.params)
+    changes, optimizer_state = update.optimizer.update(gradient, state.optimizer_state, state.params)
+    params = optax.apply_updates(state.params, changes)
+    metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
+    return ClassifierState(state.step + 1, params, batch_stats, optimizer_state), metrics
+
+
+def masker_step(
+    update: MaskerUpdate,
+    state: MaskerState,
+    batch: Batch,
+    frozen_logits: Callable[[Image], Float[Array, "b k"]],
+) -> tuple[MaskerState, Metrics]:
+    """One update of M with f frozen.
+
+    Args:
+      update: what is fixed.
+      state: the masker's state; may be donated.
+      batch: `image` normalised, and `label`.
+      frozen_logits: the classifier, on its stored BatchNorm statistics.
+
+    Returns:
+      The new state, and each term's value with `loss` and `gradient_norm`.
+    """
+    (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
+        lambda params: masker_loss(update, params, state.batch_stats, batch, state.step, frozen_logits),
+        has_aux=True,
+    )(state.params)
+    changes, optimizer_state = update.optimizer.update(gradient, state.optimizer_state, state.params)
+    params = optax.apply_updates(state.params, changes)
+    metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
+    return MaskerState(state.step + 1, params, batch_stats, optimizer_state), metrics
+
+
+def align_round(
+    classifier: ClassifierUpdate,
+    masker: MaskerUpdate,
+    classifier_state: ClassifierState,
+    masker_state: MaskerState,
+    batches: Sequence[Batch],
+    key: Key[Array, ""],
+    *,
+    masker_steps: int = 1,
+    classifier_steps: int = 1,
+) -> tuple[ClassifierState, MaskerState, Metrics]:
+    """One round of the alternation: M with f fixed, then f with M fixed.
+
+    Args:
+      classifier: what is fixed in f's updates.
+      masker: what is fixed in M's updates.
+      classifier_state: may be donated.
+      masker_state: may be donated.
+      batches: max(masker_steps, classifier_steps) of them; the masker's updates take the first ones, and so do the
+        classifier's, so that 1 : 1 shares one batch.
+      key: the run's key.
+      masker_steps: updates of M in a round.
+      classifier_steps: updates of f in a round.
+
+    Returns:
+      Both new states, and the metrics of both, summed over the round's updates, under `masker/` and `classifier/`.
+
+    Raises:
+      ValueError: the number of batches is not max(masker_steps, classifier_steps).
+
+    Source: ALIGN, "Schedule".
+    """
+    if len(batches) != max(masker_steps, classifier_steps):
+        raise ValueError(
+            f"A round of {masker_steps} masker and {classifier_steps} classifier updates takes "
+            f"{max(masker_steps, classifier_steps)} batches, not {len(batches)}."
+        )
+    metrics: Metrics = {}
+    params, batch_stats = classifier_state.params, classifier_state.batch_stats
+    for batch in batches[:masker_steps]:
+        masker_state, new = masker_step(
+            masker, masker_state, batch, lambda image: classifier.network.logits(params, batch_stats, image)
+        )
+        metrics = merge(metrics, {f"masker/{name}": mean for name, mean in new.items()})
+    masks = learned_masks(masker.network, masker_state)
+    for batch in batches[:classifier_steps]:
+        classifier_state, new = classifier_step(classifier, classifier_state, batch, key, masks)
+        metrics = merge(metrics, {f"classifier/{name}": mean for name, mean in new.items()})
+    return classifier_state, masker_state, metrics
+
+
+def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:
+    """From a batch to M(x), with M frozen."""
+    return lambda batch: masker.mask(state.params, state.batch_stats, batch["image"], False)[0]
+
+
+def merge(first: Metrics, second: Metrics) -> Metrics:
+    """Two updates' metrics as one: means merge by their counts."""
+    merged = dict(first)
+    for name, mean in second.items():
+        merged[name] = (
+            Mean(merged[name].total + mean.total, merged[name].count + mean.count) if name in merged else mean
+        )
+    return merged

@@ -1,0 +1,309 @@
+"""One run: warm-up, rounds, evaluation, checkpoints, and a summary at the end.
+
+The loop passes each boundary in a fixed order: update, checkpoint, evaluation. A checkpoint at step s is thus the state
+*before* the evaluation at s, which a run that comes back repeats; with batches and keys that are functions of
+(seed, step) it ends bit-identical to a run that was never stopped.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from align_jax import startup
+from align_jax.checkpoints import Checkpoints, Position
+from align_jax.configuration import check, durations
+from align_jax.data.domains import DomainData
+from align_jax.data.load import load
+from align_jax.data.pipeline import TrainingBatches, training_examples
+from align_jax.diagnostics import CollapseWarning, Pending
+from align_jax.evaluation import Evaluator, Stopped, summarise
+from align_jax.files import write_arrays
+from align_jax.gallery import gallery_examples, write_gallery
+from align_jax.interruption import Interrupted, StopRequest, stop_request
+from align_jax.method import build_method
+from align_jax.objectives import Metrics
+from align_jax.phases import rounds_phase, warmup_phase
+from align_jax.progress import Progress
+from align_jax.results import open_run_folder, read_summary, write_summary
+from align_jax.sharding import compile_step, data_mesh, replicated
+from align_jax.states import States, create_classifier_state, create_masker_state
+from align_jax.writers import MetricsWriter
+
+
+def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> dict[str, Any]:
+    """Trains one method, or goes on where it was stopped, and evaluates the checkpoint that was selected.
+
+    Args:
+      config: see `configuration.default_config`.
+      workdir: the run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `gallery/`, `tensorboard/`, and, once
+        complete, `summary.json`. The same call on a folder that holds a run resumes it; a complete run is not repeated.
+
+    Returns:
+      The summary.
+
+    Raises:
+      UserError: a value that could not work, a folder with another run, or training that diverged.
+      Interrupted: Ctrl-C or SIGTERM, after saving.
+    """
+    check(config)
+    run = Path(workdir)
+    open_run_folder(config, run)
+    summary = read_summary(run)
+    if summary is not None:
+        return summary
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_request())
+        return _Run(config, run, stop, stack).train()
+
+
+class _Run:
+    """What a run's parts share while it lasts: places to read from and write to, and what was compiled."""
+
+    def __init__(self, config: ml_collections.ConfigDict, run: Path, stop: StopRequest, stack: ExitStack) -> None:
+        self.config, self.run, self.stop = config, run, stop
+        self.data: DomainData = load(config.data)
+        self.mesh = data_mesh()
+        startup.check_batches(config, self.data, self.mesh.size)
+        steps_per_epoch = max(sum(map(len, self.data.train.values())) // config.schedule.batch_size, 1)
+        self.steps, warmup = durations(config.schedule, steps_per_epoch)
+        self.method = build_method(config, len(self.data.class_names), self.steps)
+        # Without guidance both phases are one and the same.
+        self.warmup = warmup if self.method.guided else 0
+        self.key = jax.device_put(jax.random.key(config.seed), replicated(self.mesh))
+        self.states = self._initial_states()
+
+        self.checkpoints = Checkpoints(run / "checkpoints")
+        stack.callback(self.checkpoints.close)
+        saved = self.checkpoints.steps()
+        self.position = self.checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, None, {})
+        if saved:
+            self.states = self.checkpoints.restore(saved[-1], self.states)
+        self.timing = {"wall_s": 0.0, "compile_s": 0.0, "train_s": 0.0, "data_wait_s": 0.0} | self.position.timing
+        self.best: tuple[int, float] | None = None
+        if self.position.best_step is not None and self.position.best_value is not None:
+            self.best = self.position.best_step, self.position.best_value
+
+        self.writer = MetricsWriter(run, tensorboard=config.tensorboard, from_byte=self.position.log_bytes)
+        stack.callback(self.writer.close)
+        self.batches = TrainingBatches(
+            training_examples(
+                self.data.train,
+                size=config.data.image_size,
+                seed=config.seed,
+                with_masks=self.method.given_masks is not None,
+            ),
+            batch_size=config.schedule.batch_size,
+            mesh=self.mesh,
+            threads=config.data.threads,
+            prefetch=config.data.prefetch,
+        )
+        stack.callback(self.batches.close)
+        if saved:
+            self.batches.restore(self.position.data)
+        self.evaluator = Evaluator(
+            self.method.classifier.network,
+            self.method.masker.network if self.method.masker else None,
+            self.mesh,
+            image_size=config.data.image_size,
+            batch_size=config.evaluation.batch_size,
+            explained_class=config.evaluation.explained_class,
+            fill=config.evaluation.fill,
+            insertion_steps=config.evaluation.insertion_steps,
+        )
+        self.progress = Progress(config.algorithm, self.steps, self.position.step, config.schedule.batch_size)
+        stack.callback(self.progress.close)
+        self.collapse = CollapseWarning(self.progress.say)
+        if saved:
+            self.progress.say(f"going on at step {self.position.step} of {self.steps} from {run}")
+        startup.describe(
+            config,
+            self.data,
+            self.mesh.devices,
+            steps=self.steps,
+            warmup=self.warmup,
+            steps_per_epoch=steps_per_epoch,
+            parameters={
+                name: state.params for name, state in zip(("classifier", "masker"), self.states, strict=True) if state
+            },
+            say=self.progress.say,
+        )
+
+    def _initial_states(self) -> States:
+        """Both networks, initialised where they will live."""
+        size = self.config.data.image_size
+        image = jnp.zeros((1, size, size, 3), jnp.float32)
+        masker = self.method.masker
+
+        def create(key: jax.Array) -> States:
+            classifier_key, masker_key = jax.random.split(key)
+            update = self.method.classifier
+            classifier_state = create_classifier_state(update.network, update.optimizer, classifier_key, image)
+            if masker is None:
+                return classifier_state, None
+            return classifier_state, create_masker_state(masker.network, masker.optimizer, masker_key, image)
+
+        return compile_step(create, self.mesh)(self.key)
+
+    def train(self) -> dict[str, Any]:
+        """The loop, then the final evaluation."""
+        schedule = self.config.schedule
+        rounds = rounds_phase(self.method, schedule.masker_steps, schedule.classifier_steps)
+        phases = {"warmup": warmup_phase(self.method), "rounds": rounds}
+        programs: dict[str, Callable[..., tuple[States, Metrics]]] = {}
+        step, pending = self.position.step, Pending()
+        self.timing_began, self.wall_before = time.monotonic(), self.timing["wall_s"]
+        window_began, waited_before, window_start = time.monotonic(), self.batches.waited_s, step
+        while True:
+            advance = schedule.classifier_steps if step > self.warmup and self.method.masker else 1
+            if step == self.warmup and self.method.guided:
+                self._write_gallery("before_guidance", self.states)
+            if _crosses(step, advance, self.config.evaluation.every) or step >= self.steps > 0:
+                self._evaluate(step)
+                window_began, waited_before = time.monotonic(), self.batches.waited_s
+            if step >= self.steps:
+                break
+
+            phase = phases["warmup" if step < self.warmup else "rounds"]
+            batches = tuple(next(self.batches) for _ in range(phase.batches))
+            if phase.name not in programs:
+                began = time.monotonic()
+                program = compile_step(phase.advance, self.mesh, donated=(0,))
+                programs[phase.name] = program.lower(self.states, batches, self.key).compile()  # type: ignore[attr-defined]
+                self.timing["compile_s"] += time.monotonic() - began
+                window_began += time.monotonic() - began
+            self.states, metrics = programs[phase.name](self.states, batches, self.key)
+            pending.add(step, metrics)
+            step += phase.steps
+            self.progress.advance(phase.steps)
+
+            stopping = self.stop.reached(step)
+            saving = (
+                stopping
+                or step >= self.steps
+                or _crosses(step, phase.steps, self.config.checkpoint_every)
+                or _crosses(step, phase.steps, self.config.evaluation.every)
+            )
+            if saving or step == self.warmup or _crosses(step, phase.steps, self.config.log_every):
+                values = pending.flush(self._last_good_checkpoint)
+                elapsed = time.monotonic() - window_began
+                waited = self.batches.waited_s - waited_before
+                images = (step - window_start) * schedule.batch_size
+                self.timing["train_s"] += elapsed
+                self.timing["data_wait_s"] += waited
+                values |= {
+                    "images_per_s": images / elapsed,
+                    "data_wait_fraction": waited / elapsed,
+                    "learning_rate": float(self.method.learning_rate(step - 1)),
+                }
+                self.writer.write(step, "train", {"phase": phase.name} | values)
+                self.progress.show(step, values, values["images_per_s"])
+                self.collapse.look(step, values)
+                window_began, waited_before, window_start = time.monotonic(), self.batches.waited_s, step
+            if saving:
+                self._save(step)
+            if stopping:
+                self._interrupted(step)
+        return self._finish(step)
+
+    def _wall_s(self) -> float:
+        return self.wall_before + time.monotonic() - self.timing_began
+
+    def _save(self, step: int) -> None:
+        best_step, best_value = self.best if self.best else (None, None)
+        timing = self.timing | {"wall_s": self._wall_s()}
+        position = Position(step, self.batches.state(), self.writer.position(), best_step, best_value, timing)
+        self.checkpoints.save(self.states, position)
+
+    def _last_good_checkpoint(self) -> str:
+        steps = self.checkpoints.steps()
+        return f"step {steps[-1]} in {self.run / 'checkpoints'}" if steps else "none, as nothing was saved before it"
+
+    def _interrupted(self, step: int) -> NoReturn:
+        # Without a signal of our own it was the notice of a preemption, which is a SIGTERM too.
+        number = self.stop.signal or signal.SIGTERM
+        raise Interrupted(
+            f"Stopped by {number.name} after step {step} of {self.steps}, which is saved; the same command goes on "
+            "from there.",
+            number,
+        )
+
+    def _evaluate(self, step: int) -> None:
+        """Every split's scores into the log; the best mean validation accuracy after warm-up is selected."""
+        validation = []
+        for split in self.data.evaluation:
+            try:
+                examples = self.evaluator.examples(self.states, split, lambda: bool(self.stop))
+            except Stopped:
+                self._interrupted(step)
+            metrics = summarise(examples)
+            self.writer.write(step, split.split, {"domain": split.domain, "role": split.role} | metrics)
+            if split.role == "validation":
+                validation.append(metrics["accuracy"])
+        value = float(np.mean(validation))
+        # Before the rounds begin there is no ALIGN to select: a checkpoint from warm-up would be another method's.
+        if (step > self.warmup or step >= self.steps) and (self.best is None or value > self.best[1]):
+            self.best = step, value
+        self.progress.say(f"step {step}: validation accuracy {100 * value:.1f} % (training domains)")
+
+    def _write_gallery(self, name: str, states: States) -> None:
+        examples = gallery_examples(self.data, self.config.evaluation.gallery_images)
+        write_gallery(self.run / "gallery" / f"{name}.npz", self.evaluator, states, examples)
+
+    def _finish(self, step: int) -> dict[str, Any]:
+        """The selected checkpoint's results."""
+        config = self.config
+        assert self.best is not None
+        states = self.checkpoints.restore(self.best[0], self.states)
+        self.progress.say(f"evaluating step {self.best[0]}, selected by training-domain validation")
+        results, predictions = [], {}
+        for split in self.data.evaluation:
+            try:
+                examples = self.evaluator.examples(states, split, lambda: bool(self.stop))
+                faithful = self.evaluator.faithfulness_examples(
+                    states, split, config.evaluation.faithfulness_images, lambda: bool(self.stop)
+                )
+            except Stopped:
+                self._interrupted(step)
+            predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
+            scores = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(
+                examples
+            )
+            results.append({"domain": split.domain, "role": split.role, "split": split.split} | scores)
+        write_arrays(self.run / "predictions.npz", predictions)
+        self._write_gallery("final", states)
+        self.timing["wall_s"] = self._wall_s()
+        summary = {
+            "algorithm": config.algorithm,
+            "guidance": config.guidance if self.method.guided else "none",
+            "dataset": self.data.name,
+            "seed": config.seed,
+            "step": step,
+            "best_step": self.best[0],
+            "selection": "training_domain_validation",
+            "train_domains": list(self.data.train),
+            "held_out_domains": [split.domain for split in self.data.evaluation if split.role == "ood"],
+            "num_classes": len(self.data.class_names),
+            "class_names": list(self.data.class_names),
+            "results": results,
+            "timing": {
+                "wall_s": self.timing["wall_s"],
+                "compile_s": self.timing["compile_s"],
+                "data_wait_fraction": self.timing["data_wait_s"] / self.timing["train_s"],
+                "images_per_s": step * config.schedule.batch_size / self.timing["train_s"],
+            },
+        }
+        write_summary(self.run, summary)
+        return summary
+
+
+def _crosses(step: int, advance: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in the last `advance` steps, in (step - advance, step]."""
+    return step > 0 and step // every > (step - advance) // every

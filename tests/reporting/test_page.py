@@ -1,0 +1,216 @@
+import base64
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from align_jax.reporting.page import write_comparison_report, write_run_report
+
+HOSTILE = '<script>alert("1")</script>&{{ 7 * 7 }}'
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags close in order, and keeps text, images and addresses."""
+
+    def __init__(self, content: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(content)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        found = dict(attributes)
+        if tag == "img":
+            self.images.append(found)
+        self.addresses += [found[key] for key in ("src", "href", "xlink:href") if found.get(key)]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def edit_summary(run, **changes):
+    path = run / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def without_curves(run):
+    """Drawing takes most of the time of a page."""
+    (run / "metrics.jsonl").write_text("")
+    return run
+
+
+def loads_nothing(path):
+    page = read(path)
+    assert "script" not in page.tags
+    assert all(re.match(r"data:|#|\.\./", address) for address in page.addresses)
+    assert not re.search(r"url\((?!#)|@import", path.read_text())
+    assert page.images
+    for image in page.images:
+        assert image["alt"]
+        content = base64.b64decode(image["src"].partition(",")[2])
+        assert max(Image.open(io.BytesIO(content)).size) >= 128
+    return True
+
+
+@pytest.fixture
+def both(make_run):
+    return make_run("align", 0.02), make_run("erm", 0.0)
+
+
+def test_run_page_tells_the_whole_story(make_run):
+    run = make_run()
+    path = write_run_report(run)
+    assert path == run / "report" / "index.html"
+    assert loads_nothing(path)
+    text = read(path).text
+    for word in ("Validation", "In distribution", "Background shift", "Out of distribution"):
+        assert word in text
+    for word in ("noto", "twemoji", "fluent3d", "Training vendors, unseen concepts, random backgrounds."):
+        assert word in text
+    for word in ("ALIGN on emoji_scenes", "learned masks", "step 480: best on the validation split"):
+        assert word in text
+    assert "5 min 12 s" in text
+    assert "1.2 %" in text
+    assert "64.0" in text
+    assert "± 1.9" in text
+    assert "random 0.050" in text
+    for word in ("higher is better", "lower is better", "Alignment with the mask", "Distinction"):
+        assert word in text
+
+
+def test_comparison_page_has_methods_differences_and_links(both, tmp_path):
+    for run in both:
+        (run / "report").mkdir()
+        (run / "report" / "index.html").touch()
+    path = write_comparison_report(tmp_path, both)
+    assert path == tmp_path / "report" / "index.html"
+    assert loads_nothing(path)
+    page = read(path)
+    for word in ("ALIGN and ERM on emoji_scenes", "(+2.0)", "noto", "twemoji", "fluent3d", "Mean of 2"):
+        assert word in page.text
+    assert {"../align/report/index.html", "../erm/report/index.html"} <= set(page.addresses)
+    assert all((path.parent / address).exists() for address in page.addresses if address.startswith(".."))
+
+
+def test_hostile_names_stay_text(both, tmp_path):
+    for run in both:
+        edit_summary(
+            run,
+            class_names=[HOSTILE] * 5,
+            dataset=HOSTILE,
+            selection=HOSTILE,
+            train_domains=[HOSTILE],
+            algorithm=HOSTILE,
+        )
+        summary = json.loads((run / "summary.json").read_text())
+        results = [
+            row | {"domain": HOSTILE + row["domain"], "role": HOSTILE, HOSTILE: 1.0} for row in summary["results"]
+        ]
+        edit_summary(run, results=results)
+        (run / "config.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+        line = {"step": 620, "split": HOSTILE, "role": HOSTILE, "domain": HOSTILE, HOSTILE: 1.0, "accuracy": 0.5}
+        training = {"step": 620, "split": "train", HOSTILE: 1.0, f"{HOSTILE}/x": 2.0}
+        with (run / "metrics.jsonl").open("w") as metrics:
+            metrics.write(json.dumps(line) + "\n" + json.dumps(training) + "\n")
+        for name in ("final", "before_guidance"):
+            path = run / "gallery" / f"{name}.npz"
+            if path.exists():
+                arrays = dict(np.load(path))
+                arrays["domain"] = arrays["role"] = np.array([HOSTILE] * 3)
+                np.savez(path, **arrays)
+    for path in (write_run_report(both[0]), write_comparison_report(tmp_path, both)):
+        page = read(path)
+        assert "script" not in page.tags
+        assert "<script>" in page.text
+        assert "&lt;script&gt;alert" in path.read_text()
+        assert "{{ 7 * 7 }}" in page.text
+
+
+def test_optional_values_may_be_absent(make_run, tmp_path):
+    run = make_run()
+    least = {
+        "algorithm": "erm",
+        "dataset": "folder_of_images",
+        "results": [{"domain": "photo", "role": "ood", "accuracy": None}, {"domain": "art", "role": "id"}],
+    }
+    (run / "summary.json").write_text(json.dumps(least))
+    (run / "metrics.jsonl").write_text("")
+    (run / "gallery" / "final.npz").unlink()
+    for path in (write_run_report(run), write_comparison_report(tmp_path, [run])):
+        text = read(path).text
+        assert "photo" in text or "–" in text
+        assert "No images were kept." in text
+        assert "Not measured" in text
+        assert "None" not in text
+        assert "nan" not in text
+
+
+def test_erm_page_has_no_masks_and_says_so_with_dashes(both, tmp_path):
+    for run in both:
+        without_curves(run)
+    assert "Learned mask" not in read(write_run_report(both[1])).text
+    erm = [row for row in read(write_comparison_report(tmp_path, both)).text.split("ERM") if row.lstrip()[:1].isdigit()]
+    assert any("–" in row for row in erm)
+
+
+def test_runs_that_differ_in_more_than_the_method_are_pointed_out(both, tmp_path):
+    for run in both:
+        without_curves(run)
+    assert "differ in more" not in read(write_comparison_report(tmp_path, both)).text
+    edit_summary(both[1], seed=7, train_domains=["openmoji"])
+    assert (
+        "differ in more than their method: training domains, seed."
+        in read(write_comparison_report(tmp_path, both)).text
+    )
+
+
+def test_classes_left_out_of_the_auc_are_counted(make_run):
+    run = without_curves(make_run())
+    assert "left out" not in read(write_run_report(run)).text
+    results = json.loads((run / "summary.json").read_text())["results"]
+    results[3]["auc_classes_left_out"] = 2
+    edit_summary(run, results=results)
+    assert "up to 2 of them are left out" in read(write_run_report(run)).text
+
+
+def test_a_report_is_written_whole_and_again(make_run):
+    run = make_run()
+    first = write_run_report(run).read_bytes()
+    assert write_run_report(run).read_bytes() == first
+    (run / "summary.json").write_text("{")
+    with pytest.raises(ValueError, match=r"summary\.json is missing or no JSON object"):
+        write_run_report(run)
+    assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
+    assert (run / "report" / "index.html").read_bytes() == first
+
+
+def test_nothing_to_compare_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one run folder"):
+        write_comparison_report(tmp_path, [])

@@ -1,0 +1,79 @@
+"""Networks small enough to compile in a moment, with everything that matters: BatchNorm, a head, a masker."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from align_jax import algorithms
+from align_jax.fills import FILLS
+from align_jax.forward import Explanation
+from align_jax.networks import classifier_from_linen, masker_from_linen
+from align_jax.states import create_classifier_state, create_masker_state
+from align_jax.steps import ClassifierUpdate, MaskerUpdate
+
+CLASSES = 3
+SIZE = 16
+
+
+class SmallClassifier(nn.Module):
+    """Two convolutions with BatchNorm between them, a pool-and-linear head."""
+
+    def setup(self):
+        self.first, self.second = nn.Conv(6, (3, 3), (2, 2)), nn.Conv(8, (3, 3), (2, 2))
+        self.norm = nn.BatchNorm(momentum=0.9)
+        self.linear = nn.Dense(CLASSES)
+
+    def features(self, image, train):
+        return nn.relu(self.second(nn.relu(self.norm(self.first(image), use_running_average=not train))))
+
+    def head(self, features):
+        return self.linear(features.mean((1, 2)))
+
+    def __call__(self, image, train):
+        return self.head(self.features(image, train))
+
+
+class SmallMasker(nn.Module):
+    """With BatchNorm too, which the library's own masker does without."""
+
+    @nn.compact
+    def __call__(self, image, train):
+        hidden = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(4, (3, 3))(image)))
+        return nn.sigmoid(nn.Conv(1, (3, 3))(hidden))
+
+
+def small_batch(seed=0, size=12):
+    """An image for each of three classes in turn, from two domains, with a mask."""
+    image_key, mask_key = jax.random.split(jax.random.key(seed))
+    return {
+        "image": jax.random.normal(image_key, (size, SIZE, SIZE, 3)),
+        "label": jnp.arange(size) % CLASSES,
+        "domain": jnp.arange(size) % 2,
+        "mask": jax.random.uniform(mask_key, (size, SIZE, SIZE, 1)),
+    }
+
+
+def small_updates(optimizer=None, explanation=None, **weights):
+    """ALIGN on the small networks; `weights` are `algorithms.align.classifier_objective`'s."""
+    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    classifier = ClassifierUpdate(
+        classifier_from_linen(SmallClassifier()),
+        algorithms.align.classifier_objective(**weights),
+        optimizer,
+        explanation or Explanation(),
+    )
+    masker = MaskerUpdate(
+        masker_from_linen(SmallMasker()), algorithms.align.masker_objective(), optimizer, FILLS["mean"]
+    )
+    return classifier, masker
+
+
+def small_states(classifier, masker, seed=0):
+    """Both states at step 0."""
+    image = jnp.zeros((1, SIZE, SIZE, 3))
+    first, second = jax.random.split(jax.random.key(seed))
+    return (
+        create_classifier_state(classifier.network, classifier.optimizer, first, image),
+        create_masker_state(masker.network, masker.optimizer, second, image),
+    )

@@ -1,0 +1,133 @@
+"""Terms get what they name, once; weights may be schedules; what cannot be given is refused."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from align_jax import losses
+from align_jax.forward import ClassifierForward, Explanation, MaskerForward
+from align_jax.objectives import Mean, after, term, weighted
+from tests.small_networks import SIZE, small_batch, small_states, small_updates
+
+
+@functools.cache
+def networks():
+    updates = small_updates()
+    return updates, small_states(*updates)
+
+
+def forward(masks=lambda batch: batch["mask"], batch=None):
+    (classifier, _), (state, _) = networks()
+    return ClassifierForward(
+        classifier.network,
+        state.params,
+        state.batch_stats,
+        batch or small_batch(),
+        jax.random.key(0),
+        masks,
+        Explanation(),
+    )
+
+
+def test_the_loss_is_the_weighted_sum_and_metrics_are_unweighted():
+    objective = weighted(
+        cls=term(losses.cross_entropy), mine=term(lambda logits, label: (logits**2).sum(-1) * (label + 1), weight=0.5)
+    )
+    quantities = forward()
+    loss, metrics = objective(quantities, jnp.int32(0))
+    cls = losses.cross_entropy(quantities.logits, quantities.label).mean()
+    mine = ((quantities.logits**2).sum(-1) * (quantities.label + 1)).mean()
+    chex.assert_trees_all_close(loss, cls + 0.5 * mine, rtol=1e-6)
+    chex.assert_trees_all_close(metrics["mine"].value(), mine, rtol=1e-6)
+    assert set(metrics) == {"cls", "mine", "loss"}
+
+
+def test_a_term_may_be_a_scalar_and_have_defaults():
+    objective = weighted(domains=term(lambda logits, domain, power=2: (logits[domain == 0] ** power).mean()))
+    quantities = forward()
+    expected = (quantities.logits[quantities.domain == 0] ** 2).mean()
+    chex.assert_trees_all_close(objective(quantities, jnp.int32(0))[0], expected, rtol=1e-6)
+
+
+def test_after_switches_a_term_on():
+    objective = weighted(cls=term(losses.cross_entropy, weight=after(10, 2.0)))
+    before, _ = objective(forward(), jnp.int32(9))
+    on, metrics = objective(forward(), jnp.int32(10))
+    assert float(before) == 0
+    chex.assert_trees_all_close(on, 2 * metrics["cls"].value(), rtol=1e-6)
+
+
+def test_without_removes_terms():
+    objective = weighted(cls=term(losses.cross_entropy), egl=term(losses.alignment)).without("egl")
+    _, metrics = objective(forward(masks=None), jnp.int32(0))
+    assert set(metrics) == {"cls", "loss"}
+
+
+def test_what_several_terms_need_is_computed_once():
+    (classifier, masker), (state, _) = networks()
+    passes = []
+
+    def counted(params, batch_stats, image, train):
+        passes.append(image.shape)
+        return classifier.network.features(params, batch_stats, image, train)
+
+    quantities = ClassifierForward(
+        classifier.network._replace(features=counted), state.params, state.batch_stats, small_batch(),
+        jax.random.key(0), lambda batch: batch["mask"], Explanation(),
+    )  # fmt: skip
+    classifier.objective(quantities, jnp.int32(0))
+    assert len(passes) == 2  # clean and mixed
+
+
+def test_a_term_that_names_what_is_not_there_is_refused_with_what_is():
+    objective = weighted(mine=term(lambda attention: attention))
+    with pytest.raises(ValueError, match=r"'mine' asks for 'attention'.*it has .*features, image, label, logits"):
+        objective(forward(), jnp.int32(0))
+
+
+def test_masks_and_domains_are_only_there_where_the_batch_has_them():
+    batch = {name: value for name, value in small_batch().items() if name != "domain"}
+    assert {"mask", "domain"} <= forward().names()
+    assert not {"mask", "domain"} & forward(masks=None, batch=batch).names()
+
+
+def test_every_name_can_be_read():
+    (_, masker), (classifier_state, masker_state) = networks()
+    for quantities in (
+        forward(),
+        MaskerForward(
+            masker.network, masker_state.params, masker_state.batch_stats, small_batch(),
+            lambda image: image.mean((1, 2)), jnp.zeros_like,
+        ),
+    ):  # fmt: skip
+        for name in quantities.names():
+            assert getattr(quantities, name).shape[0] == 12, name
+
+
+@pytest.mark.parametrize("mask", [0.0, 0.25, 1.0])
+def test_masked_images_are_what_the_paper_says(mask):
+    """x M and x (1 - M), the removed part replaced by the fill."""
+    (_, masker), (_, state) = networks()
+    seen = []
+
+    def frozen_logits(image):
+        seen.append(image.reshape(12, 2, SIZE, SIZE, 3))
+        return image.mean((1, 2))
+
+    constant = masker.network._replace(mask=lambda *_: (jnp.full((12, SIZE, SIZE, 1), mask), {}))
+    batch = small_batch()
+    for fill in (0.0, 0.5):
+        quantities = MaskerForward(
+            constant, state.params, state.batch_stats, batch, frozen_logits, lambda x, fill=fill: jnp.full_like(x, fill)
+        )
+        _ = quantities.probability_kept, quantities.probability_removed
+        chex.assert_trees_all_close(seen[-1][:, 0], mask * batch["image"] + (1 - mask) * fill, atol=1e-6)
+        chex.assert_trees_all_close(seen[-1][:, 1], (1 - mask) * batch["image"] + mask * fill, atol=1e-6)
+
+
+def test_means_merge_by_their_counts():
+    merged = Mean(jnp.float32(6) + jnp.float32(4), jnp.float32(3) + jnp.float32(1))
+    assert float(merged.value()) == 2.5
