@@ -1,4 +1,4 @@
-"""The command line of `launch/main.py`: flags in, runs out, and a sentence instead of a traceback for a user's mistake."""
+"""The command line of `launch/main.py`: flags in, runs out; a user's mistake gives a sentence, not a traceback."""
 
 import sys
 from collections.abc import Sequence

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import ml_collections
 
-from align_jax.reporting.comparison import comparison_table, write_comparison_report
-from align_jax.reporting.page import write_run_report
+from align_jax.reporting.page import write_comparison_report, write_run_report
+from align_jax.reporting.tables import comparison_table
 from align_jax.training import train_and_evaluate
 
 

@@ -135,7 +135,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "evaluation.fill": FILLS,
     }
     for field, valid in choices.items():
-        _require(config, field, lambda value, valid=valid: value in valid, f"one of {', '.join(map(str, valid))}")
+        _require(config, field, valid.__contains__, f"one of {', '.join(map(str, valid))}")
     for method in config.compare:
         if method not in ALGORITHMS:
             raise UserError(f"config.compare names {method!r}; valid methods are {', '.join(ALGORITHMS)}.")

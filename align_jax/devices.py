@@ -31,5 +31,5 @@ def check_accelerator() -> None:
         extra = {"cuda": "cuda13", "tpu": "tpu"}[kind]
         raise UserError(
             f"This machine has an accelerator ({kind}), but the installed JAX {jax.__version__} only runs on the CPU; "
-            f"install it with `pip install 'jax[{extra}]=={jax.__version__}'`, or set JAX_PLATFORMS=cpu to go on without."
+            f"install it with `pip install 'jax[{extra}]=={jax.__version__}'`, or set JAX_PLATFORMS=cpu to do without."
         )

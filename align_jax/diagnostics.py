@@ -41,7 +41,7 @@ class Pending:
                         "another --workdir."
                     )
                 total, count = totals.get(name, (0.0, 0.0))
-                totals[name] = total + value, count + float(mean.count)
+                totals[name] = total + value, count + float(mean.examples)
         return {name: total / count for name, (total, count) in totals.items()}
 
 

@@ -101,7 +101,8 @@ def faithfulness_scores(
 
     result = {}
     image, target = batch["image"], explained.target
-    control = faithfulness.random_map(key, explained.grad_cam.shape)
+    examples, height, width = explained.grad_cam.shape
+    control = faithfulness.random_map(key, (examples, height, width))
     for prefix, saliency_map in (("", explained.grad_cam), ("random_", control)):
         both = faithfulness.faithfulness(probabilities, image, saliency_map, target, fill=fill)
         result[f"{prefix}comprehensiveness"] = both.comprehensiveness

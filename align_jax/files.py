@@ -24,5 +24,5 @@ def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> pathlib.Path:
     """A compressed .npz without pickles, whole or not at all."""
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(content, allow_pickle=False, **arrays)
     return write_atomically(path, content.getvalue())

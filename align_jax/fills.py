@@ -1,14 +1,62 @@
-"""What stands where something is removed from an image: the fill decides what "removed" means."""
+"""What stands where something is removed from an image: the fill decides what "removed" means.
+
+Fills act on normalised images. `mean` is 0, the mean that the normalisation subtracts; `image_mean` the image's own
+mean, channel by channel; `blur` the image behind a Gaussian; `black` what black pixels become.
+"""
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from align_jax.explanations.faithfulness import gaussian_blur
+from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
 
-Image = Float[Array, "b h w c"]
-FILLS: dict[str, Callable[[Image], Image]] = {
+
+def gaussian_blur(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Gaussian blur that looks alike at every resolution.
+
+    The standard deviation is an eighth of the shorter side (28 pixels at 224), the kernel ends at four of them, and the
+    image is mirrored at its border, the edge pixel repeated. Height and width are blurred by one matrix each: at
+    such widths that is cheaper than a convolution, and the border costs nothing.
+    """
+    height, width = image.shape[1:3]
+    sigma = min(height, width) / 8
+    blurred = jnp.einsum(
+        "yh,xw,bhwc->byxc",
+        _gaussian_matrix(height, sigma),
+        _gaussian_matrix(width, sigma),
+        image.astype(jnp.float32),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return blurred.astype(image.dtype)
+
+
+def _gaussian_matrix(size: int, sigma: float) -> np.ndarray:
+    """[size size]: row i holds the weights of all pixels in the blurred pixel i."""
+    radius = int(4 * sigma + 0.5)
+    offset = np.arange(-radius, radius + 1)
+    weight = np.exp(-0.5 * (offset / sigma) ** 2)
+    source = (np.arange(size)[:, None] + offset) % (2 * size)
+    source = np.where(source < size, source, 2 * size - 1 - source)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (np.arange(size)[:, None], source), weight / weight.sum())
+    return matrix.astype(np.float32)
+
+
+def _image_mean(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    return jnp.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape)
+
+
+def _black(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    black = -jnp.array(CHANNEL_MEAN) / jnp.array(CHANNEL_STANDARD_DEVIATION)
+    return jnp.broadcast_to(black.astype(image.dtype), image.shape)
+
+
+FILLS: dict[str, Callable[[Array], Array]] = {
     "mean": jnp.zeros_like,
+    "image_mean": _image_mean,
     "blur": gaussian_blur,
+    "black": _black,
 }

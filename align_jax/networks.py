@@ -57,9 +57,9 @@ def _init_with(module: nn.Module) -> Callable[[Key[Array, ""], Array], tuple[Par
 def _apply_with(module: nn.Module, method: str) -> Callable[..., tuple[Array, BatchStats]]:
     def apply(params: Params, batch_stats: BatchStats, image: Array, train: bool) -> tuple[Array, BatchStats]:
         variables = {"params": params, "batch_stats": batch_stats}
-        if not train:
-            return module.apply(variables, image, train=False, method=method), batch_stats
-        output, updated = module.apply(variables, image, train=True, method=method, mutable=["batch_stats"])
+        # One call for both: without `train` nothing is mutable, and what comes back is what went in.
+        mutable = ["batch_stats"] if train else []
+        output, updated = module.apply(variables, image, train=train, method=method, mutable=mutable)
         return output, updated.get("batch_stats", batch_stats)
 
     return apply
@@ -69,7 +69,8 @@ def classifier_from_linen(module: nn.Module) -> Classifier:
     """A Linen module with methods `features(image, train)`, `head(features)` and `__call__(image, train)`."""
 
     def head(params: Params, features: Array) -> Array:
-        return module.apply({"params": params}, features, method="head")
+        logits: Any = module.apply({"params": params}, features, method="head")
+        return logits
 
     return Classifier(_init_with(module), _apply_with(module, "features"), head)
 

@@ -26,14 +26,14 @@ Reduction = Callable[[Float[Array, " b"], Int[Array, " b"], int], Float[Array, "
 
 
 class Mean(NamedTuple):
-    """A mean that merges: the sum of `total` over the sum of `count`."""
+    """A mean that merges: the sum of `total` over the sum of `examples`."""
 
     total: Float[Array, ""]
-    count: Float[Array, ""]
+    examples: Float[Array, ""]
 
     def value(self) -> Float[Array, ""]:
-        """total / count."""
-        return self.total / self.count
+        """total / examples."""
+        return self.total / self.examples
 
 
 Metrics = dict[str, Mean]

@@ -54,7 +54,7 @@ def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Ph
     def advance(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
         classifier_state, masker_state = states
         assert masker_state is not None
-        *new_states, metrics = align_round(
+        classifier_state, masker_state, metrics = align_round(
             method.classifier,
             masker,
             classifier_state,
@@ -64,6 +64,6 @@ def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Ph
             masker_steps=masker_steps,
             classifier_steps=classifier_steps,
         )
-        return (new_states[0], new_states[1]), metrics
+        return (classifier_state, masker_state), metrics
 
     return Phase("rounds", advance, batches=max(masker_steps, classifier_steps), steps=classifier_steps)

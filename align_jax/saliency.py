@@ -37,13 +37,8 @@ def grad_cam(
     Returns:
       The raw map in float32, unbounded and signed.
 
-    Raises:
-      ValueError: `alpha` is neither of the two.
-
     Source: Selvaraju et al. 2017, eq. 1-2; ALIGN, "Classifier objective"; alpha: decision of this project.
     """
-    if alpha not in ("differentiated", "constant"):
-        raise ValueError(f"alpha is {alpha!r}; valid are 'differentiated' and 'constant'.")
 
     def label_logits(features: Float[Array, "b h w c"]) -> Float[Array, ""]:
         logits = head(features).astype(jnp.float32)

@@ -194,10 +194,10 @@ def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:
-    """Two updates' metrics as one: means merge by their counts."""
+    """Two updates' metrics as one: means merge by their numbers of examples."""
     merged = dict(first)
     for name, mean in second.items():
         merged[name] = (
-            Mean(merged[name].total + mean.total, merged[name].count + mean.count) if name in merged else mean
+            Mean(merged[name].total + mean.total, merged[name].examples + mean.examples) if name in merged else mean
         )
     return merged

@@ -263,7 +263,8 @@ class _Run:
         assert self.best is not None
         states = self.checkpoints.restore(self.best[0], self.states)
         self.progress.say(f"evaluating step {self.best[0]}, selected by training-domain validation")
-        results, predictions = [], {}
+        results: list[dict[str, Any]] = []
+        predictions: dict[str, np.ndarray] = {}
         for split in self.data.evaluation:
             try:
                 examples = self.evaluator.examples(states, split, lambda: bool(self.stop))

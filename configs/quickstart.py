@@ -1,7 +1,7 @@
 """ALIGN, and ERM beside it, on the embedded data set: five classes of emoji on photographs, one vendor held out.
 
-    make quickstart
-    python launch/main.py --config=configs/quickstart.py --workdir=runs/quickstart
+make quickstart
+python launch/main.py --config=configs/quickstart.py --workdir=runs/quickstart
 """
 
 import ml_collections
@@ -15,7 +15,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.compare = ("erm",)
 
     config.classifier.name = "resnet_small"
-    config.optim.lr = 1e-3
+    config.optim.lr = 2e-3
+    config.masker.widths = (8, 16, 32)
     config.masker_optim.lr = 2e-3
 
     config.schedule.batch_size = 48

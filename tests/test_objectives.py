@@ -67,7 +67,7 @@ def test_without_removes_terms():
 
 
 def test_what_several_terms_need_is_computed_once():
-    (classifier, masker), (state, _) = networks()
+    (classifier, _), (state, _) = networks()
     passes = []
 
     def counted(params, batch_stats, image, train):
@@ -95,7 +95,7 @@ def test_masks_and_domains_are_only_there_where_the_batch_has_them():
 
 
 def test_every_name_can_be_read():
-    (_, masker), (classifier_state, masker_state) = networks()
+    (_, masker), (_, masker_state) = networks()
     for quantities in (
         forward(),
         MaskerForward(

@@ -124,8 +124,8 @@ def test_a_round_counts_its_updates_and_takes_the_first_batches(masker_steps, cl
     )
     new_classifier, new_masker, metrics = jax.jit(step)(*states, batches, KEY)
     assert (int(new_masker.step), int(new_classifier.step)) == (masker_steps, classifier_steps)
-    assert float(metrics["masker/loss"].count) == 12 * masker_steps
-    assert float(metrics["classifier/loss"].count) == 12 * classifier_steps
+    assert float(metrics["masker/loss"].examples) == 12 * masker_steps
+    assert float(metrics["classifier/loss"].examples) == 12 * classifier_steps
     expected = states[1]
     alone = jax.jit(lambda state, batch: masker_step(masker, state, batch, frozen_logits(classifier, states[0]))[0])
     for batch in batches[:masker_steps]:

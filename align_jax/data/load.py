@@ -1,27 +1,44 @@
 """From a config's `data` to domains and their roles."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import ml_collections
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
 
 from align_jax.data.datasets import emoji_scenes
-from align_jax.data.domains import DomainData, EvaluationSplit
+from align_jax.data.domains import DomainData, EvaluationSplit, Role
 from align_jax.errors import UserError
+
+PICTURES = ("image", "mask")
 
 
 class Records:
-    """A TFDS data source as a `domains.Source`: text comes as `str`, everything else as it is stored."""
+    """A TFDS split as a `domains.Source`: pictures as uint8 [h w c], text as `str`, numbers as they are stored.
 
-    def __init__(self, records: Any) -> None:
-        self._records = records
+    Pillow decodes the pictures: TFDS's own decoder is slower, and warns where OpenCV is not installed.
+    """
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
+        self._records: Any = builder.as_data_source(
+            split, decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features}
+        )
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self._records[int(index)]
-        return {name: value.decode() if isinstance(value, bytes) else value for name, value in example.items()}
+        return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
+
+
+def _decoded(name: str, value: Any) -> Any:
+    if name in PICTURES:
+        pixels = np.asarray(Image.open(io.BytesIO(value)))
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
@@ -40,9 +57,13 @@ def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
     training, held_out = training_and_held_out(names, config.held_out)
 
     def records(domain: str, split: str) -> Records:
-        return Records(builder.as_data_source(f"{domain}_{split}"))
+        return Records(builder, f"{domain}_{split}")
 
-    roles = (("validation", "validation"), ("test", "id"), ("test_random", "background_shift"))
+    roles: tuple[tuple[str, Role], ...] = (
+        ("validation", "validation"),
+        ("test", "id"),
+        ("test_random", "background_shift"),
+    )
     evaluation = [
         EvaluationSplit(domain, split, role, records(domain, split)) for domain in training for split, role in roles
     ]

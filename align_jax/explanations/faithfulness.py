@@ -4,17 +4,17 @@ Notation: image x, target class c, probability p_c, saliency map s at the image'
 falling s; of equal values the one that comes first, row by row, ranks higher, so a constant map is a fixed order
 from the top left. A pixel goes with all its channels, and what goes is replaced by a *fill*, on the normalised image:
 
-    zero        0, which is the mean of the data set that the normalisation subtracts
+    mean        0, which is the mean of the data set that the normalisation subtracts
     image_mean  the image's own mean, channel by channel
-    blur        the image behind a Gaussian (`gaussian_blur`): colour and coarse layout stay, detail goes
+    blur        the image behind a Gaussian (`fills.gaussian_blur`): colour and coarse layout stay, detail goes
 
-The fill decides the numbers: on one trained network Grad-CAM's comprehensiveness is 0.245 with zero, 0.226 with
+The fill decides the numbers: on one trained network Grad-CAM's comprehensiveness is 0.245 with mean, 0.226 with
 image_mean and 0.084 with blur. State it wherever a number is reported, and set the same metric of `random_map`
 beside it: erasing pixels takes an image off the distribution, and only the difference to the control is the map's.
 
 Everything is per image, pure and jittable; close over the network's parameters and jit:
 
-    score = jax.jit(functools.partial(faithfulness, probabilities, fill="zero"))
+    score = jax.jit(functools.partial(faithfulness, probabilities, fill="mean"))
     comprehensiveness, sufficiency = score(image, saliency, target)
 
 The altered images are evaluated one altered batch after the other (`lax.map`), so memory stays that of one forward
@@ -27,8 +27,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from align_jax.fills import FILLS
 
 Probabilities = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 
@@ -48,7 +49,7 @@ def faithfulness(
     saliency: Float[Array, "b h w"],
     target: Int[Array, " b"],
     *,
-    fill: str = "zero",
+    fill: str = "mean",
     percents: Sequence[int | float] = PERCENTS,
     rounding: str = "ceil",
 ) -> Faithfulness:
@@ -66,7 +67,7 @@ def faithfulness(
       image: normalised images.
       saliency: one map per image at the image's resolution; only the order of its values counts.
       target: the class c that the map explains, usually the predicted one.
-      fill: zero | image_mean | blur (see above).
+      fill: mean | image_mean | blur | black (see above).
       percents: the bins q, in per cent of the image's pixels, each in (0, 100].
       rounding: k_q is the ceil (default) or the floor of q/100 h w.
 
@@ -99,7 +100,7 @@ def comprehensiveness(
     saliency: Float[Array, "b h w"],
     target: Int[Array, " b"],
     *,
-    fill: str = "zero",
+    fill: str = "mean",
     percents: Sequence[int | float] = PERCENTS,
     rounding: str = "ceil",
 ) -> Float[Array, " b"]:
@@ -113,7 +114,7 @@ def sufficiency(
     saliency: Float[Array, "b h w"],
     target: Int[Array, " b"],
     *,
-    fill: str = "zero",
+    fill: str = "mean",
     percents: Sequence[int | float] = PERCENTS,
     rounding: str = "ceil",
 ) -> Float[Array, " b"]:
@@ -128,7 +129,7 @@ def deletion_auc(
     target: Int[Array, " b"],
     *,
     steps: int = 20,
-    fill: str = "zero",
+    fill: str = "mean",
 ) -> Float[Array, " b"]:
     """Area under p_c while the top pixels are removed, from none to all; lower is better.
 
@@ -173,49 +174,13 @@ def random_map(key: PRNGKeyArray, shape: tuple[int, int, int]) -> Float[Array, "
     return jax.random.uniform(key, shape)
 
 
-def gaussian_blur(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Gaussian blur that looks alike at every resolution.
-
-    The standard deviation is an eighth of the shorter side (28 pixels at 224), the kernel ends at four of them, and the
-    image is mirrored at its border, the edge pixel repeated. Height and width are blurred by one matrix each: at
-    such widths that is cheaper than a convolution, and the border costs nothing.
-    """
-    height, width = image.shape[1:3]
-    sigma = min(height, width) / 8
-    blurred = jnp.einsum(
-        "yh,xw,bhwc->byxc",
-        _gaussian_matrix(height, sigma),
-        _gaussian_matrix(width, sigma),
-        image.astype(jnp.float32),
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    return blurred.astype(image.dtype)
-
-
-def _gaussian_matrix(size: int, sigma: float) -> np.ndarray:
-    """[size size]: row i holds the weights of all pixels in the blurred pixel i."""
-    radius = int(4 * sigma + 0.5)
-    offset = np.arange(-radius, radius + 1)
-    weight = np.exp(-0.5 * (offset / sigma) ** 2)
-    source = (np.arange(size)[:, None] + offset) % (2 * size)
-    source = np.where(source < size, source, 2 * size - 1 - source)
-    matrix = np.zeros((size, size))
-    np.add.at(matrix, (np.arange(size)[:, None], source), weight / weight.sum())
-    return matrix.astype(np.float32)
-
-
-def _image_mean(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    return jnp.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape)
-
-
-_FILLS: dict[str, Callable[[Array], Array]] = {"zero": jnp.zeros_like, "image_mean": _image_mean, "blur": gaussian_blur}
 _ROUNDINGS: dict[str, Callable[[float], int]] = {"ceil": math.ceil, "floor": math.floor}
 
 
 def _filled(image: Float[Array, "b h w c"], fill: str) -> Float[Array, "b h w c"]:
-    if fill not in _FILLS:
-        raise ValueError(f"unknown fill {fill!r}: choose one of {', '.join(_FILLS)}")
-    return _FILLS[fill](image)
+    if fill not in FILLS:
+        raise ValueError(f"unknown fill {fill!r}: choose one of {', '.join(FILLS)}")
+    return FILLS[fill](image)
 
 
 def _pixels_in_top(percents: Sequence[int | float], rounding: str, pixels: int) -> tuple[int, ...]:

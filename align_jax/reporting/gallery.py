@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from align_jax.files import write_atomically
 from align_jax.reporting import names
-from align_jax.reporting.atomic_write import write_atomically
 from align_jax.reporting.overlays import enlarged_image, enlarged_map, heat_overlay, mask_overlay, webp
 from align_jax.reporting.read_run import Gallery, Run, read_run
+from align_jax.reporting.tables import method_names
 
 TILE = 192
 FIGURE_TILE = 116
@@ -161,11 +162,9 @@ def gallery_figure(
     Raises:
       ValueError: a file is missing or broken, or the two galleries hold different images.
     """
-    main = read_run(run)
-    runs = {names.method_name(main.summary): main}
-    if compared_with is not None:
-        other = read_run(compared_with)
-        runs |= {names.method_name(other.summary): other}
+    read = [read_run(folder) for folder in (run, compared_with) if folder is not None]
+    runs = dict(zip(method_names(read), read, strict=True))
+    main = read[0]
     shown, _ = _sharing_images(runs)
     if main.gallery is None or len(shown) < (1 if compared_with is None else 2):
         raise ValueError(

@@ -9,8 +9,8 @@ from typing import Any
 
 import jinja2
 
+from align_jax.files import write_atomically
 from align_jax.reporting import curves, gallery, names, tables
-from align_jax.reporting.atomic_write import write_atomically
 from align_jax.reporting.read_run import Run, read_run
 
 TEMPLATES = jinja2.Environment(

@@ -4,6 +4,7 @@ from PIL import Image
 
 from align_jax.reporting import gallery, overlays
 from align_jax.reporting.read_run import read_gallery, read_run
+from tests.reporting.conftest import write_run
 
 
 def test_columns_of_a_comparison(make_run):
@@ -92,6 +93,14 @@ def test_figure_opens_and_has_one_tile_a_column(make_run):
         assert wide.height - narrow.height == 4 * (gallery.FIGURE_TILE + 4)
         assert wide.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
     assert [path.name for path in sorted(both.parent.iterdir())] == ["alone.png", "both.png"]
+
+
+def test_figure_of_two_runs_of_one_method_has_the_columns_of_both(make_run):
+    first = make_run("align")
+    second = write_run(first.parent / "again", "align", images=3)
+    with Image.open(gallery.gallery_figure(first, first / "both.png", compared_with=second)) as both:
+        # Image, true mask, and of each run a learned mask and two Grad-CAMs.
+        assert both.width > 8 * gallery.FIGURE_TILE
 
 
 def test_figure_without_a_gallery_is_refused(make_run):

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from align_jax.reporting.atomic_write import write_atomically
+from align_jax.files import write_atomically
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

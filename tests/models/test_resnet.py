@@ -1,0 +1,218 @@
+"""The ResNets against torchvision's, by way of a PyTorch float64 program (tests/oracle/torchvision_weights.py)."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from align_jax.models.resnet import RESNETS, resnet
+from tests.oracle.torchvision_weights import linen_variables, shapes, state_dict
+
+ORACLE = dict(np.load(pathlib.Path(__file__).parents[1] / "oracle" / "align_round.npz"))
+CLASSES = 5
+
+
+@functools.cache
+def outputs(depth):
+    """What the oracle has of one depth, with stored and with batch statistics, in one program."""
+    model = resnet(f"resnet{depth}", CLASSES)
+
+    @jax.jit
+    def run(variables, image, label):
+        features = model.apply(variables, image, train=False, method="features")
+
+        def label_logits(features):
+            logits = model.apply(variables, features, method="head")
+            return jnp.take_along_axis(logits, label[:, None], axis=1).sum(), logits
+
+        alpha, logits = jax.grad(label_logits, has_aux=True)(features)
+        cam = jax.nn.relu((alpha.mean((1, 2), keepdims=True) * features).sum(-1))
+        cam = cam / (cam.max((1, 2), keepdims=True) + 1e-8)
+        train_logits, update = model.apply(variables, image, train=True, mutable=["batch_stats"])
+        return {
+            "features": features,
+            "logits": logits,
+            "gradcam": cam,
+            "train_mode/logits": train_logits,
+            "batch_stats": update["batch_stats"],
+        }
+
+    variables = linen_variables(state_dict(depth, CLASSES, seed=0))
+    return jax.device_get(run(variables, ORACLE["image"], ORACLE["label"]))
+
+
+def assert_close(actual, expected, tolerance=1e-4):
+    """Apart by less than `tolerance` of the expected values' largest magnitude, everywhere."""
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+class TestTorchvision:
+    def test_pooled_features(self, depth):
+        assert_close(outputs(depth)["features"].mean((1, 2)), ORACLE[f"resnet{depth}/features_pooled"])
+
+    def test_logits(self, depth):
+        assert_close(outputs(depth)["logits"], ORACLE[f"resnet{depth}/logits"])
+
+    def test_gradcam(self, depth):
+        assert_close(outputs(depth)["gradcam"], ORACLE[f"resnet{depth}/gradcam"])
+
+    def test_logits_with_batch_statistics(self, depth):
+        assert_close(outputs(depth)["train_mode/logits"], ORACLE[f"resnet{depth}/train_mode/logits"])
+
+    def test_running_mean(self, depth):
+        stats = outputs(depth)["batch_stats"]
+        assert_close(stats["bn1"]["mean"], ORACLE[f"resnet{depth}/train_mode/bn1.running_mean"])
+
+    def test_parameters_by_name_and_shape(self, depth):
+        model = resnet(f"resnet{depth}", 1000)
+        ours = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 224, 224, 3)), train=False))
+        theirs = linen_variables({name: np.zeros(shape) for name, shape in shapes(depth, 1000).items()})
+        assert jax.tree.map(lambda leaf: leaf.shape, ours) == jax.tree.map(lambda leaf: leaf.shape, theirs)
+        # torchvision's own documentation of its weights
+        published = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032}
+        assert sum(leaf.size for leaf in jax.tree.leaves(ours["params"])) == published[depth]
+
+
+def test_running_variance_is_torchvisions_but_for_the_unbiased_factor():
+    """Flax stores the batch's variance, PyTorch n / (n - 1) times that, n the batch's number of pixels."""
+    pixels = {"bn1": 12 * 48 * 48, "layer4.1.bn2": 12 * 3 * 3}
+    stats = outputs(18)["batch_stats"]
+    before = linen_variables(state_dict(18, CLASSES, seed=0))["batch_stats"]
+    for name, new, old in (
+        ("bn1", stats["bn1"], before["bn1"]),
+        ("layer4.1.bn2", stats["layer4_1"]["bn2"], before["layer4_1"]["bn2"]),
+    ):
+        assert_close(new["mean"], ORACLE[f"train_mode/{name}.running_mean"])
+        batch_variance = (new["var"] - 0.9 * old["var"]) / 0.1
+        unbiased = 0.9 * old["var"] + 0.1 * batch_variance * pixels[name] / (pixels[name] - 1)
+        assert_close(unbiased, ORACLE[f"train_mode/{name}.running_var"])
+
+
+def test_gradients_through_batch_statistics():
+    model, image = resnet("resnet18", CLASSES), jnp.asarray(ORACLE["image"])
+    variables = linen_variables(state_dict(18, CLASSES, seed=0))
+
+    @jax.jit
+    @jax.value_and_grad
+    def cross_entropy(params):
+        logits, _ = model.apply({**variables, "params": params}, image, train=True, mutable=["batch_stats"])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, ORACLE["label"]).mean()
+
+    loss, gradient = cross_entropy(variables["params"])
+    np.testing.assert_allclose(loss, ORACLE["train_mode/cross_entropy"], rtol=1e-4)
+    for name, leaf in {
+        "conv1.weight": gradient["conv1"]["kernel"],
+        "layer2.0.downsample.0.weight": gradient["layer2_0"]["downsample_conv"]["kernel"],
+        "layer4.1.conv2.weight": gradient["layer4_1"]["conv2"]["kernel"],
+        "fc.weight": gradient["fc"]["kernel"],
+    }.items():
+        norm = ORACLE[f"train_mode/cross_entropy/grad_norm/{name}"]
+        np.testing.assert_allclose(jnp.linalg.norm(leaf.ravel()), norm, rtol=1e-3, err_msg=name)
+    scale = gradient["layer4_1"]["bn2"]["scale"]
+    assert_close(scale, ORACLE["train_mode/cross_entropy/grad/layer4.1.bn2.weight"], tolerance=1e-3)
+
+
+@functools.cache
+def small_variables():
+    """`resnet_small` with parameters and statistics that are all away from their start."""
+
+    @jax.jit
+    def moved():
+        variables = resnet("resnet_small", CLASSES).init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
+        leaves, structure = jax.tree.flatten(variables)
+        keys = jax.random.split(jax.random.key(1), len(leaves))
+        return jax.tree.unflatten(
+            structure,
+            [leaf + 0.1 * jax.random.uniform(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)],
+        )
+
+    return moved()
+
+
+@functools.cache
+def small_outputs(train, **fields):
+    """(features, logits of them, logits, updated statistics) of `resnet_small` on four images."""
+    model = resnet("resnet_small", CLASSES, **fields)
+
+    @jax.jit
+    def run(variables):
+        image = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
+        features, _ = model.apply(variables, image, train=train, method="features", mutable=["batch_stats"])
+        head_logits = model.apply(variables, features, method="head")
+        logits, update = model.apply(variables, image, train=train, mutable=["batch_stats"])
+        return features, head_logits, logits, update["batch_stats"]
+
+    return run(small_variables())
+
+
+def test_frozen_batch_norm_is_the_stored_one_and_stays_it():
+    stored = small_variables()["batch_stats"]
+    *_, evaluation_logits, _ = small_outputs(train=False)
+    *_, frozen_logits, frozen_stats = small_outputs(train=True, freeze_batch_norm=True)
+    np.testing.assert_array_equal(frozen_logits, evaluation_logits)
+    jax.tree.map(np.testing.assert_array_equal, frozen_stats, stored)
+
+    *_, train_logits, moved_stats = small_outputs(train=True)
+    assert not np.allclose(train_logits, evaluation_logits, atol=1e-2)
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, moved_stats, stored)))
+
+
+def test_bfloat16_computes_in_half_and_answers_in_float32():
+    features, _, logits, stats = small_outputs(train=True, dtype=jnp.bfloat16)
+    _, _, exact_logits, exact_stats = small_outputs(train=True)
+    assert features.dtype == jnp.bfloat16
+    assert logits.dtype == jnp.float32
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(stats))
+    assert_close(logits, exact_logits, tolerance=0.03)
+    jax.tree.map(lambda half, exact: assert_close(half, exact, tolerance=0.03), stats, exact_stats)
+
+    model = resnet("resnet_small", CLASSES, dtype=jnp.bfloat16)
+    initial = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(initial))
+
+
+def test_call_is_head_of_features():
+    _, head_logits, logits, _ = small_outputs(train=False)
+    np.testing.assert_array_equal(head_logits, logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "shape"),
+    [
+        ("resnet18", 224, (7, 7, 512)),
+        ("resnet50", 224, (7, 7, 2048)),
+        ("resnet_small", 32, (4, 4, 128)),
+        ("resnet_small", 64, (8, 8, 128)),
+        ("resnet_small", 96, (12, 12, 128)),
+    ],
+)
+def test_feature_map_size(name, side, shape):
+    model, image = resnet(name, CLASSES), jnp.zeros((2, side, side, 3))
+
+    def features():
+        variables = model.init(jax.random.key(0), image, train=False)
+        return model.apply(variables, image, train=False, method="features")
+
+    assert jax.eval_shape(features).shape == (2, *shape)
+
+
+def test_convolutions_start_with_he_variance_by_fan_out():
+    model = resnet("resnet_small", CLASSES)
+    variables = jax.jit(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))()
+    kernel = variables["params"]["layer2_0"]["conv1"]["kernel"]
+    height, width, fan_in, fan_out = kernel.shape
+    assert fan_in != fan_out  # else the two would be one
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (height * width * fan_out)), rtol=0.03)
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"no network 'resnet19'.*resnet18, resnet34, resnet50, resnet_small") as error:
+        resnet("resnet19", CLASSES)
+    assert "\n" not in str(error.value)
+    assert all(name in str(error.value) for name in RESNETS)
