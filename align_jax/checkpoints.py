@@ -2,8 +2,8 @@
 
 A checkpoint at step s holds the states after s updates, and beside them a `Position`: where the data, the log and the
 selection stood *before* the evaluation at s. A run that comes back therefore repeats that evaluation, and nothing has
-to be saved twice at one step. Orbax writes into a temporary folder and renames it: a save that was cut off leaves no trace
-that `latest` could find.
+to be saved twice at one step. Orbax writes into a temporary folder and renames it: a save that was cut off leaves no
+trace that `latest` could find.
 """
 
 import dataclasses
