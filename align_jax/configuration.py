@@ -39,6 +39,13 @@ def default_config() -> ml_collections.ConfigDict:
     data.threads = 2
     data.prefetch = 2
 
+    # DomainBed's strengths; see data.augment.Augmentation.
+    data.augmentation = ml_collections.ConfigDict()
+    data.augmentation.smallest_crop = 0.7
+    data.augmentation.jitter = 0.3
+    data.augmentation.hue = 0.3
+    data.augmentation.grey = 0.1
+
     config.classifier = classifier = ml_collections.ConfigDict()
     classifier.name = "resnet50"  # (D)
     classifier.freeze_batch_norm = False
@@ -172,6 +179,9 @@ def check(config: ml_collections.ConfigDict) -> None:
         _require(config, field, lambda value: 0 <= value < float("inf"), "zero or more")
     if config.schedule.warmup_unit == "fraction":
         _require(config, "schedule.warmup", lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
+    _require(config, "data.augmentation.smallest_crop", lambda value: 0 < value <= 1, "above 0 and at most 1")
+    for field in ("jitter", "hue", "grey"):
+        _require(config, f"data.augmentation.{field}", lambda value: 0 <= value <= 1, "between 0 and 1")
     multiple = 2 ** len(config.masker.widths)
     _require(config, "data.image_size", lambda value: value % multiple == 0, f"a multiple of {multiple} (the masker)")
 

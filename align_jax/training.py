@@ -20,6 +20,7 @@ import numpy as np
 from align_jax import startup
 from align_jax.checkpoints import Checkpoints, Position
 from align_jax.configuration import check, durations
+from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
@@ -99,6 +100,7 @@ class _Run:
                 size=config.data.image_size,
                 seed=config.seed,
                 with_masks=self.method.given_masks is not None,
+                augmentation=Augmentation(**config.data.augmentation),
             ),
             batch_size=config.schedule.batch_size,
             mesh=self.mesh,

@@ -8,7 +8,7 @@ import grain
 import jax
 import numpy as np
 
-from align_jax.data.augment import Example, augment, resize
+from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Source
 from align_jax.sharding import place_batch
 
@@ -17,7 +17,7 @@ DEVICE_FIELDS = ("image", "label", "domain", "mask", "valid")
 
 
 def training_examples(
-    sources: Mapping[str, Source], *, size: int, seed: int, with_masks: bool
+    sources: Mapping[str, Source], *, size: int, seed: int, with_masks: bool, augmentation: Augmentation
 ) -> grain.MapDataset[Example]:
     """An endless sequence of augmented examples in which the domains take turns.
 
@@ -28,18 +28,19 @@ def training_examples(
       sources: the training domains, in the order of their turns.
       size: side of the images, in pixels.
       seed: of shuffling and augmentation.
-      with_masks: whether true masks come along (they cost a decode and a resize).
+      with_masks: whether true masks come along (they cost a resize).
+      augmentation: how strongly images are changed.
     """
     fields = ("image", "label", "domain", "mask") if with_masks else ("image", "label", "domain")
 
     def prepared(example: Example, generator: np.random.Generator) -> Example:
-        return augment({field: example[field] for field in fields}, generator, size)
+        return augment({field: example[field] for field in fields}, generator, size, augmentation)
 
     # Seeds are spawned, not added up: seed 1's second domain must not be seed 2's first one.
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(sources)).reshape(-1, 2).tolist()
     domains = [
-        grain.MapDataset.source(source).shuffle(seed=shuffling).repeat().random_map(prepared, seed=augmentation)
-        for source, (shuffling, augmentation) in zip(sources.values(), seeds, strict=True)
+        grain.MapDataset.source(source).shuffle(seed=shuffling).repeat().random_map(prepared, seed=changes)
+        for source, (shuffling, changes) in zip(sources.values(), seeds, strict=True)
     ]
     return grain.MapDataset.mix(domains)
 
