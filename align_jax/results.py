@@ -13,8 +13,8 @@ from align_jax.files import write_atomically
 FREE_TO_CHANGE = ("data.root", "data.threads", "data.prefetch", "tensorboard", "compare")
 
 
-def open_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
-    """Makes the folder and writes `config.json`, or checks that it holds a run with this config.
+def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
+    """Checks that a folder which holds a run holds one with this config.
 
     Raises:
       UserError: the folder holds a run with another config, or is a file.
@@ -39,9 +39,12 @@ def open_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
                 f"{run} holds a run with another config ({differences}); give the same config to go on with it, "
                 "or another --workdir."
             )
-    else:
-        run.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, config.to_json(indent=2, sort_keys=True).encode())
+
+
+def write_config(config: ml_collections.ConfigDict, run: Path) -> None:
+    """Makes the run's folder with its `config.json`, which stays as it was first written."""
+    if not (run / "config.json").exists():
+        write_atomically(run / "config.json", config.to_json(indent=2, sort_keys=True).encode())
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ from align_jax.method import build_method
 from align_jax.objectives import Metrics
 from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.progress import Progress
-from align_jax.results import open_run_folder, read_summary, write_summary
+from align_jax.results import check_run_folder, read_summary, write_config, write_summary
 from align_jax.sharding import compile_step, data_mesh, replicated
 from align_jax.states import States, create_classifier_state, create_masker_state
 from align_jax.writers import MetricsWriter
@@ -56,7 +56,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
     """
     check(config)
     run = Path(workdir)
-    open_run_folder(config, run)
+    check_run_folder(config, run)
     summary = read_summary(run)
     if summary is not None:
         return summary
@@ -78,6 +78,8 @@ class _Run:
         self.method = build_method(config, len(self.data.class_names), self.steps)
         # Without guidance both phases are one and the same.
         self.warmup = warmup if self.method.guided else 0
+        # Only now: a folder made for a config that was refused would refuse the corrected one.
+        write_config(config, run)
         self.key = jax.device_put(jax.random.key(config.seed), replicated(self.mesh))
         self.states = self._initial_states()
 

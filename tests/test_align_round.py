@@ -1,6 +1,6 @@
 """Every term of an ALIGN round, value and gradient, against a PyTorch float64 program (tests/oracle).
 
-The terms are read off the forward passes that training uses, on a ResNet-18 with torchvision's names, and differentiated
+The terms are read off the forward passes that training uses, on a ResNet-18, and differentiated
 in the six parameters that the oracle recorded.
 """
 

@@ -132,54 +132,63 @@ def small_variables():
             [leaf + 0.1 * jax.random.uniform(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)],
         )
 
-    return moved()
+    return jax.device_get(moved())
 
 
 @functools.cache
 def small_outputs(train, **fields):
-    """(features, logits of them, logits, updated statistics) of `resnet_small` on four images."""
+    """(logits, updated statistics) of `resnet_small` on four images."""
     model = resnet("resnet_small", CLASSES, **fields)
 
     @jax.jit
     def run(variables):
-        image = jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
-        features, _ = model.apply(variables, image, train=train, method="features", mutable=["batch_stats"])
-        head_logits = model.apply(variables, features, method="head")
-        logits, update = model.apply(variables, image, train=train, mutable=["batch_stats"])
-        return features, head_logits, logits, update["batch_stats"]
+        logits, update = model.apply(variables, small_image(), train, mutable=["batch_stats"])
+        return logits, update["batch_stats"]
 
-    return run(small_variables())
+    return jax.device_get(run(small_variables()))
+
+
+def small_image():
+    return jax.random.normal(jax.random.key(2), (4, 64, 64, 3))
 
 
 def test_frozen_batch_norm_is_the_stored_one_and_stays_it():
     stored = small_variables()["batch_stats"]
-    *_, evaluation_logits, _ = small_outputs(train=False)
-    *_, frozen_logits, frozen_stats = small_outputs(train=True, freeze_batch_norm=True)
+    evaluation_logits, _ = small_outputs(train=False)
+    frozen_logits, frozen_stats = small_outputs(train=True, freeze_batch_norm=True)
     np.testing.assert_array_equal(frozen_logits, evaluation_logits)
     jax.tree.map(np.testing.assert_array_equal, frozen_stats, stored)
 
-    *_, train_logits, moved_stats = small_outputs(train=True)
+    train_logits, moved_stats = small_outputs(train=True)
     assert not np.allclose(train_logits, evaluation_logits, atol=1e-2)
     assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, moved_stats, stored)))
 
 
 def test_bfloat16_computes_in_half_and_answers_in_float32():
-    features, _, logits, stats = small_outputs(train=True, dtype=jnp.bfloat16)
-    _, _, exact_logits, exact_stats = small_outputs(train=True)
-    assert features.dtype == jnp.bfloat16
+    logits, stats = small_outputs(train=True, dtype=jnp.bfloat16)
+    exact_logits, exact_stats = small_outputs(train=True)
     assert logits.dtype == jnp.float32
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(stats))
     assert_close(logits, exact_logits, tolerance=0.03)
     jax.tree.map(lambda half, exact: assert_close(half, exact, tolerance=0.03), stats, exact_stats)
 
     model = resnet("resnet_small", CLASSES, dtype=jnp.bfloat16)
-    initial = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False))
+    initial = jax.eval_shape(lambda: model.init(jax.random.key(0), small_image(), train=False))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(initial))
+    features = jax.eval_shape(lambda: model.apply(initial, small_image(), train=False, method="features"))
+    assert features.dtype == jnp.bfloat16
 
 
 def test_call_is_head_of_features():
-    _, head_logits, logits, _ = small_outputs(train=False)
-    np.testing.assert_array_equal(head_logits, logits)
+    model = resnet("resnet_small", CLASSES)
+
+    @jax.jit
+    def in_two_parts(variables):
+        features = model.apply(variables, small_image(), train=False, method="features")
+        return model.apply(variables, features, method="head")
+
+    logits, _ = small_outputs(train=False)
+    np.testing.assert_array_equal(in_two_parts(small_variables()), logits)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Batches are balanced, a function of (seed, step), and go on where they stopped."""
+
+import jax
+import numpy as np
+import pytest
+
+from align_jax.data.augment import Augmentation
+from align_jax.data.pipeline import TrainingBatches, evaluation_batches, training_examples
+from align_jax.sharding import data_mesh
+
+
+class Numbered:
+    """Examples that know their domain and number."""
+
+    def __init__(self, domain, size):
+        self.domain, self.size = domain, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        index = int(index)
+        image = np.full((16, 16, 3), index, np.uint8)
+        return {
+            "image": image,
+            "mask": image[..., :1],
+            "label": index,
+            "domain": self.domain,
+            "id": f"{self.domain}/{index}",
+        }
+
+
+SOURCES = {"a": Numbered(0, 5), "b": Numbered(1, 9), "c": Numbered(2, 7)}
+
+
+def examples(seed=0, with_masks=False):
+    return training_examples(SOURCES, size=16, seed=seed, with_masks=with_masks, augmentation=Augmentation())
+
+
+@pytest.fixture
+def batches():
+    opened = []
+
+    def open_batches(seed=0):
+        opened.append(TrainingBatches(examples(seed), batch_size=6, mesh=data_mesh(), threads=2, prefetch=2))
+        return opened[-1]
+
+    yield open_batches
+    for each in opened:
+        each.close()
+
+
+def test_every_batch_holds_as_many_of_each_domain(batches):
+    stream = batches()
+    for _ in range(8):
+        np.testing.assert_array_equal(np.bincount(next(stream)["domain"]), [2, 2, 2])
+
+
+def test_every_pass_over_a_domain_sees_each_example_once_in_a_new_order():
+    of_a = [examples()[3 * i]["label"] for i in range(15)]
+    for start in (0, 5, 10):
+        assert sorted(of_a[start : start + 5]) == list(range(5))
+    assert len({tuple(of_a[start : start + 5]) for start in (0, 5, 10)}) > 1
+
+
+def test_batches_are_a_function_of_seed_and_step(batches):
+    first, second, other = (next(batches(seed)) for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert not np.array_equal(first["image"], other["image"])
+
+
+def test_domains_do_not_share_a_seed_across_runs():
+    """Seed 1's second domain is not seed 2's first one, as it would be were seeds added up."""
+    same = {"x": Numbered(0, 9), "y": Numbered(0, 9)}
+    order = {
+        seed: [
+            [training_examples(same, size=16, seed=seed, with_masks=False, augmentation=Augmentation())[i]["label"]
+             for i in range(start, 18, 2)]
+            for start in (0, 1)
+        ]
+        for seed in range(4)
+    }  # fmt: skip
+    assert len({tuple(domain) for seed in order.values() for domain in seed}) == 8
+
+
+def test_a_restored_position_gives_the_very_next_batch(batches):
+    stream = batches()
+    for _ in range(3):
+        next(stream)
+    state = stream.state()  # prefetched batches are not counted
+    expected = [next(stream) for _ in range(3)]
+    again = batches()
+    again.restore(state)
+    for batch in expected:
+        jax.tree.map(np.testing.assert_array_equal, next(again), batch)
+    assert stream.waited_s > 0
+
+
+def test_masks_come_only_where_they_are_wanted():
+    assert "mask" in examples(with_masks=True)[0]
+    assert "mask" not in examples()[0]
+
+
+def test_evaluation_pads_the_last_batch_and_says_so():
+    batches = list(evaluation_batches(SOURCES["b"], size=16, batch_size=4))
+    assert [batch["image"].shape[0] for batch in batches] == [4, 4, 4]
+    np.testing.assert_array_equal([batch["valid"].sum() for batch in batches], [4, 4, 1])
+    seen = np.concatenate([batch["label"][batch["valid"]] for batch in batches])
+    np.testing.assert_array_equal(seen, np.arange(9))
+    assert (batches[0]["image"][2] == 2).all()
+    chosen = next(evaluation_batches(SOURCES["b"], size=16, batch_size=4, indices=np.array([7, 1])))
+    np.testing.assert_array_equal(chosen["label"][chosen["valid"]], [7, 1])

@@ -1,0 +1,130 @@
+"""A user's mistake is answered in one line, with the value, what is valid, and no traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from align_jax.cli import main, parse
+from align_jax.configuration import check, default_config, durations
+from align_jax.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"
+
+
+def answer(*arguments):
+    with pytest.raises(UserError) as caught:
+        check(parse(["main.py", *arguments])[0])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_typed_overrides():
+    config, workdir = parse(
+        ["main.py", QUICKSTART, "--workdir=a/b", "--config.seed=1", "--config.optim.lr=3e-4", "--config.compare=()",
+         "--config.data.held_out=('noto',)", "--config.classifier.freeze_batch_norm=true"]
+    )  # fmt: skip
+    assert (config.seed, config.optim.lr, config.compare) == (1, 3e-4, ())
+    assert config.data.held_out == ("noto",)
+    assert config.classifier.freeze_batch_norm is True
+    assert workdir == Path("a/b")
+    check(config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([QUICKSTART, "--workdir=x", "--config.optim.rate=1"], ["no field 'rate'", "lr, name, schedule, weight_decay"]),
+        ([QUICKSTART, "--workdir=x", "--config.optimizer.lr=1"], ["config has no field 'optimizer'", "optim"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr.x=1"], ["config.optim.lr has no field 'x'"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim=1"], ["--config.optim is a group of fields", "lr"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr"], ["has no value"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr=fast"], ["config.optim.lr", "fast"]),
+        ([QUICKSTART, "--workdir=x", "--config.seed=1.5"], ["config.seed", "1.5"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr=-1"], ["config.optim.lr is -1.0", "a positive number"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr=nan"], ["config.optim.lr is nan", "a positive number"]),
+        ([QUICKSTART, "--workdir=x", "--config.algorithm=alighn"], ["config.algorithm is 'alighn'", "align, erm"]),
+        ([QUICKSTART, "--workdir=x", "--config.compare=('dro',)"], ["'dro'", "align, erm"]),
+        ([QUICKSTART, "--workdir=x", "--config.guidance=masks"], ["'masks'", "learned, true, none"]),
+        ([QUICKSTART, "--workdir=x", "--config.classifier.name=vit"], ["'vit'", "resnet18", "resnet_small"]),
+        ([QUICKSTART, "--workdir=x", "--config.data.image_size=50"], ["image_size is 50", "multiple of"]),
+        ([QUICKSTART, "--workdir=x", "--config.schedule.warmup=7"], ["schedule.warmup is 7.0", "between 0 and 1"]),
+        ([QUICKSTART, "--workdir=x", "--config.evaluation.fill=grey"], ["'grey'", "mean, image_mean, blur, black"]),
+        ([QUICKSTART, "--workdir=x", "--wrkdir=y"], ["wrkdir"]),
+        ([QUICKSTART, "--workdir=x", "stray"], ["'stray' is no flag"]),
+        ([QUICKSTART], ["--workdir is missing"]),
+        (["--workdir=x"], ["--config is missing"]),
+        (["--config=nowhere.py", "--workdir=x"], ["config file cannot be read", "nowhere.py"]),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(arguments, parts):
+    text = answer(*arguments)
+    for part in parts:
+        assert part in text, text
+
+
+def test_the_command_prints_the_line_and_nothing_else(tmp_path):
+    command = [sys.executable, str(ROOT / "launch" / "main.py"), QUICKSTART, f"--workdir={tmp_path}"]
+    result = subprocess.run([*command, "--config.optim.rate=1"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --config.optim.rate: config.optim has no field 'rate'")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("--config.data.held_out=('noto','emoji')", ["'emoji'", "noto, twemoji, openmoji, fluent3d"]),
+        ("--config.data.held_out=('noto','twemoji','openmoji','fluent3d')", ["every domain"]),
+        ("--config.data.correlation=0.4", ["correlation 0.4", "0.0, 0.3, 0.5, 0.7, 0.9"]),
+        ("--config.data.image_size=40", ["size 40", "32, 64, 96, 128"]),
+        ("--config.schedule.batch_size=50", ["50", "3 training domains", "multiple of 3"]),
+    ],
+)
+def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts, monkeypatch):
+    from align_jax.data.datasets import emoji_scenes
+
+    class Prepared:
+        """Names and lengths without a picture: these mistakes are found before any is read."""
+
+        def __init__(self, *arguments):
+            self.builder = emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
+            self.info = self.builder.info
+
+        def as_data_source(self, split, decoders):
+            return range(60)
+
+    monkeypatch.setattr(emoji_scenes, "prepare", lambda root, *arguments: Prepared(*arguments))
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    status = main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override, "--config.compare=()"])
+    error = capsys.readouterr().err
+    assert status == 2
+    for part in parts:
+        assert part in error, error
+    assert not (tmp_path / "run").exists(), "it would refuse the corrected config"
+
+
+def test_a_machine_whose_accelerator_jax_cannot_use_is_refused(monkeypatch):
+    from align_jax import devices
+
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(devices.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(devices, "present_accelerator", lambda: "cuda")
+    with pytest.raises(UserError, match=r"accelerator \(cuda\).*pip install 'jax\[cuda13\]==.*JAX_PLATFORMS=cpu"):
+        devices.check_accelerator()
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    devices.check_accelerator()
+
+
+def test_durations_in_every_unit():
+    schedule = default_config().schedule
+    schedule.length, schedule.unit = 300, "epochs"
+    schedule.warmup, schedule.warmup_unit = 200.0, "epochs"
+    assert durations(schedule, steps_per_epoch=10) == (3000, 2000)
+    schedule.warmup, schedule.warmup_unit = 0.4, "fraction"
+    assert durations(schedule, steps_per_epoch=10) == (3000, 1200)
+    schedule.warmup, schedule.warmup_unit = 3001.0, "steps"
+    with pytest.raises(UserError, match="3001 steps, but the whole run has 3000"):
+        durations(schedule, steps_per_epoch=10)

@@ -1,0 +1,71 @@
+"""A config file for tests: three domains of coloured squares on noise, made in memory; it trains in seconds."""
+
+import dataclasses
+
+import numpy as np
+
+from align_jax.configuration import default_config
+from align_jax.data import load
+from align_jax.data.domains import DomainData, EvaluationSplit
+
+CLASSES = ("red", "green", "blue")
+DOMAINS = ("dark", "grey", "bright")
+
+
+@dataclasses.dataclass(frozen=True)
+class Squares:
+    """`size` images of one domain; the class is the square's colour, the domain the brightness around it."""
+
+    domain: int
+    seed: int
+    size: int
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        index = int(index)
+        random = np.random.default_rng([self.seed, self.domain, index])
+        image = random.integers(0, 60 + 80 * self.domain, (32, 32, 3), dtype=np.uint8)
+        mask = np.zeros((32, 32, 1), np.uint8)
+        top, left = random.integers(0, 18, 2)
+        mask[top : top + 14, left : left + 14] = 255
+        colour = np.eye(3, dtype=np.uint8)[index % 3] * 255
+        return {
+            "image": np.where(mask > 0, colour, image),
+            "mask": mask,
+            "label": np.int64(index % 3),
+            "domain": np.int64(self.domain),
+            "concept": f"concept{index % 6}",
+            "id": f"{self.domain}/{self.seed}/{index}",
+        }
+
+
+def load_squares(config):
+    """As any data set's loader."""
+    training, held_out = load.training_and_held_out(list(DOMAINS), config.held_out)
+    number = DOMAINS.index
+    evaluation = [EvaluationSplit(d, "validation", "validation", Squares(number(d), 1, 12)) for d in training]
+    evaluation += [EvaluationSplit(d, "test", "id", Squares(number(d), 2, 12)) for d in training]
+    evaluation += [EvaluationSplit(d, "test", "ood", Squares(number(d), 2, 12)) for d in held_out]
+    train = {d: Squares(number(d), 0, 30) for d in training}
+    return DomainData("squares", CLASSES, DOMAINS, train, evaluation, has_masks=True)
+
+
+load.DATASETS["squares"] = load_squares
+
+
+def get_config():
+    """Eight steps, three of them warm-up; a checkpoint every other step."""
+    config = default_config()
+    config.data.name, config.data.held_out, config.data.image_size = "squares", ("bright",), 32
+    config.classifier.name = "resnet_small"
+    config.masker.widths = (4, 8)
+    config.optim.lr = 1e-3
+    config.schedule.batch_size, config.schedule.length, config.schedule.warmup = 6, 8, 3.0
+    config.evaluation.every, config.evaluation.batch_size = 4, 8
+    config.evaluation.faithfulness_images, config.evaluation.insertion_steps = 8, 2
+    config.evaluation.gallery_images = 3
+    config.checkpoint_every, config.log_every = 2, 2
+    config.tensorboard = False
+    return config
