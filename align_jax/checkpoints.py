@@ -90,6 +90,7 @@ class Checkpoints:
         Raises:
           UserError: they do not fit: another model, or another version of the library.
         """
+        self._checkpointer.wait()  # it may be the very step whose save is under way
         abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
         try:
             return self._checkpointer.load_checkpointables(step, {"states": abstract})["states"]

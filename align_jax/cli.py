@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -44,15 +45,25 @@ def _parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
         raise UserError(f"--{error.flagname} is no flag; write {USAGE}.") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(_one_line(error)) from error
-    except OSError as error:
-        raise UserError(f"The config file cannot be read: {_one_line(error)}") from error
     if rest[1:]:
         raise UserError(f"{rest[1]!r} is no flag; write {USAGE}.")
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
     if values.workdir is None:
         raise UserError(f"--workdir is missing; write {USAGE}.")
-    return config.value, Path(values.workdir)
+    return _readable(config.value), Path(values.workdir)
+
+
+def _readable(config: Any) -> ml_collections.ConfigDict:
+    """The config; `config_flags` gives a stand-in for a file that it could not read, which raises when it is used."""
+    if isinstance(config, ml_collections.ConfigDict):
+        return config
+    try:
+        _ = config.algorithm
+    except Exception as error:
+        # The message is the traceback of the file; its last line says what happened.
+        raise UserError(f"The config file cannot be read: {str(error).strip().splitlines()[-1]}") from error
+    raise UserError(f"The config file's get_config() gives a {type(config).__name__}; it must give a ConfigDict.")
 
 
 def _check_field(config: ml_collections.ConfigDict, field: str) -> None:

@@ -86,17 +86,12 @@ def test_the_command_prints_the_line_and_nothing_else(tmp_path):
 def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts, monkeypatch):
     from align_jax.data.datasets import emoji_scenes
 
-    class Prepared:
-        """Names and lengths without a picture: these mistakes are found before any is read."""
+    def unprepared(root, *arguments):
+        """A builder that knows names but has no picture: these mistakes are found before any is read."""
+        return emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
 
-        def __init__(self, *arguments):
-            self.builder = emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
-            self.info = self.builder.info
-
-        def as_data_source(self, split, decoders):
-            return range(60)
-
-    monkeypatch.setattr(emoji_scenes, "prepare", lambda root, *arguments: Prepared(*arguments))
+    monkeypatch.setattr(emoji_scenes, "prepare", unprepared)
+    monkeypatch.setattr(emoji_scenes.EmojiScenes, "as_data_source", lambda self, split, decoders: range(60))
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     status = main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override, "--config.compare=()"])
     error = capsys.readouterr().err
