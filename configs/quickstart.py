@@ -1,7 +1,12 @@
 """ALIGN, and ERM beside it, on the embedded data set: five classes of emoji on photographs, one vendor held out.
 
-make quickstart
-python launch/main.py --config=configs/quickstart.py --workdir=runs/quickstart
+    make quickstart
+    python launch/main.py --config=configs/quickstart.py --workdir=runs/quickstart
+
+Hardware and time, and the numbers to expect: README.md, "What comes out".
+
+What differs from the defaults was chosen by validation accuracy and mask IoU with twemoji held out, on fold 1; what this
+config reports (fluent3d held out, fold 0) was not looked at for it.
 """
 
 import ml_collections
@@ -10,24 +15,27 @@ from align_jax.configuration import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """About six epochs of three vendors, at 64 pixels."""
+    """Seven epochs of three vendors, at 64 pixels."""
     config = default_config()
     config.compare = ("erm",)
 
     config.classifier.name = "resnet_small"
     config.optim.lr = 2e-3
-    config.masker.widths = (8, 16, 32)
-    config.masker_optim.lr = 2e-3
+    config.optim.schedule = "cosine"
+    # A from-scratch classifier is less sure of itself than a pretrained one: p_y(x) - p_y(background) is smaller, and
+    # l1 = 1.5 would outweigh it and collapse the masks to 0.
+    config.align.masker.sparsity = 1.0
+    # Hue tells produce from vehicles: turning it by up to 0.3 of the circle costs 10 points of accuracy in 240 steps.
+    config.data.augmentation.hue = 0.05
 
     config.schedule.batch_size = 48
-    config.schedule.length = 450
+    config.schedule.length = 900
     config.schedule.warmup = 0.4
     config.schedule.warmup_unit = "fraction"
 
-    config.evaluation.every = 90
+    config.evaluation.every = 180
     config.evaluation.batch_size = 96
     config.evaluation.faithfulness_images = 96
     config.evaluation.insertion_steps = 10
-    config.checkpoint_every = 90
-    config.log_every = 15
+    config.checkpoint_every = 180
     return config

@@ -1,0 +1,13 @@
+"""Settings of the whole test session, made before anything imports JAX."""
+
+import os
+from pathlib import Path
+
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+
+# Tests compile the same small programs again and again, in many processes: each is compiled once.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# A test machine's accelerator is not what is tested.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
