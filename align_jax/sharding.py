@@ -35,7 +35,7 @@ def place_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Ar
     return {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()}
 
 
-def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> Callable[..., Any]:
+def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> jax.stages.Wrapped:
     """`jax.jit` of a step: inputs lie where they were placed, outputs are replicated.
 
     Args:

@@ -6,7 +6,6 @@ The loop passes each boundary in a fixed order: update, checkpoint, evaluation. 
 """
 
 import signal
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from align_jax import startup
 from align_jax.checkpoints import Checkpoints, Position
+from align_jax.clock import Clock
 from align_jax.configuration import check, durations
 from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData
@@ -89,7 +89,6 @@ class _Run:
         self.position = self.checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, None, {})
         if saved:
             self.states = self.checkpoints.restore(saved[-1], self.states)
-        self.timing = {"wall_s": 0.0, "compile_s": 0.0, "train_s": 0.0, "data_wait_s": 0.0} | self.position.timing
         self.best: tuple[int, float] | None = None
         if self.position.best_step is not None and self.position.best_value is not None:
             self.best = self.position.best_step, self.position.best_value
@@ -112,6 +111,7 @@ class _Run:
         stack.callback(self.batches.close)
         if saved:
             self.batches.restore(self.position.data)
+        self.clock = Clock(self.position.timing, self.batches)
         self.evaluator = Evaluator(
             self.method.classifier.network,
             self.method.masker.network if self.method.masker else None,
@@ -163,26 +163,24 @@ class _Run:
         phases = {"warmup": warmup_phase(self.method), "rounds": rounds}
         programs: dict[str, Callable[..., tuple[States, Metrics]]] = {}
         step, pending = self.position.step, Pending()
-        self.timing_began, self.wall_before = time.monotonic(), self.timing["wall_s"]
-        window_began, waited_before, window_start = time.monotonic(), self.batches.waited_s, step
+        logged = step
         while True:
             advance = schedule.classifier_steps if step > self.warmup and self.method.masker else 1
             if step == self.warmup and self.method.guided:
                 self._write_gallery("before_guidance", self.states)
             if _crosses(step, advance, self.config.evaluation.every) or step >= self.steps > 0:
                 self._evaluate(step)
-                window_began, waited_before = time.monotonic(), self.batches.waited_s
             if step >= self.steps:
-                break
+                return self._finish(step)
+            if step == logged:
+                self.clock.restart_stretch()
 
             phase = phases["warmup" if step < self.warmup else "rounds"]
             batches = tuple(next(self.batches) for _ in range(phase.batches))
             if phase.name not in programs:
-                began = time.monotonic()
-                program = compile_step(phase.advance, self.mesh, donated=(0,))
-                programs[phase.name] = program.lower(self.states, batches, self.key).compile()  # type: ignore[attr-defined]
-                self.timing["compile_s"] += time.monotonic() - began
-                window_began += time.monotonic() - began
+                with self.clock.compiling():
+                    program = compile_step(phase.advance, self.mesh, donated=(0,))
+                    programs[phase.name] = program.lower(self.states, batches, self.key).compile()
             self.states, metrics = programs[phase.name](self.states, batches, self.key)
             pending.add(step, metrics)
             step += phase.steps
@@ -197,33 +195,22 @@ class _Run:
             )
             if saving or step == self.warmup or _crosses(step, phase.steps, self.config.log_every):
                 values = pending.flush(self._last_good_checkpoint)
-                elapsed = time.monotonic() - window_began
-                waited = self.batches.waited_s - waited_before
-                images = (step - window_start) * schedule.batch_size
-                self.timing["train_s"] += elapsed
-                self.timing["data_wait_s"] += waited
-                values |= {
-                    "images_per_s": images / elapsed,
-                    "data_wait_fraction": waited / elapsed,
-                    "learning_rate": float(self.method.learning_rate(step - 1)),
-                }
+                values |= self.clock.end_stretch((step - logged) * schedule.batch_size)
+                values["learning_rate"] = float(self.method.learning_rate(step - 1))
+                logged = step
                 self.writer.write(step, "train", {"phase": phase.name} | values)
                 self.progress.show(step, values, values["images_per_s"])
                 self.collapse.look(step, values)
-                window_began, waited_before, window_start = time.monotonic(), self.batches.waited_s, step
             if saving:
                 self._save(step)
             if stopping:
                 self._interrupted(step)
-        return self._finish(step)
-
-    def _wall_s(self) -> float:
-        return self.wall_before + time.monotonic() - self.timing_began
 
     def _save(self, step: int) -> None:
         best_step, best_value = self.best if self.best else (None, None)
-        timing = self.timing | {"wall_s": self._wall_s()}
-        position = Position(step, self.batches.state(), self.writer.position(), best_step, best_value, timing)
+        position = Position(
+            step, self.batches.state(), self.writer.position(), best_step, best_value, self.clock.timing()
+        )
         self.checkpoints.save(self.states, position)
 
     def _last_good_checkpoint(self) -> str:
@@ -284,7 +271,6 @@ class _Run:
             results.append({"domain": split.domain, "role": split.role, "split": split.split} | scores)
         write_arrays(self.run / "predictions.npz", predictions)
         self._write_gallery("final", states)
-        self.timing["wall_s"] = self._wall_s()
         summary = {
             "algorithm": config.algorithm,
             "guidance": config.guidance if self.method.guided else "none",
@@ -298,12 +284,7 @@ class _Run:
             "num_classes": len(self.data.class_names),
             "class_names": list(self.data.class_names),
             "results": results,
-            "timing": {
-                "wall_s": self.timing["wall_s"],
-                "compile_s": self.timing["compile_s"],
-                "data_wait_fraction": self.timing["data_wait_s"] / self.timing["train_s"],
-                "images_per_s": step * config.schedule.batch_size / self.timing["train_s"],
-            },
+            "timing": self.clock.summary(step * config.schedule.batch_size),
         }
         write_summary(self.run, summary)
         return summary
