@@ -11,8 +11,6 @@ import ml_collections
 
 from align_jax.errors import UserError
 
-ROLES = ("validation", "id", "background_shift", "ood")
-
 
 def default_config() -> ml_collections.ConfigDict:
     """The defaults of every field, typed: an override of another type is refused."""

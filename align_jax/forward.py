@@ -36,13 +36,39 @@ class Explanation:
     mixing_concentration: float = 0.2
 
 
-def _quantities(cls: type) -> frozenset[str]:
-    """The public cached properties: those with an underscore are shared work, not something to name in a term."""
-    return frozenset(name for name, value in vars(cls).items() if isinstance(value, cached_property) and name[0] != "_")
+class _OfBatch:
+    """What both passes have of their batch, and the names of what a term may ask for."""
+
+    batch: Batch
+
+    def names(self) -> frozenset[str]:
+        """Everything that a term may ask for: an underscore marks shared work, which is not to be named."""
+        found = {
+            name
+            for cls in type(self).__mro__
+            for name, value in vars(cls).items()
+            if isinstance(value, cached_property) and name[0] != "_"
+        }
+        return frozenset(found - ({"domain"} - self.batch.keys()))
+
+    @cached_property
+    def image(self) -> Image:
+        """x, normalised."""
+        return self.batch["image"]
+
+    @cached_property
+    def label(self) -> Int[Array, " b"]:
+        """y."""
+        return self.batch["label"]
+
+    @cached_property
+    def domain(self) -> Int[Array, " b"]:
+        """The domain of each example, where the batch has it."""
+        return self.batch["domain"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierForward:
+class ClassifierForward(_OfBatch):
     """The quantities of L_clf, for one batch.
 
     Attributes:
@@ -62,9 +88,8 @@ class ClassifierForward:
     explanation: Explanation
 
     def names(self) -> frozenset[str]:
-        """Everything that a term may ask for."""
-        absent = {"domain"} - self.batch.keys() | ({"mask"} if self.masks is None else set())
-        return _quantities(type(self)) - absent
+        """Everything that a term may ask for; `mask` only where something guides."""
+        return super().names() - ({"mask"} if self.masks is None else set())
 
     @property
     def num_classes(self) -> int:
@@ -85,21 +110,6 @@ class ClassifierForward:
     @cached_property
     def _clean(self) -> tuple[Float[Array, "b u v d"], BatchStats]:
         return self.classifier.features(self.params, self.batch_stats, self.image, True)
-
-    @cached_property
-    def image(self) -> Image:
-        """x, normalised."""
-        return self.batch["image"]
-
-    @cached_property
-    def label(self) -> Int[Array, " b"]:
-        """y."""
-        return self.batch["label"]
-
-    @cached_property
-    def domain(self) -> Int[Array, " b"]:
-        """The domain of each example, where the batch has it."""
-        return self.batch["domain"]
 
     @cached_property
     def mask(self) -> Mask:
@@ -157,7 +167,7 @@ class ClassifierForward:
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskerForward:
+class MaskerForward(_OfBatch):
     """The quantities of L_mask, for one batch.
 
     Attributes:
@@ -174,10 +184,6 @@ class MaskerForward:
     batch: Batch
     frozen_logits: Callable[[Image], Float[Array, "b k"]]
     fill: Callable[[Image], Image]
-
-    def names(self) -> frozenset[str]:
-        """Everything that a term may ask for."""
-        return _quantities(type(self)) - ({"domain"} - self.batch.keys())
 
     @property
     def num_classes(self) -> int:
@@ -203,21 +209,6 @@ class MaskerForward:
         both = jnp.stack([kept, removed], axis=1).reshape(-1, *self.image.shape[1:])
         probabilities = jax.nn.softmax(self.frozen_logits(both).astype(jnp.float32))
         return probabilities.reshape(-1, 2, probabilities.shape[-1])
-
-    @cached_property
-    def image(self) -> Image:
-        """x, normalised."""
-        return self.batch["image"]
-
-    @cached_property
-    def label(self) -> Int[Array, " b"]:
-        """y."""
-        return self.batch["label"]
-
-    @cached_property
-    def domain(self) -> Int[Array, " b"]:
-        """The domain of each example, where the batch has it."""
-        return self.batch["domain"]
 
     @cached_property
     def mask(self) -> Mask:

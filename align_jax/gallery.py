@@ -19,7 +19,7 @@ SEED = 0
 
 
 def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]]:
-    """Which examples to show: the test splits take turns, and so do the classes.
+    """Which examples to show: the roles take turns, in each of them its splits, and so do the classes.
 
     Args:
       data: the data set.
@@ -29,18 +29,19 @@ def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit
       For each split that has any, the split and the indices of its examples.
     """
     by_role = [[split for split in data.evaluation if split.role == role] for role in ROLES]
-    # The first split of every role, then the second of each, ...: few examples still show every role.
-    turns = [splits[i] for i in range(max(map(len, by_role))) for splits in by_role if i < len(splits)]
-    chosen: dict[int, list[int]] = {}
+    by_role = [splits for splits in by_role if splits]
+    chosen: dict[tuple[int, int], list[int]] = {}
     for number in range(count):
-        turn = number % len(turns)
-        source, taken = turns[turn].source, chosen.setdefault(turn, [])
+        turn, role = divmod(number, len(by_role))
+        splits = by_role[role]
+        source = splits[turn % len(splits)].source
+        taken = chosen.setdefault((role, turn % len(splits)), [])
         order = np.random.Generator(np.random.PCG64([SEED, number])).permutation(len(source))
         fresh = [int(index) for index in order if int(index) not in taken]
         wanted = number % len(data.class_names)
         match = next((index for index in fresh if int(source[index]["label"]) == wanted), None)
         taken.extend([match] if match is not None else fresh[:1])
-    return [(turns[turn], np.array(indices)) for turn, indices in chosen.items() if indices]
+    return [(by_role[role][split], np.array(indices)) for (role, split), indices in chosen.items() if indices]
 
 
 def write_gallery(

@@ -4,8 +4,9 @@ Nothing here is compiled or placed: wrap a step in `jax.jit` (see `sharding.comp
 Randomness is a function of (key, step): the key is the run's, and is never stored in a state.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from align_jax.forward import Batch, ClassifierForward, Explanation, Image, Mask
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 from align_jax.objectives import Mean, Metrics, Objective
 from align_jax.states import ClassifierState, MaskerState
+
+State = TypeVar("State", ClassifierState, MaskerState)
 
 
 class ClassifierUpdate(NamedTuple):
@@ -104,10 +107,8 @@ def classifier_step(
         ),
         has_aux=True,
     )(state.params)
-    changes, optimizer_state = update.optimizer.update(gradient, state.optimizer_state, state.params)
-    params = optax.apply_updates(state.params, changes)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    return ClassifierState(state.step + 1, params, batch_stats, optimizer_state), metrics
+    return _descended(state, update.optimizer, gradient, batch_stats), metrics
 
 
 def masker_step(
@@ -131,10 +132,8 @@ def masker_step(
         lambda params: masker_loss(update, params, state.batch_stats, batch, state.step, frozen_logits),
         has_aux=True,
     )(state.params)
-    changes, optimizer_state = update.optimizer.update(gradient, state.optimizer_state, state.params)
-    params = optax.apply_updates(state.params, changes)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    return MaskerState(state.step + 1, params, batch_stats, optimizer_state), metrics
+    return _descended(state, update.optimizer, gradient, batch_stats), metrics
 
 
 def align_round(
@@ -186,6 +185,19 @@ def align_round(
         classifier_state, new = classifier_step(classifier, classifier_state, batch, key, masks)
         metrics = merge(metrics, {f"classifier/{name}": mean for name, mean in new.items()})
     return classifier_state, masker_state, metrics
+
+
+def _descended(
+    state: State, optimizer: optax.GradientTransformation, gradient: Params, batch_stats: BatchStats
+) -> State:
+    changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
+    return dataclasses.replace(
+        state,
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, changes),
+        batch_stats=batch_stats,
+        optimizer_state=optimizer_state,
+    )
 
 
 def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:
