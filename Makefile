@@ -9,22 +9,18 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test test-slow lint types clean
+.PHONY: help quickstart test lint types clean
 
 help:
 	@echo 'make quickstart   train ALIGN and ERM on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
-	@echo 'make test-slow    run the tests that take minutes'
 	@echo 'make lint types   ruff and mypy'
 
 quickstart: .venv/installed
 	$(BIN)/python launch/main.py --config=configs/quickstart.py --workdir=$(WORKDIR) $(OVERRIDES)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m 'not slow'
-
-test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

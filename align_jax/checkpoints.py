@@ -3,7 +3,7 @@
 A checkpoint at step s holds the states after s updates, and beside them a `Position`: where the data, the log and the
 selection stood *before* the evaluation at s. A run that comes back therefore repeats that evaluation, and nothing has
 to be saved twice at one step. Orbax writes into a temporary folder and renames it: a save that was cut off leaves no
-trace that `latest` could find.
+trace that `steps` could find.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from orbax.checkpoint import v1 as ocp
 
 from align_jax.errors import UserError
 
-# Two, so that a newest one that turns out unreadable (a full disk, a lost file) is not the only one.
+# Two: what goes wrong in training often began before the newest one.
 KEPT = 2
 
 

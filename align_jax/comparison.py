@@ -24,7 +24,7 @@ def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
         train_and_evaluate(config, workdir)
         return write_run_report(workdir)
     runs = []
-    for algorithm in (config.algorithm, *config.compare):
+    for algorithm in dict.fromkeys((config.algorithm, *config.compare)):
         alone = ml_collections.ConfigDict(config).copy_and_resolve_references()
         alone.algorithm, alone.compare = algorithm, ()
         run = workdir / algorithm

@@ -47,7 +47,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.classifier = classifier = ml_collections.ConfigDict()
     classifier.name = "resnet50"  # (D)
     classifier.freeze_batch_norm = False
-    classifier.dtype = "float32"
+    classifier.dtype = "float32"  # what both networks compute in; parameters, losses and maps are float32
 
     config.masker = masker = ml_collections.ConfigDict()
     masker.widths = (16, 32, 64)
@@ -79,7 +79,7 @@ def default_config() -> ml_collections.ConfigDict:
     align.alpha = "differentiated"  # (D) "differentiated" | "constant"
     align.normalise = "minmax"  # (D) "minmax" | "max"
     align.mixing_concentration = 0.2
-    align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "blur" | "black"
+    align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "image_mean" | "blur" | "black"
 
     config.schedule = schedule = ml_collections.ConfigDict()
     schedule.batch_size = 32  # over all devices
@@ -94,7 +94,8 @@ def default_config() -> ml_collections.ConfigDict:
     evaluation.every = 300  # steps
     evaluation.batch_size = 64
     evaluation.explained_class = "predicted"  # "predicted" | "label"
-    evaluation.fill = "mean"  # what stands where faithfulness removes pixels: "mean" | "image_mean" | "blur"
+    # What stands where comprehensiveness and sufficiency remove pixels: "mean" | "image_mean" | "blur" | "black".
+    evaluation.fill = "mean"
     evaluation.faithfulness_images = 300  # at most, a domain; at the end of the run only
     evaluation.insertion_steps = 20
     evaluation.gallery_images = 12
@@ -164,7 +165,6 @@ def check(config: ml_collections.ConfigDict) -> None:
     for field in ("optim.lr", "masker_optim.lr", "align.mixing_concentration"):
         _require(config, field, lambda value: 0 < value < float("inf"), "a positive number")
     for field in (
-        "seed",
         "optim.weight_decay",
         "masker_optim.weight_decay",
         "schedule.warmup",
@@ -180,6 +180,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     _require(config, "data.augmentation.smallest_crop", lambda value: 0 < value <= 1, "above 0 and at most 1")
     for field in ("jitter", "hue", "grey"):
         _require(config, f"data.augmentation.{field}", lambda value: 0 <= value <= 1, "between 0 and 1")
+    # jax.random.key takes 32 bits of it.
+    _require(config, "seed", lambda value: 0 <= value < 2**32, "between 0 and 2**32 - 1")
+    whole = "one or more positive whole numbers, such as (16, 32, 64)"
+    _require(config, "masker.widths", lambda widths: widths and all(type(w) is int and w > 0 for w in widths), whole)
     multiple = 2 ** len(config.masker.widths)
     _require(config, "data.image_size", lambda value: value % multiple == 0, f"a multiple of {multiple} (the masker)")
 
@@ -196,7 +200,7 @@ def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int) -> tupl
     """The run's length and its warm-up, both in steps (classifier updates).
 
     Raises:
-      UserError: the warm-up is longer than the run.
+      UserError: the warm-up is longer than the run, or whole rounds do not fill the rest.
     """
     steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
     warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
@@ -205,5 +209,10 @@ def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int) -> tupl
         raise UserError(
             f"config.schedule.warmup is {schedule.warmup:g} {schedule.warmup_unit}, {warmup} steps, but the whole run "
             f"has {steps}; shorten the warm-up or lengthen config.schedule.length."
+        )
+    if (steps - warmup) % schedule.classifier_steps:
+        raise UserError(
+            f"config.schedule.classifier_steps is {schedule.classifier_steps}, which does not divide the "
+            f"{steps - warmup} steps after warm-up; change it, or config.schedule.length."
         )
     return steps, warmup

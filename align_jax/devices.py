@@ -3,17 +3,22 @@
 import glob
 import os
 import shutil
+from pathlib import Path
 
 import jax
 
 from align_jax.errors import UserError
+
+GOOGLE = "0x1ae0"
 
 
 def present_accelerator() -> str | None:
     """The kind of accelerator that this machine shows, "cuda" or "tpu", whatever JAX makes of it."""
     if glob.glob("/dev/nvidia[0-9]*") or shutil.which("nvidia-smi"):
         return "cuda"
-    if glob.glob("/dev/accel[0-9]*") or os.path.exists("/dev/vfio/0"):
+    # Newer TPUs are passed through as plain PCI devices: Google's vendor number tells them from others.
+    vendors = {Path(path).read_text().strip() for path in glob.glob("/sys/bus/pci/devices/*/vendor")}
+    if glob.glob("/dev/accel[0-9]*") or (os.path.exists("/dev/vfio/0") and GOOGLE in vendors):
         return "tpu"
     return None
 

@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array
 
 from align_jax.errors import UserError
 from align_jax.objectives import Metrics
+from align_jax.states import States
 
 # A mean mask outside of these says nothing about any image.
 COLLAPSED = (0.02, 0.98)
@@ -35,14 +39,33 @@ class Pending:
             for name, mean in metrics.items():
                 value = float(mean.total)
                 if not math.isfinite(value):
-                    raise UserError(
-                        f"Training diverged: {name} is {value} at step {step}; the last good checkpoint is "
-                        f"{last_good_checkpoint()}. Lower config.optim.lr (or config.masker_optim.lr) and train in "
-                        "another --workdir."
-                    )
+                    raise diverged(name, value, step, last_good_checkpoint())
                 total, count = totals.get(name, (0.0, 0.0))
                 totals[name] = total + value, count + float(mean.examples)
         return {name: total / count for name, (total, count) in totals.items()}
+
+
+@jax.jit
+def _all_finite(parameters: Any) -> Array:
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)]))
+
+
+def check_parameters(states: States, step: int, last_good_checkpoint: Callable[[], str]) -> None:
+    """Refuses to save what a diverged update left: its loss, taken before the update, may still have been finite.
+
+    Raises:
+      UserError: a parameter or a BatchNorm statistic is not finite after this step.
+    """
+    if not _all_finite([(state.params, state.batch_stats) for state in states if state is not None]):
+        raise diverged("a parameter", "not finite", step, last_good_checkpoint())
+
+
+def diverged(what: str, value: object, step: int, last_good_checkpoint: str) -> UserError:
+    """The one sentence for training that diverged."""
+    return UserError(
+        f"Training diverged: {what} is {value} at step {step}; the last good checkpoint is {last_good_checkpoint}. "
+        "Lower config.optim.lr (or config.masker_optim.lr) and train in another --workdir."
+    )
 
 
 class CollapseWarning:
@@ -53,7 +76,7 @@ class CollapseWarning:
 
     def look(self, step: int, values: dict[str, float]) -> None:
         """Warns once each time the mean mask leaves [0.02, 0.98]."""
-        mean = values.get("masker/sparsity")
+        mean = values.get("masker/mask_mean")
         if mean is None:
             return
         collapsed = not COLLAPSED[0] <= mean <= COLLAPSED[1]

@@ -193,10 +193,7 @@ class Evaluator:
         return evaluation_batches(split.source, size=self._image_size, batch_size=self._batch_size, indices=indices)
 
     def _place(self, batch: dict[str, Any]) -> Batch:
-        # Every process reads the whole split and hands over its own rows of each batch.
-        rows = self._batch_size // jax.process_count()
-        own = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
-        return place_batch(self._mesh, {name: batch[name][own] for name in DEVICE_FIELDS if name in batch})
+        return place_batch(self._mesh, {name: batch[name] for name in DEVICE_FIELDS if name in batch})
 
     def _collect(
         self,

@@ -14,7 +14,10 @@ def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
     # Not tempfile: its files are private to the user, and a report is made to be shared.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,13 +1,11 @@
-"""Ctrl-C and SIGTERM as a request: the loop saves at its next step and ends; a second Ctrl-C ends at once."""
+"""Ctrl-C and SIGTERM as a request: the loop saves at its next step and ends. A second Ctrl-C ends without saving."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-import jax
-from jax.experimental import multihost_utils
 
 
 class Interrupted(Exception):
@@ -23,19 +21,17 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Whether someone asked this run to end."""
+    """Whether someone asked this run to end; true once they have.
+
+    Attributes:
+      signal: what they asked with, or None.
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
 
     def __bool__(self) -> bool:
         return self.signal is not None
-
-    def reached(self, step: int) -> bool:
-        """Whether to stop after this step. Every process of a multi-host run gets the same answer at the same step."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return bool(self)
 
 
 @contextmanager
@@ -45,13 +41,13 @@ def stop_request() -> Iterator[StopRequest]:
 
     def remember(number: int, frame: FrameType | None) -> None:
         del frame
-        if request.signal is not None and number == signal.SIGINT:
+        if request and number == signal.SIGINT:
             raise KeyboardInterrupt
         request.signal = signal.Signals(number)
+        print(f"\n{request.signal.name}: saving at the next step; Ctrl-C again ends at once.", file=sys.stderr)
 
-    # With several processes JAX's own preemption notifier listens to SIGTERM, and only the main thread sets handlers.
-    single = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
-    handled = (signal.SIGINT, signal.SIGTERM) if single else ()
+    # Only the main thread may set handlers; elsewhere the caller's own stay.
+    handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, remember) for number in handled}
     try:
         yield request

@@ -37,40 +37,47 @@ class Method(NamedTuple):
     learning_rate: optax.Schedule
 
 
-def build_method(config: ml_collections.ConfigDict, num_classes: int, steps: int) -> Method:
-    """The method that `config.algorithm` and `config.guidance` name, for a run of `steps` steps."""
+def build_method(config: ml_collections.ConfigDict, num_classes: int, steps: int, warmup: int) -> Method:
+    """The method that `config.algorithm` and `config.guidance` name, for `steps` steps of which `warmup` come first."""
     algorithm = ALGORITHMS[config.algorithm]
     guided = bool(algorithm.guided_terms) and config.guidance != "none"
     schedule = learning_rate(config.optim.schedule, config.optim.lr, steps)
     objective = algorithm.classifier_objective(config)
     unguided = objective.without(*algorithm.guided_terms)
+    dtype = jnp.dtype(config.classifier.dtype)
     network = resnet(
         config.classifier.name,
         num_classes,
         freeze_batch_norm=config.classifier.freeze_batch_norm,
-        dtype=jnp.dtype(config.classifier.dtype),
+        dtype=dtype,
     )
-    warmup = ClassifierUpdate(
+    before_guidance = ClassifierUpdate(
         classifier_from_linen(network),
         unguided,
         optimizer(config.optim.name, schedule, config.optim.weight_decay),
-        Explanation(config.align.alpha, config.align.normalise, config.align.mixing_concentration),
+        Explanation(
+            # DRE's code, which `as_published` follows, takes the channel weights as constants.
+            "constant" if config.align.classifier.as_published else config.align.alpha,
+            config.align.normalise,
+            config.align.mixing_concentration,
+        ),
     )
     masker = None
+    masker_updates = (steps - warmup) // config.schedule.classifier_steps * config.schedule.masker_steps
     if guided and config.guidance == "learned" and algorithm.masker_objective is not None:
         masker = MaskerUpdate(
-            masker_from_linen(Masker(widths=tuple(config.masker.widths))),
+            masker_from_linen(Masker(tuple(config.masker.widths), dtype)),
             algorithm.masker_objective(config),
             optimizer(
                 config.masker_optim.name,
-                learning_rate(config.masker_optim.schedule, config.masker_optim.lr, steps),
+                learning_rate(config.masker_optim.schedule, config.masker_optim.lr, masker_updates),
                 config.masker_optim.weight_decay,
             ),
             FILLS[config.align.fill],
         )
     return Method(
-        classifier=warmup._replace(objective=objective) if guided else warmup,
-        warmup=warmup,
+        classifier=before_guidance._replace(objective=objective) if guided else before_guidance,
+        warmup=before_guidance,
         masker=masker,
         given_masks=(lambda batch: batch["mask"]) if guided and config.guidance == "true" else None,
         guided=guided,

@@ -11,15 +11,15 @@ SHOWN = {
     "classifier/accuracy": "accuracy",
     "classifier/egl": "egl",
     "masker/loss": "masker",
-    "masker/sparsity": "mask",
+    "masker/mask_mean": "mask",
 }
 
 
 class Progress:
     """Steps, losses, images a second and the time that is left."""
 
-    def __init__(self, label: str, steps: int, start: int, batch_size: int) -> None:
-        self._label, self._steps, self._start, self._batch_size = label, steps, start, batch_size
+    def __init__(self, label: str, steps: int, start: int) -> None:
+        self._label, self._steps, self._start = label, steps, start
         self._began = time.monotonic()
         self._bar = None
         if sys.stderr.isatty():

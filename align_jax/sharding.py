@@ -1,4 +1,4 @@
-"""One program for one chip, a slice or a pod: a mesh with one axis, `data`.
+"""One program for one device or all of a host's: a mesh with one axis, `data`.
 
 This is today's form of `pmap`: `jax.jit` over global arrays whose sharding says what lies where. States are replicated,
 batches are split along their first axis. BatchNorm therefore sees the statistics of the *global* batch, where
@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """All devices of all processes along one axis, `data`."""
+    """All devices along one axis, `data`."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 

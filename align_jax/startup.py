@@ -48,7 +48,7 @@ def describe(
     """Devices, batch, length, domains and a table of parameters, line by line."""
     batch = config.schedule.batch_size
     kind = devices.flat[0].device_kind
-    say(f"devices     {devices.size} x {kind} ({jax.default_backend()}), {jax.process_count()} process(es)")
+    say(f"devices     {devices.size} x {kind} ({jax.default_backend()})")
     say(f"batch       {batch} over all devices, {batch // devices.size} a device, {batch // len(data.train)} a domain")
     say(f"length      {steps} steps = {steps / steps_per_epoch:.1f} epochs, {warmup} of them warm-up")
     say(

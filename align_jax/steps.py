@@ -73,6 +73,8 @@ def masker_loss(
     """
     forward = MaskerForward(update.network, params, batch_stats, batch, frozen_logits, update.fill)
     loss, metrics = update.objective(forward, step)
+    mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
+    metrics["mask_mean"] = Mean(mean.sum(), jnp.float32(mean.size))
     return loss, (metrics, forward.new_batch_stats)
 
 
@@ -126,7 +128,7 @@ def masker_step(
       frozen_logits: the classifier, on its stored BatchNorm statistics.
 
     Returns:
-      The new state, and each term's value with `loss` and `gradient_norm`.
+      The new state, and each term's value with `loss`, `mask_mean` and `gradient_norm`.
     """
     (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
         lambda params: masker_loss(update, params, state.batch_stats, batch, state.step, frozen_logits),

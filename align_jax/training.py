@@ -5,7 +5,6 @@ The loop passes each boundary in a fixed order: update, checkpoint, evaluation. 
 (seed, step) it ends bit-identical to a run that was never stopped.
 """
 
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +23,7 @@ from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
-from align_jax.diagnostics import CollapseWarning, Pending
+from align_jax.diagnostics import CollapseWarning, Pending, check_parameters
 from align_jax.evaluation import Evaluator, Stopped, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
@@ -62,7 +61,11 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
         return summary
     with ExitStack() as stack:
         stop = stack.enter_context(stop_request())
-        return _Run(config, run, stop, stack).train()
+        summary = _Run(config, run, stop, stack).train()
+        if stop.signal:
+            # It came too late to stop this run, but whatever would follow it should not begin.
+            raise Interrupted(f"Stopped by {stop.signal.name}; the run in {run} is complete.", stop.signal)
+        return summary
 
 
 class _Run:
@@ -75,13 +78,13 @@ class _Run:
         startup.check_batches(config, self.data, self.mesh.size)
         steps_per_epoch = max(sum(map(len, self.data.train.values())) // config.schedule.batch_size, 1)
         self.steps, warmup = durations(config.schedule, steps_per_epoch)
-        self.method = build_method(config, len(self.data.class_names), self.steps)
+        self.method = build_method(config, len(self.data.class_names), self.steps, warmup)
         # Without guidance both phases are one and the same.
         self.warmup = warmup if self.method.guided else 0
-        # Only now: a folder made for a config that was refused would refuse the corrected one.
-        write_config(config, run)
         self.key = jax.device_put(jax.random.key(config.seed), replicated(self.mesh))
         self.states = self._initial_states()
+        # Only now: a folder made for a config that was refused would refuse the corrected one.
+        write_config(config, run)
 
         self.checkpoints = Checkpoints(run / "checkpoints")
         stack.callback(self.checkpoints.close)
@@ -93,7 +96,9 @@ class _Run:
         if self.position.best_step is not None and self.position.best_value is not None:
             self.best = self.position.best_step, self.position.best_value
 
-        self.writer = MetricsWriter(run, tensorboard=config.tensorboard, from_byte=self.position.log_bytes)
+        self.writer = MetricsWriter(
+            run, tensorboard=config.tensorboard, from_byte=self.position.log_bytes, from_step=self.position.step
+        )
         stack.callback(self.writer.close)
         self.batches = TrainingBatches(
             training_examples(
@@ -122,7 +127,7 @@ class _Run:
             fill=config.evaluation.fill,
             insertion_steps=config.evaluation.insertion_steps,
         )
-        self.progress = Progress(config.algorithm, self.steps, self.position.step, config.schedule.batch_size)
+        self.progress = Progress(config.algorithm, self.steps, self.position.step)
         stack.callback(self.progress.close)
         self.collapse = CollapseWarning(self.progress.say)
         if saved:
@@ -174,6 +179,8 @@ class _Run:
                 return self._finish(step)
             if step == logged:
                 self.clock.restart_stretch()
+            if self.stop:
+                self._interrupted(step)
 
             phase = phases["warmup" if step < self.warmup else "rounds"]
             batches = tuple(next(self.batches) for _ in range(phase.batches))
@@ -186,7 +193,7 @@ class _Run:
             step += phase.steps
             self.progress.advance(phase.steps)
 
-            stopping = self.stop.reached(step)
+            stopping = bool(self.stop)
             saving = (
                 stopping
                 or step >= self.steps
@@ -207,6 +214,7 @@ class _Run:
                 self._interrupted(step)
 
     def _save(self, step: int) -> None:
+        check_parameters(self.states, step, self._last_good_checkpoint)
         best_step, best_value = self.best if self.best else (None, None)
         position = Position(
             step, self.batches.state(), self.writer.position(), best_step, best_value, self.clock.timing()
@@ -218,12 +226,10 @@ class _Run:
         return f"step {steps[-1]} in {self.run / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
     def _interrupted(self, step: int) -> NoReturn:
-        # Without a signal of our own it was the notice of a preemption, which is a SIGTERM too.
-        number = self.stop.signal or signal.SIGTERM
+        assert self.stop.signal is not None
+        saved = "which is saved; the same command goes on from there" if step else "with nothing to save yet"
         raise Interrupted(
-            f"Stopped by {number.name} after step {step} of {self.steps}, which is saved; the same command goes on "
-            "from there.",
-            number,
+            f"Stopped by {self.stop.signal.name} after step {step} of {self.steps}, {saved}.", self.stop.signal
         )
 
     def _evaluate(self, step: int) -> None:
@@ -256,7 +262,7 @@ class _Run:
         self.progress.say(f"evaluating step {self.best[0]}, selected by training-domain validation")
         results: list[dict[str, Any]] = []
         predictions: dict[str, np.ndarray] = {}
-        for split in self.data.evaluation:
+        for split in (split for split in self.data.evaluation if split.role != "validation"):
             try:
                 examples = self.evaluator.examples(states, split, lambda: bool(self.stop))
                 faithful = self.evaluator.faithfulness_examples(
@@ -279,6 +285,7 @@ class _Run:
             "step": step,
             "best_step": self.best[0],
             "selection": "training_domain_validation",
+            "validation_accuracy": self.best[1],
             "train_domains": list(self.data.train),
             "held_out_domains": [split.domain for split in self.data.evaluation if split.role == "ood"],
             "num_classes": len(self.data.class_names),

@@ -12,13 +12,15 @@ from align_jax.errors import UserError
 
 
 class MetricsWriter:
-    """Appends to a run's `metrics.jsonl` and TensorBoard events; made by the one process that writes.
+    """Appends to a run's `metrics.jsonl` and TensorBoard events.
 
     Lines never hold NaN or infinity, which are not JSON: such a value is absent.
     """
 
-    def __init__(self, run: Path, *, tensorboard: bool, from_byte: int = 0) -> None:
-        """Goes on at byte `from_byte` of the log, dropping what lies behind: it belongs to a future that was lost.
+    def __init__(self, run: Path, *, tensorboard: bool, from_byte: int = 0, from_step: int = 0) -> None:
+        """Goes on at byte `from_byte` of the log, and after step `from_step` in TensorBoard.
+
+        What lies behind is dropped: it belongs to a future that was lost.
 
         Raises:
           UserError: the log is shorter than that, so it is not the one that the checkpoint was saved with.
@@ -32,10 +34,10 @@ class MetricsWriter:
                 "put it back, or start afresh in another --workdir."
             )
         os.truncate(path, from_byte)
-        self._events = SummaryWriter(str(run / "tensorboard")) if tensorboard else None
+        self._events = SummaryWriter(str(run / "tensorboard"), purge_step=from_step + 1) if tensorboard else None
 
     def write(self, step: int, split: str, values: dict[str, Any]) -> None:
-        """One line with `step`, `split` and the values; on the disk when this returns, as checkpoints refer to it."""
+        """One line with `step`, `split` and the values."""
         finite = {
             name: value for name, value in values.items() if not (isinstance(value, float) and not math.isfinite(value))
         }
@@ -49,7 +51,8 @@ class MetricsWriter:
                     self._events.add_scalar(f"{section}/{name}", value, step)
 
     def position(self) -> int:
-        """The log's length in bytes."""
+        """The log's length in bytes, all of them on the disk: a checkpoint that refers to it must not outlive them."""
+        os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:

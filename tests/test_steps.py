@@ -23,20 +23,16 @@ def frozen_logits(classifier, state):
 
 
 def test_masker_step_changes_the_masker_and_nothing_of_the_classifier():
+    """Two masker updates and none of the classifier's: the round hands the classifier back to the last bit."""
     classifier, masker = small_updates()
-    classifier_state, masker_state = small_states(classifier, masker)
-    before = jax.tree.map(np.array, classifier_state)
-
-    @jax.jit
-    def step(classifier_state, masker_state, batch):
-        new, _ = masker_step(masker, masker_state, batch, frozen_logits(classifier, classifier_state))
-        return classifier_state, new
-
-    after, new_masker = step(classifier_state, masker_state, small_batch())
-    chex.assert_trees_all_equal(jax.tree.map(np.array, after), before)
-    assert int(new_masker.step) == 1
-    for old, new in zip(jax.tree.leaves(masker_state.params), jax.tree.leaves(new_masker.params), strict=True):
+    states = small_states(classifier, masker)
+    step = functools.partial(align_round, classifier, masker, masker_steps=2, classifier_steps=0)
+    after, new_masker, metrics = jax.jit(step)(*states, [small_batch(0), small_batch(1)], KEY)
+    chex.assert_trees_all_equal(after, states[0])
+    assert int(new_masker.step) == 2
+    for old, new in zip(jax.tree.leaves(states[1].params), jax.tree.leaves(new_masker.params), strict=True):
         assert not np.array_equal(old, new)
+    assert 0 < float(metrics["masker/mask_mean"].value()) < 1
 
 
 def test_a_rounds_classifier_update_leaves_the_masker_bit_identical():

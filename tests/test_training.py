@@ -116,18 +116,22 @@ def test_the_selected_checkpoint_is_the_best_on_validation_and_is_kept(uninterru
 
 
 def test_killed_in_the_middle_of_a_save_it_ends_bit_identical(uninterrupted, tmp_path):
-    run = tmp_path / "killed"
-    process = start(run)
-    # Orbax writes into a folder with `tmp` in its name; the second save, so that there is something to go on from.
-    wait_for(lambda: (run / "checkpoints" / "2").is_dir() and any(run.glob("checkpoints/*tmp*")), process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert any(run.glob("checkpoints/*tmp*")), "the save had ended before the process was killed"
+    for attempt in range(5):
+        run = tmp_path / f"killed{attempt}"
+        process = start(run)
+        # Orbax writes into a folder with `tmp` in its name; not the first save, so that there is one to go on from.
+        wait_for(lambda run=run: (run / "checkpoints" / "2").is_dir() and any(run.glob("checkpoints/*tmp*")), process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if any(run.glob("checkpoints/*tmp*")):
+            break
+    else:
+        pytest.fail("the save always ended before the process was killed")
     assert not (run / "summary.json").exists()
     resumed = start(run)
     _, errors = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, errors
-    assert "going on at step 2 of 8" in errors
+    assert "going on at step" in errors
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
     assert not any(run.glob("checkpoints/*tmp*"))
     same_but_for_timing(run, uninterrupted[0])
@@ -182,12 +186,13 @@ def test_another_config_in_the_same_folder_is_refused(uninterrupted):
 def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
     config = get_config()
     config.algorithm = "erm"
-    config.optim.name, config.optim.lr = "sgd", 1e18
-    config.checkpoint_every = 1
-    config.schedule.length = 6
-    with pytest.raises(UserError, match=r"Training diverged: .* at step \d; the last good checkpoint is .*optim\.lr"):
+    config.optim.name, config.optim.lr = "sgd", 1e12
+    config.checkpoint_every = config.evaluation.every = 1
+    with pytest.raises(UserError, match=r"diverged: .* at step \d; the last good checkpoint is step \d in .*lr"):
         train_and_evaluate(config, tmp_path / "run")
-    for folder in (tmp_path / "run" / "checkpoints").glob("[0-9]"):
+    folders = list((tmp_path / "run" / "checkpoints").glob("[0-9]"))
+    assert folders
+    for folder in folders:
         leaves = jax.tree.leaves(states(tmp_path / "run", int(folder.name)))
         assert all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
 
@@ -221,7 +226,7 @@ def test_collapsed_masks_are_told_once_with_a_remedy(mean, everywhere):
     said = []
     warning = CollapseWarning(said.append)
     for step, value in enumerate([0.5, mean, mean, 0.4, mean]):
-        warning.look(step, {"masker/sparsity": value})
+        warning.look(step, {"masker/mask_mean": value})
     assert len(said) == 2
     assert f"they are {everywhere} almost everywhere" in said[0]
     assert "config.align.masker.sparsity" in said[0]

@@ -49,7 +49,7 @@ def load_squares(config):
     evaluation += [EvaluationSplit(d, "test", "id", Squares(number(d), 2, 12)) for d in training]
     evaluation += [EvaluationSplit(d, "test", "ood", Squares(number(d), 2, 12)) for d in held_out]
     train = {d: Squares(number(d), 0, 30) for d in training}
-    return DomainData("squares", CLASSES, DOMAINS, train, evaluation, has_masks=True)
+    return DomainData("squares", CLASSES, train, evaluation, has_masks=True)
 
 
 load.DATASETS["squares"] = load_squares

@@ -41,7 +41,6 @@ class DomainData:
     Attributes:
       name: the data set's name.
       class_names: in the order of the labels.
-      domain_names: in the order of the examples' `domain`.
       train: the training examples of each training domain.
       evaluation: every split that is evaluated.
       has_masks: whether examples carry true masks.
@@ -49,7 +48,6 @@ class DomainData:
 
     name: str
     class_names: Sequence[str]
-    domain_names: Sequence[str]
     train: Mapping[str, Source]
     evaluation: Sequence[EvaluationSplit]
     has_masks: bool

@@ -71,7 +71,6 @@ def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
     return DomainData(
         name="emoji_scenes",
         class_names=tuple(builder.info.features["label"].names),
-        domain_names=tuple(names),
         train={domain: records(domain, "train") for domain in training},
         evaluation=evaluation,
         has_masks=True,

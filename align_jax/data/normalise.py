@@ -1,7 +1,6 @@
-"""From pixels to what a network reads, and back."""
+"""From pixels to what a network reads."""
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 # ImageNet's statistics of the RGB channels in [0, 1]: what a pretrained backbone expects.
@@ -13,9 +12,3 @@ def normalise(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """`(image / 255 - mean) / standard deviation` per channel, in float32; zero is then the mean colour."""
     mean, deviation = jnp.array(CHANNEL_MEAN), jnp.array(CHANNEL_STANDARD_DEVIATION)
     return (image.astype(jnp.float32) / 255 - mean) / deviation
-
-
-def denormalise(image: Float[np.ndarray, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
-    """The inverse of `normalise`, clipped to what a screen can show."""
-    pixels = np.asarray(image) * CHANNEL_STANDARD_DEVIATION + CHANNEL_MEAN
-    return np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8)

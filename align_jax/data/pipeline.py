@@ -13,7 +13,7 @@ from align_jax.data.domains import Source
 from align_jax.sharding import place_batch
 
 # What a step reads; the other fields (ids, concepts) stay on the host.
-DEVICE_FIELDS = ("image", "label", "domain", "mask", "valid")
+DEVICE_FIELDS = ("image", "label", "domain", "mask")
 
 
 def training_examples(
@@ -61,14 +61,8 @@ class TrainingBatches:
         threads: int,
         prefetch: int,
     ) -> None:
-        """Batches of `batch_size` examples over all processes, decoded by `threads` threads, `prefetch` ahead.
-
-        Each process reads its own share of a global batch: process i of n takes every n-th example from the i-th, so
-        the global batch is the same set whatever n is.
-        """
-        processes = jax.process_count()
-        share = examples[jax.process_index() :: processes] if processes > 1 else examples
-        batches = share.batch(batch_size // processes, drop_remainder=True).to_iter_dataset(
+        """Batches of `batch_size` examples over all devices, decoded by `threads` threads, `prefetch` batches ahead."""
+        batches = examples.batch(batch_size, drop_remainder=True).to_iter_dataset(
             grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, 1) * batch_size)
         )
         placed = batches.map(lambda batch: place_batch(mesh, _device_fields(batch)))

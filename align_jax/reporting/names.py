@@ -22,7 +22,7 @@ ALGORITHM_TITLES = {"group_dro": "GroupDRO", "mixup": "Mixup", "vrex": "V-REx"}
 GUIDANCE = {"learned": "learned masks", "true": "true masks", "none": "none"}
 
 SELECTION = {
-    "training_domain_validation": "best on the validation split of the training domains",
+    "training_domain_validation": "best after warm-up on the validation split of the training domains",
     "last": "the last one, without selection",
 }
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from align_jax.errors import UserError
+
 FAILED_READS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -78,7 +80,7 @@ def read_run(path: pathlib.Path) -> Run:
     gallery = read_gallery(final) if final.exists() else None
     gallery_before = read_gallery(before) if gallery is not None and before.exists() else None
     if gallery is not None and gallery_before is not None and not gallery.same_images(gallery_before):
-        raise ValueError(f"{before} holds other images than {final}: delete it, or run again in a new workdir")
+        raise UserError(f"{before} holds other images than {final}: delete it, or run again in a new workdir")
     return Run(
         path=path,
         config=_read_object(path / "config.json"),
@@ -101,16 +103,16 @@ def read_gallery(path: pathlib.Path) -> Gallery:
             stored = {key: arrays[key] for key in arrays.files}
         image = stored["image"]
         if image.dtype != np.uint8 or image.ndim != 4 or image.shape[-1] != 3:
-            raise ValueError(f"image is {image.dtype}{list(image.shape)}, not uint8 [n, height, width, 3]")
+            raise UserError(f"image is {image.dtype}{list(image.shape)}, not uint8 [n, height, width, 3]")
 
         def maps(key: str) -> Float[np.ndarray, "n h w"]:
             if stored[key].shape != image.shape[:3]:
-                raise ValueError(f"{key} is {list(stored[key].shape)}, not {list(image.shape[:3])}")
+                raise UserError(f"{key} is {list(stored[key].shape)}, not {list(image.shape[:3])}")
             return np.clip(np.nan_to_num(stored[key].astype(np.float32)), 0.0, 1.0)
 
         def column(key: str, kind: str) -> np.ndarray:
             if stored[key].shape != image.shape[:1] or stored[key].dtype.kind not in kind:
-                raise ValueError(f"{key} is {stored[key].dtype}{list(stored[key].shape)}")
+                raise UserError(f"{key} is {stored[key].dtype}{list(stored[key].shape)}")
             return stored[key]
 
         return Gallery(
@@ -125,7 +127,7 @@ def read_gallery(path: pathlib.Path) -> Gallery:
             true_mask=maps("true_mask") if "true_mask" in stored else None,
         )
     except FAILED_READS as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is missing or no gallery ({_reason(error)}): delete it to have a report without images, "
             "or run the training again"
         ) from error
@@ -135,9 +137,9 @@ def _read_object(path: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}")
+            raise UserError(f"it holds a {type(content).__name__}")
     except FAILED_READS as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is missing or no JSON object ({_reason(error)}): run the same training command again, "
             "which goes on from the last checkpoint and writes it"
         ) from error
@@ -147,27 +149,27 @@ def _read_object(path: pathlib.Path) -> dict[str, Any]:
 def _check_summary(summary: Mapping[str, Any], path: pathlib.Path) -> None:
     remedy = "run the same training command again, which goes on from the last checkpoint and writes it"
     if absent := {"algorithm", "dataset", "results"} - summary.keys():
-        raise ValueError(f"{path} lacks {', '.join(sorted(absent))}: {remedy}")
+        raise UserError(f"{path} lacks {', '.join(sorted(absent))}: {remedy}")
     names = summary.get("class_names") or []
     if not isinstance(names, list):
-        raise ValueError(f"{path} has class_names {names!r}, which is no list: {remedy}")
+        raise UserError(f"{path} has class_names {names!r}, which is no list: {remedy}")
     timing = summary.get("timing") or {}
     results = summary["results"]
     if not isinstance(timing, dict) or not isinstance(results, list):
-        raise ValueError(f"{path} needs an object as timing and a list as results: {remedy}")
+        raise UserError(f"{path} needs an object as timing and a list as results: {remedy}")
     for row in [timing, *results]:
         if not isinstance(row, dict) or (row is not timing and not {"domain", "role"} <= row.keys()):
-            raise ValueError(f"{path} has the result {row!r}, which names no domain or role: {remedy}")
+            raise UserError(f"{path} has the result {row!r}, which names no domain or role: {remedy}")
         for key, value in row.items():
             if key not in ("domain", "role", "split") and not isinstance(value, float | int | None):
-                raise ValueError(f"{path} has {key} = {value!r}, which is no number: {remedy}")
+                raise UserError(f"{path} has {key} = {value!r}, which is no number: {remedy}")
 
 
 def _read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     try:
         lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be read ({_reason(error)}): run the same training command again, which writes it"
         ) from error
     training: dict[float, dict[str, Any]] = {}
@@ -177,11 +179,11 @@ def _read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[dict[s
             row = json.loads(line)
             step = row["step"]
             if not math.isfinite(step):
-                raise ValueError(f"step is {step}")
+                raise UserError(f"step is {step}")
         except (ValueError, TypeError, KeyError) as error:
             if number == len(lines) and isinstance(error, ValueError):
                 break
-            raise ValueError(
+            raise UserError(
                 f"{path} is broken in line {number} ({_reason(error)}): delete that line, then make the report again"
             ) from error
         if row.get("split", "train") == "train":

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from align_jax.data.augment import Augmentation, augment, resize
-from align_jax.data.normalise import denormalise, normalise
+from align_jax.data.normalise import normalise
 
 NO_COLOUR = Augmentation(jitter=0.0, hue=0.0, grey=0.0)
 
@@ -72,10 +73,8 @@ def test_evaluation_resizes_and_nothing_else():
     np.testing.assert_allclose(half["image"][..., 1].astype(int), half["mask"][..., 0], atol=2)
 
 
-def test_normalise_and_back():
+def test_normalise():
     image = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
-    import jax.numpy as jnp
-
     normalised = normalise(jnp.asarray(image))
-    np.testing.assert_array_equal(denormalise(np.asarray(normalised)), image)
     np.testing.assert_allclose(normalised[0, 0, 0, 0], (image[0, 0, 0, 0] / 255 - 0.485) / 0.229, rtol=1e-5)
+    np.testing.assert_allclose(normalised[1, 2, 3, 2], (image[1, 2, 3, 2] / 255 - 0.406) / 0.225, rtol=1e-5)
