@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from align_jax.bootstrap import paired_difference
+from align_jax.reporting.paired import correct_images
+from align_jax.reporting.read_run import read_run
 from align_jax.training import train_and_evaluate
 from configs.quickstart import get_config
 
@@ -57,16 +59,9 @@ def rows(workdir: Path, seeds: list[int]) -> list[dict[str, object]]:
 
 def correct(workdir: Path, method: str, seeds: list[int], role: str) -> tuple[np.ndarray, np.ndarray]:
     """For each image of a role, how often it was right over the seeds, and its concept."""
-    shares, concepts = [], np.empty(0)
-    for seed in seeds:
-        run = run_folder(workdir, method, seed)
-        lines = [line for line in json.loads((run / "summary.json").read_text())["results"] if line["role"] == role]
-        arrays = np.load(run / "predictions.npz", allow_pickle=False)
-        keys = [f"{line['domain']}/{line['split']}" for line in lines]
-        shares.append(
-            np.concatenate([arrays[f"{key}/probabilities"].argmax(-1) == arrays[f"{key}/label"] for key in keys])
-        )
-        concepts = np.concatenate([arrays[f"{key}/concept"] for key in keys])
+    by_seed = [correct_images(read_run(run_folder(workdir, method, seed)), role) for seed in seeds]
+    shares = [images[0] for images in by_seed if images is not None]
+    concepts = next(images[1] for images in by_seed if images is not None)
     return np.mean(shares, axis=0), concepts
 
 

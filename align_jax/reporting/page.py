@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from align_jax.files import write_atomically
-from align_jax.reporting import curves, gallery, names, tables
+from align_jax.reporting import curves, gallery, names, paired, tables
 from align_jax.reporting.read_run import Run, read_run
 
 TEMPLATES = jinja2.Environment(
@@ -47,6 +47,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         results=tables.run_table(content, [*names.PREDICTION, *further]),
         faithfulness=tables.run_table(content, names.FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
+        evaluation=content.config.get("evaluation", {}),
         sections=[curves.evaluation_section(content), *curves.training_sections({"": content})],
         gallery=groups,
         config=json.dumps(content.config, indent=2, default=str),
@@ -83,6 +84,8 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         links={name: _link(run.path / "report" / "index.html", path.parent) for name, run in methods.items()},
         differing=differing_settings(methods),
         reference=reference,
+        paired=paired.difference_sentences(methods, reference),
+        evaluation=content[0].config.get("evaluation", {}),
         headline=tables.headline_table(methods, reference),
         results=tables.compared_table(methods, [*names.PREDICTION, *further], reference),
         faithfulness=tables.compared_table(methods, names.FAITHFULNESS, reference),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from align_jax.reporting import names
+from align_jax.reporting import names, paired
 from align_jax.reporting.names import Metric
 from align_jax.reporting.read_run import Run, read_run
 
@@ -169,7 +169,8 @@ def headline(runs: Sequence[Run]) -> tuple[list[Metric], list[dict[str, float | 
         for column in columns:
             role, _, key = column.key.rpartition("/")
             row[column.key] = role_mean(run.results, role, key)
-            row[f"{column.key}_standard_error"] = role_error(run.results, role, key)
+            error = paired.accuracy_standard_error(run, role) if key == "accuracy" else None
+            row[f"{column.key}_standard_error"] = role_error(run.results, role, key) if error is None else error
         values.append(row)
     return columns, values
 
@@ -211,7 +212,9 @@ def comparison_table(runs: Sequence[pathlib.Path]) -> str:
         "  ".join([name.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))])
         for name, *cells in lines
     ]
-    text.append("Accuracy: mean over the domains of each test; ± is one standard error.")
+    text.append("Accuracy: mean over the domains of each test; ± is one standard error, bootstrapped over concepts.")
+    methods = dict(zip(method_names(read), read, strict=True))
+    text += [f"{sentence}." for sentence in paired.difference_sentences(methods, reference_method(methods))]
     if any(column.key.endswith(("/mask_iou", "/cam_energy")) for column in columns):
         explained = explained_role([result for run in read for result in run.results])
         text.append(

@@ -94,7 +94,7 @@ def test_run_page_tells_the_whole_story(make_run):
         assert word in text
     for word in ("noto", "twemoji", "fluent3d", "Training vendors, unseen concepts, random backgrounds."):
         assert word in text
-    for word in ("ALIGN on emoji_scenes", "learned masks", "step 480: best on the validation split"):
+    for word in ("ALIGN on emoji_scenes", "learned masks", "step 480: best after warm-up on the validation split"):
         assert word in text
     assert "5 min 12 s" in text
     assert "1.2 %" in text
