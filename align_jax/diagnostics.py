@@ -26,7 +26,7 @@ class Pending:
         """Remembers the metrics of the update that was made at `step`."""
         self._metrics.append((step, metrics))
 
-    def flush(self, last_good_checkpoint: Callable[[], str]) -> dict[str, float]:
+    def flush(self, last_good_checkpoint: Callable[[int], str]) -> dict[str, float]:
         """The means over all updates since the last flush.
 
         Raises:
@@ -39,7 +39,7 @@ class Pending:
             for name, mean in metrics.items():
                 value = float(mean.total)
                 if not math.isfinite(value):
-                    raise diverged(name, value, step, last_good_checkpoint())
+                    raise diverged(name, value, step, last_good_checkpoint(step))
                 total, count = totals.get(name, (0.0, 0.0))
                 totals[name] = total + value, count + float(mean.examples)
         return {name: total / count for name, (total, count) in totals.items()}
@@ -50,14 +50,14 @@ def _all_finite(parameters: Any) -> Array:
     return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters)]))
 
 
-def check_parameters(states: States, step: int, last_good_checkpoint: Callable[[], str]) -> None:
+def check_parameters(states: States, step: int, last_good_checkpoint: Callable[[int], str]) -> None:
     """Refuses to save what a diverged update left: its loss, taken before the update, may still have been finite.
 
     Raises:
       UserError: a parameter or a BatchNorm statistic is not finite after this step.
     """
     if not _all_finite([(state.params, state.batch_stats) for state in states if state is not None]):
-        raise diverged("a parameter", "not finite", step, last_good_checkpoint())
+        raise diverged("a parameter", "not finite", step, last_good_checkpoint(step))
 
 
 def diverged(what: str, value: object, step: int, last_good_checkpoint: str) -> UserError:

@@ -23,7 +23,7 @@ from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
-from align_jax.diagnostics import CollapseWarning, Pending, check_parameters
+from align_jax.diagnostics import CollapseWarning, Pending, check_parameters, diverged
 from align_jax.evaluation import Evaluator, Stopped, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
@@ -221,8 +221,9 @@ class _Run:
         )
         self.checkpoints.save(self.states, position)
 
-    def _last_good_checkpoint(self) -> str:
-        steps = self.checkpoints.steps()
+    def _last_good_checkpoint(self, diverged_at: int) -> str:
+        # The updates that led to `diverged_at` are what went wrong, so a checkpoint of that very step is no good.
+        steps = [step for step in self.checkpoints.steps() if step < diverged_at]
         return f"step {steps[-1]} in {self.run / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
     def _interrupted(self, step: int) -> NoReturn:
@@ -240,6 +241,8 @@ class _Run:
                 examples = self.evaluator.examples(self.states, split, lambda: bool(self.stop))
             except Stopped:
                 self._interrupted(step)
+            if not np.isfinite(examples["probabilities"]).all():
+                raise diverged("an evaluated probability", "not finite", step, self._last_good_checkpoint(step))
             metrics = summarise(examples)
             self.writer.write(step, split.split, {"domain": split.domain, "role": split.role} | metrics)
             if split.role == "validation":

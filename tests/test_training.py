@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from orbax.checkpoint import v1 as ocp
 
 from align_jax.comparison import run_all
 from align_jax.diagnostics import CollapseWarning
 from align_jax.errors import UserError
+from align_jax.optimizers import OPTIMIZERS
 from align_jax.training import train_and_evaluate
 from tests.tiny_config import get_config
 
@@ -69,13 +72,8 @@ def test_a_run_leaves_what_the_readme_says(uninterrupted):
     assert summary["best_step"] in (4, 8)
     assert summary["selection"] == "training_domain_validation"
     rows = {(row["domain"], row["role"]): row for row in summary["results"]}
-    assert set(rows) == {
-        ("dark", "validation"),
-        ("grey", "validation"),
-        ("dark", "id"),
-        ("grey", "id"),
-        ("bright", "ood"),
-    }
+    assert set(rows) == {("dark", "id"), ("grey", "id"), ("bright", "ood")}
+    assert 0 <= summary["validation_accuracy"] <= 1
     for row in rows.values():
         assert row["examples"] == 12
         assert {"accuracy", "accuracy_standard_error", "mask_mean", "cam_energy", "comprehensiveness", "sufficiency",
@@ -183,18 +181,17 @@ def test_another_config_in_the_same_folder_is_refused(uninterrupted):
         train_and_evaluate(config, uninterrupted[0])
 
 
-def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    """Three sound updates, then one that throws the parameters away: the next loss is the first that is not finite."""
+    exploding = optax.sgd(lambda step: jnp.where(step < 3, 1e-3, 1e30))
+    monkeypatch.setitem(OPTIMIZERS, "sgd", lambda lr, weight_decay: exploding)
     config = get_config()
-    config.algorithm = "erm"
-    config.optim.name, config.optim.lr = "sgd", 1e12
-    config.checkpoint_every = config.evaluation.every = 1
-    with pytest.raises(UserError, match=r"diverged: .* at step \d; the last good checkpoint is step \d in .*lr"):
+    config.algorithm, config.optim.name = "erm", "sgd"
+    config.checkpoint_every, config.evaluation.every = 1, 8
+    with pytest.raises(UserError, match=r"diverged: .* at step 4; the last good checkpoint is step 3 in .*optim\.lr"):
         train_and_evaluate(config, tmp_path / "run")
-    folders = list((tmp_path / "run" / "checkpoints").glob("[0-9]"))
-    assert folders
-    for folder in folders:
-        leaves = jax.tree.leaves(states(tmp_path / "run", int(folder.name)))
-        assert all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
+    leaves = jax.tree.leaves(states(tmp_path / "run", 3))
+    assert all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
 
 
 def test_a_comparison_is_a_folder_a_method_and_a_page_above_them(tmp_path):
