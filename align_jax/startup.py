@@ -11,12 +11,18 @@ from align_jax.data.domains import DomainData
 from align_jax.errors import UserError
 
 
-def check_batches(config: ml_collections.ConfigDict, data: DomainData, devices: int) -> None:
-    """Refuses batches that cannot be shared out evenly.
+def check_start(config: ml_collections.ConfigDict, data: DomainData, devices: int) -> None:
+    """Refuses batches that cannot be shared out evenly, masks that are not there, and several processes.
 
     Raises:
-      UserError: the number of devices does not divide a batch, or the number of domains the training batch.
+      UserError: the number of devices does not divide a batch, or the number of domains the training batch; true masks
+        are to guide and the data set has none; there is more than one process.
     """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"This run has {jax.process_count()} processes, which would all write to one folder; start one process "
+            "(it uses every device of its host)."
+        )
     for field, size in (
         ("schedule.batch_size", config.schedule.batch_size),
         ("evaluation.batch_size", config.evaluation.batch_size),

@@ -75,7 +75,7 @@ class _Run:
         self.config, self.run, self.stop = config, run, stop
         self.data: DomainData = load(config.data)
         self.mesh = data_mesh()
-        startup.check_batches(config, self.data, self.mesh.size)
+        startup.check_start(config, self.data, self.mesh.size)
         steps_per_epoch = max(sum(map(len, self.data.train.values())) // config.schedule.batch_size, 1)
         self.steps, warmup = durations(config.schedule, steps_per_epoch)
         self.method = build_method(config, len(self.data.class_names), self.steps, warmup)

@@ -22,3 +22,7 @@ def test_every_path_that_it_names_exists():
     assert len(linked) >= 4
     for path in linked:
         assert (root / path).exists(), path
+
+
+def test_every_number_was_filled_in():
+    assert not re.search(r"^[A-Z]{4,}$", README, flags=re.MULTILINE)
