@@ -103,6 +103,9 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}; can --workdir and config.data.root be written, and is there room?", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nInterrupted; what was saved is whole, and the same command goes on from there.", file=sys.stderr)
         return 130

@@ -101,6 +101,16 @@ def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts,
     assert not (tmp_path / "run").exists(), "it would refuse the corrected config"
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    (tmp_path / "file").write_text("not a folder")
+    override = f"--config.data.root={tmp_path / 'file' / 'data'}"
+    assert main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "config.data.root" in error
+
+
 def test_a_machine_whose_accelerator_jax_cannot_use_is_refused(monkeypatch):
     from align_jax import devices
 
