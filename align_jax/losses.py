@@ -100,7 +100,12 @@ def consistency(
     """
     share = mixing.astype(jnp.float32)[:, None, None]
     expected = share * saliency.astype(jnp.float32) + (1 - share) * partner_saliency.astype(jnp.float32)
-    return jnp.abs(mixed_saliency.astype(jnp.float32) - expected).mean((1, 2))
+    difference = mixed_saliency.astype(jnp.float32) - expected
+    # |difference| with a sign that is computed once. An image mixed (nearly) with itself differs from what is expected
+    # by rounding alone; XLA would compute that anew for each gradient, and where the signs then disagree the gradients
+    # of the two sides add up instead of cancelling.
+    sign = jax.lax.optimization_barrier(jax.lax.stop_gradient(jnp.sign(difference)))
+    return (sign * difference).mean((1, 2))
 
 
 def saliency_sparsity(saliency: Float[Array, "b h w"], mixed_saliency: Float[Array, "b h w"]) -> Float[Array, " b"]:

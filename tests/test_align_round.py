@@ -89,15 +89,13 @@ def classifier_terms(alpha, normalise, train):
 
 def check_value_and_gradient(tag, value, gradient):
     np.testing.assert_allclose(value, ORACLE[tag], rtol=1e-4)
-    # |x| has a kink where the only member of a class is mixed with itself: there float32 rounds to either side.
-    rtol = 1e-2 if "consistency" in tag else 3e-3
     for name in PARAMETERS:
         expected = ORACLE[f"{tag}/grad_norm/{name}"]
-        np.testing.assert_allclose(np.linalg.norm(gradient[name]), expected, rtol=rtol, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(np.linalg.norm(gradient[name]), expected, rtol=3e-3, atol=1e-6, err_msg=name)
     for name in ("fc.bias", "layer4.1.bn2.weight"):
         expected = ORACLE[f"{tag}/grad/{name}"]
         scale = max(np.abs(expected).max(), 1e-6)
-        np.testing.assert_allclose(gradient[name] / scale, expected / scale, atol=rtol, err_msg=name)
+        np.testing.assert_allclose(gradient[name] / scale, expected / scale, atol=3e-3, err_msg=name)
 
 
 @pytest.mark.parametrize("alpha", ["differentiated", "constant"])

@@ -178,3 +178,14 @@ def test_every_variant_is_finite_on_the_edge_cases(alpha, normalise, as_publishe
     for mask in (0.0, 1.0):
         state, metrics = step(states[0], batch | {"mask": jnp.full_like(batch["mask"], mask)})
         chex.assert_tree_all_finite((state.params, metrics))
+
+
+def test_an_image_mixed_with_itself_has_no_consistency_gradient():
+    """One member a class: every partner is the image itself, and what remains is rounding."""
+    classifier, masker = small_updates()
+    classifier = classifier._replace(objective=weighted(consistency=term(losses.consistency)))
+    state, _ = small_states(classifier, masker)
+    batch = {name: value[:3] for name, value in small_batch().items()}
+    _, metrics = jax.jit(lambda state: classifier_step(classifier, state, batch, KEY))(state)
+    assert float(metrics["consistency"].value()) < 1e-5
+    assert float(metrics["gradient_norm"].value()) < 1e-4
