@@ -29,16 +29,14 @@ class Position:
       step: classifier updates so far.
       data: the state of the data iterator.
       log_bytes: length of `metrics.jsonl`; what was written after it belongs to a future that did not happen.
-      best_step: the step selected so far, or None.
-      best_value: its validation accuracy, or None.
+      selected: the evaluation selected so far (`selection.Selected` as a dict), or None.
       timing: seconds and counts so far, for the summary.
     """
 
     step: int
     data: dict[str, Any]
     log_bytes: int
-    best_step: int | None
-    best_value: float | None
+    selected: dict[str, Any] | None
     timing: dict[str, float]
 
 
@@ -73,7 +71,7 @@ class Checkpoints:
 
         Saving a step that is there already does nothing: it holds the same.
         """
-        self._preserved.best_step = position.best_step
+        self._preserved.best_step = int(position.selected["step"]) if position.selected else None
         if position.step in self.steps():
             return
         self._checkpointer.save_checkpointables_async(

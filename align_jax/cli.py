@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}; can --workdir and config.data.root be written, and is there room?", file=sys.stderr)
+        print(f"error: {error}; can --workdir and config.data.prepared be written, and is there room?", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted; what was saved is whole, and the same command goes on from there.", file=sys.stderr)

@@ -24,11 +24,22 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "emoji_scenes"
-    # Prepared data sets lie here, relative to where the command runs.
+    # The images that you have: their folder, the folder above it, or an archive. emoji_scenes needs none.
     data.root = "data"
+    # Prepared data sets are kept here. Both paths are relative to where the command runs.
+    data.prepared = "data"
+    # domain_folders: the data set's folder below the root, with DOMAIN/CLASS/IMAGE in it.
+    data.folder = ""
+    data.on_bad_image = "error"  # "error" | "skip", for images that cannot be read
+    data.most_skipped = 0.01  # as a share of all images; more than that is refused
     data.image_size = 64
-    # Domains that training never sees.
-    data.held_out = ("fluent3d",)
+    # "leave_one_out" (DomainBed), "single_source" or "in_domain" (P); see data/protocols.py.
+    data.protocol = "leave_one_out"
+    # The one that the protocol singles out: held out by leave_one_out, trained on by the others.
+    data.domain = "fluent3d"
+    # Of the index splits of data sets without splits of their own; the same for every config.seed.
+    data.split_seed = 0
+    data.stratified = False  # split each class by itself
     # emoji_scenes: how often an image has its class's own panorama, which quarter of the concepts is the test set,
     # and five or all eight classes.
     data.correlation = 0.3
@@ -46,6 +57,8 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.classifier = classifier = ml_collections.ConfigDict()
     classifier.name = "resnet50"  # (D)
+    # Weights to begin with: "", a .safetensors file with torchvision's names, or "hf:OWNER/NAME" on Hugging Face's hub.
+    classifier.pretrained = ""
     classifier.freeze_batch_norm = False
     classifier.dtype = "float32"  # what both networks compute in; parameters, losses and maps are float32
 
@@ -90,6 +103,9 @@ def default_config() -> ml_collections.ConfigDict:
     schedule.masker_steps = 1  # (D) updates a round
     schedule.classifier_steps = 1  # (D)
 
+    # Which checkpoint is reported: "training_domain_validation", "last", or "oracle" (best on the test: only a bound).
+    config.selection = "training_domain_validation"
+
     config.evaluation = evaluation = ml_collections.ConfigDict()
     evaluation.every = 300  # steps
     evaluation.batch_size = 64
@@ -116,15 +132,20 @@ def check(config: ml_collections.ConfigDict) -> None:
     from align_jax.algorithms import ALGORITHMS
     from align_jax.algorithms.align import ALIGNMENTS
     from align_jax.data.load import DATASETS
+    from align_jax.data.protocols import PROTOCOLS
     from align_jax.fills import FILLS
     from align_jax.models.resnet import RESNETS
     from align_jax.optimizers import OPTIMIZERS, SCHEDULES
     from align_jax.saliency import NORMALISATIONS
+    from align_jax.selection import SELECTIONS
 
     choices: dict[str, Any] = {
         "algorithm": ALGORITHMS,
         "guidance": ("learned", "true", "none"),
         "data.name": DATASETS,
+        "data.on_bad_image": ("error", "skip"),
+        "data.protocol": PROTOCOLS,
+        "selection": SELECTIONS,
         "classifier.name": RESNETS,
         "classifier.dtype": ("float32", "bfloat16"),
         "optim.name": OPTIMIZERS,
@@ -180,6 +201,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     _require(config, "data.augmentation.smallest_crop", lambda value: 0 < value <= 1, "above 0 and at most 1")
     for field in ("jitter", "hue", "grey"):
         _require(config, f"data.augmentation.{field}", lambda value: 0 <= value <= 1, "between 0 and 1")
+    _require(config, "data.most_skipped", lambda value: 0 <= value <= 1, "between 0 and 1")
+    _require(config, "data.split_seed", lambda value: value >= 0, "zero or more")
     # jax.random.key takes 32 bits of it.
     _require(config, "seed", lambda value: 0 <= value < 2**32, "between 0 and 2**32 - 1")
     whole = "one or more positive whole numbers, such as (16, 32, 64)"

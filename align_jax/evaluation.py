@@ -5,7 +5,7 @@ are left out rather than counted, and errors can be clustered. Saliency here is 
 maximum, upsampled bilinearly), of the predicted class unless the config says otherwise.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,7 @@ from align_jax.data.splits import seeded_subset
 from align_jax.explanations import faithfulness, localisation
 from align_jax.forward import Batch
 from align_jax.losses import cross_entropy
-from align_jax.metrics import accuracy, auc, mean_where_defined
+from align_jax.metrics import accuracy, auc, balanced_accuracy, mean_where_defined, per_class_accuracy
 from align_jax.networks import Classifier, Masker
 from align_jax.sharding import compile_step, place_batch
 from align_jax.states import ClassifierState, MaskerState
@@ -241,6 +241,7 @@ def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:
         probabilities, label = examples["probabilities"], examples["label"]
         result["examples"] = len(label)
         result["accuracy"] = accuracy(probabilities, label)
+        result["balanced_accuracy"] = balanced_accuracy(probabilities, label)
         value, left_out = auc(probabilities, label)
         if np.isfinite(value):
             result["auc"] = value
@@ -255,3 +256,9 @@ def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:
             if count:
                 result[name] = mean
     return result
+
+
+def by_class(examples: dict[str, np.ndarray], class_names: Sequence[str]) -> dict[str, float]:
+    """Each class's accuracy; a class without examples is left out."""
+    values = per_class_accuracy(examples["probabilities"], examples["label"])
+    return {name: float(value) for name, value in zip(class_names, values, strict=True) if np.isfinite(value)}

@@ -10,7 +10,16 @@ from align_jax.errors import UserError
 from align_jax.files import write_atomically
 
 # Settings that change how a run is carried out, but not what comes out of it.
-FREE_TO_CHANGE = ("data.root", "data.threads", "data.prefetch", "tensorboard", "compare")
+FREE_TO_CHANGE = (
+    "data.root",
+    "data.prepared",
+    "data.on_bad_image",
+    "data.most_skipped",
+    "data.threads",
+    "data.prefetch",
+    "tensorboard",
+    "compare",
+)
 
 
 def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
@@ -45,6 +54,30 @@ def write_config(config: ml_collections.ConfigDict, run: Path) -> None:
     """Makes the run's folder with its `config.json`, which stays as it was first written."""
     if not (run / "config.json").exists():
         write_atomically(run / "config.json", config.to_json(indent=2, sort_keys=True).encode())
+
+
+def check_or_write_data(description: dict[str, Any], run: Path) -> None:
+    """Writes `data.json`, or checks that a run goes on with the data that it began with.
+
+    Raises:
+      UserError: the data set has changed since the run began.
+    """
+    path = run / "data.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(description, indent=2).encode())
+        return
+    try:
+        before = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); put it back, or give another --workdir.") from error
+    if before != description:
+        changed = [
+            name for name in description if not isinstance(before, dict) or before.get(name) != description[name]
+        ]
+        raise UserError(
+            f"{run} began with other data ({', '.join(changed)} changed since {path} was written); give it the same "
+            "data, or another --workdir."
+        )
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:

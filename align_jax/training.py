@@ -5,6 +5,7 @@ The loop passes each boundary in a fixed order: update, checkpoint, evaluation. 
 (seed, step) it ends bit-identical to a run that was never stopped.
 """
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,11 +21,11 @@ from align_jax.checkpoints import Checkpoints, Position
 from align_jax.clock import Clock
 from align_jax.configuration import check, durations
 from align_jax.data.augment import Augmentation
-from align_jax.data.domains import DomainData
+from align_jax.data.domains import DomainData, describe_data
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.diagnostics import CollapseWarning, Pending, check_parameters, diverged
-from align_jax.evaluation import Evaluator, Stopped, summarise
+from align_jax.evaluation import Evaluator, Stopped, by_class, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
 from align_jax.interruption import Interrupted, StopRequest, stop_request
@@ -32,7 +33,8 @@ from align_jax.method import build_method
 from align_jax.objectives import Metrics
 from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.progress import Progress
-from align_jax.results import check_run_folder, read_summary, write_config, write_summary
+from align_jax.results import check_or_write_data, check_run_folder, read_summary, write_config, write_summary
+from align_jax.selection import Evaluated, Selected, better, mean_accuracy
 from align_jax.sharding import compile_step, data_mesh, replicated
 from align_jax.states import States, create_classifier_state, create_masker_state
 from align_jax.writers import MetricsWriter
@@ -85,16 +87,15 @@ class _Run:
         self.states = self._initial_states()
         # Only now: a folder made for a config that was refused would refuse the corrected one.
         write_config(config, run)
+        check_or_write_data(describe_data(config, self.data), run)
 
         self.checkpoints = Checkpoints(run / "checkpoints")
         stack.callback(self.checkpoints.close)
         saved = self.checkpoints.steps()
-        self.position = self.checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, None, {})
+        self.position = self.checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, {})
         if saved:
             self.states = self.checkpoints.restore(saved[-1], self.states)
-        self.best: tuple[int, float] | None = None
-        if self.position.best_step is not None and self.position.best_value is not None:
-            self.best = self.position.best_step, self.position.best_value
+        self.best = Selected(**self.position.selected) if self.position.selected else None
 
         self.writer = MetricsWriter(
             run, tensorboard=config.tensorboard, from_byte=self.position.log_bytes, from_step=self.position.step
@@ -215,10 +216,8 @@ class _Run:
 
     def _save(self, step: int) -> None:
         check_parameters(self.states, step, self._last_good_checkpoint)
-        best_step, best_value = self.best if self.best else (None, None)
-        position = Position(
-            step, self.batches.state(), self.writer.position(), best_step, best_value, self.clock.timing()
-        )
+        selected = dataclasses.asdict(self.best) if self.best else None
+        position = Position(step, self.batches.state(), self.writer.position(), selected, self.clock.timing())
         self.checkpoints.save(self.states, position)
 
     def _last_good_checkpoint(self, diverged_at: int) -> str:
@@ -234,8 +233,8 @@ class _Run:
         )
 
     def _evaluate(self, step: int) -> None:
-        """Every split's scores into the log; the best mean validation accuracy after warm-up is selected."""
-        validation = []
+        """Every split's scores into the log; the selection looks at them once warm-up is over."""
+        evaluated = []
         for split in self.data.evaluation:
             try:
                 examples = self.evaluator.examples(self.states, split, lambda: bool(self.stop))
@@ -245,13 +244,12 @@ class _Run:
                 raise diverged("an evaluated probability", "not finite", step, self._last_good_checkpoint(step))
             metrics = summarise(examples)
             self.writer.write(step, split.split, {"domain": split.domain, "role": split.role} | metrics)
-            if split.role == "validation":
-                validation.append(metrics["accuracy"])
-        value = float(np.mean(validation))
+            evaluated.append(Evaluated(split.role, metrics["accuracy"]))
         # Before the rounds begin there is no ALIGN to select: a checkpoint from warm-up would be another method's.
-        if (step > self.warmup or step >= self.steps) and (self.best is None or value > self.best[1]):
-            self.best = step, value
-        self.progress.say(f"step {step}: validation accuracy {100 * value:.1f} % (training domains)")
+        if step > self.warmup or step >= self.steps:
+            self.best = better(self.config.selection, step, evaluated, self.best)
+        validation = mean_accuracy(evaluated, "validation")
+        self.progress.say(f"step {step}: validation accuracy {100 * validation:.1f} % (training domains)")
 
     def _write_gallery(self, name: str, states: States) -> None:
         examples = gallery_examples(self.data, self.config.evaluation.gallery_images)
@@ -261,8 +259,8 @@ class _Run:
         """The selected checkpoint's results."""
         config = self.config
         assert self.best is not None
-        states = self.checkpoints.restore(self.best[0], self.states)
-        self.progress.say(f"evaluating step {self.best[0]}, selected by training-domain validation")
+        states = self.checkpoints.restore(self.best.step, self.states)
+        self.progress.say(f"evaluating step {self.best.step}, selected by {config.selection}")
         results: list[dict[str, Any]] = []
         predictions: dict[str, np.ndarray] = {}
         for split in (split for split in self.data.evaluation if split.role != "validation"):
@@ -277,18 +275,21 @@ class _Run:
             scores = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(
                 examples
             )
-            results.append({"domain": split.domain, "role": split.role, "split": split.split} | scores)
+            row = {"domain": split.domain, "role": split.role, "split": split.split}
+            results.append(row | scores | {"per_class_accuracy": by_class(examples, self.data.class_names)})
         write_arrays(self.run / "predictions.npz", predictions)
         self._write_gallery("final", states)
         summary = {
             "algorithm": config.algorithm,
             "guidance": config.guidance if self.method.guided else "none",
             "dataset": self.data.name,
+            "protocol": config.data.protocol,
+            "domain": config.data.domain,
             "seed": config.seed,
             "step": step,
-            "best_step": self.best[0],
-            "selection": "training_domain_validation",
-            "validation_accuracy": self.best[1],
+            "best_step": self.best.step,
+            "selection": config.selection,
+            "validation_accuracy": self.best.validation_accuracy,
             "train_domains": list(self.data.train),
             "held_out_domains": [split.domain for split in self.data.evaluation if split.role == "ood"],
             "num_classes": len(self.data.class_names),

@@ -24,10 +24,10 @@ def answer(*arguments):
 def test_typed_overrides():
     config, workdir = parse(
         ["main.py", QUICKSTART, "--workdir=a/b", "--config.seed=1", "--config.optim.lr=3e-4", "--config.compare=()",
-         "--config.data.held_out=('noto',)", "--config.classifier.freeze_batch_norm=true"]
+         "--config.masker.widths=(4,8)", "--config.classifier.freeze_batch_norm=true"]
     )  # fmt: skip
     assert (config.seed, config.optim.lr, config.compare) == (1, 3e-4, ())
-    assert config.data.held_out == ("noto",)
+    assert config.masker.widths == (4, 8)
     assert config.classifier.freeze_batch_norm is True
     assert workdir == Path("a/b")
     check(config)
@@ -76,8 +76,7 @@ def test_the_command_prints_the_line_and_nothing_else(tmp_path):
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
-        ("--config.data.held_out=('noto','emoji')", ["'emoji'", "noto, twemoji, openmoji, fluent3d"]),
-        ("--config.data.held_out=('noto','twemoji','openmoji','fluent3d')", ["every domain"]),
+        ("--config.data.domain=emoji", ["'emoji'", "noto, twemoji, openmoji, fluent3d"]),
         ("--config.data.correlation=0.4", ["correlation 0.4", "0.0, 0.3, 0.5, 0.7, 0.9"]),
         ("--config.data.image_size=40", ["size 40", "32, 64, 96, 128"]),
         ("--config.schedule.batch_size=50", ["50", "3 training domains", "multiple of 3"]),
@@ -104,11 +103,11 @@ def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts,
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     (tmp_path / "file").write_text("not a folder")
-    override = f"--config.data.root={tmp_path / 'file' / 'data'}"
+    override = f"--config.data.prepared={tmp_path / 'file' / 'data'}"
     assert main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "config.data.root" in error
+    assert "config.data.prepared" in error
 
 
 def test_a_machine_whose_accelerator_jax_cannot_use_is_refused(monkeypatch):

@@ -181,6 +181,36 @@ def test_another_config_in_the_same_folder_is_refused(uninterrupted):
         train_and_evaluate(config, uninterrupted[0])
 
 
+def test_other_data_in_the_same_folder_are_refused(uninterrupted, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], run)
+    (run / "summary.json").unlink()
+    description = json.loads((run / "data.json").read_text())
+    assert description["class_names"] == ["red", "green", "blue"]
+    assert description["examples"]["train"] == {"dark": 30, "grey": 30}
+    description["examples"]["train"]["dark"] = 29
+    (run / "data.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match="began with other data \\(examples changed"):
+        train_and_evaluate(get_config(), run)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "roles"),
+    [("in_domain", {("dark", "id")}), ("single_source", {("dark", "id"), ("grey", "ood"), ("bright", "ood")})],
+)
+def test_other_protocols_and_the_last_step(tmp_path, protocol, roles):
+    config = get_config()
+    config.algorithm, config.selection = "erm", "last"
+    config.data.protocol, config.data.domain = protocol, "dark"
+    config.schedule.length, config.evaluation.every = 4, 2
+    summary = train_and_evaluate(config, tmp_path)
+    assert {(row["domain"], row["role"]) for row in summary["results"]} == roles
+    assert (summary["protocol"], summary["domain"], summary["best_step"]) == (protocol, "dark", 4)
+    assert summary["train_domains"] == ["dark"]
+    for row in summary["results"]:
+        assert row["balanced_accuracy"] == pytest.approx(np.mean(list(row["per_class_accuracy"].values())))
+
+
 def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     """Three sound updates, then one that throws the parameters away: the next loss is the first that is not finite."""
     exploding = optax.sgd(lambda step: jnp.where(step < 3, 1e-3, 1e30))

@@ -7,6 +7,7 @@ import numpy as np
 from align_jax.configuration import default_config
 from align_jax.data import load
 from align_jax.data.domains import DomainData, EvaluationSplit
+from align_jax.data.protocols import training_and_unseen
 
 CLASSES = ("red", "green", "blue")
 DOMAINS = ("dark", "grey", "bright")
@@ -43,11 +44,11 @@ class Squares:
 
 def load_squares(config):
     """As any data set's loader."""
-    training, held_out = load.training_and_held_out(list(DOMAINS), config.held_out)
+    training, unseen = training_and_unseen(DOMAINS, config.protocol, config.domain)
     number = DOMAINS.index
     evaluation = [EvaluationSplit(d, "validation", "validation", Squares(number(d), 1, 12)) for d in training]
     evaluation += [EvaluationSplit(d, "test", "id", Squares(number(d), 2, 12)) for d in training]
-    evaluation += [EvaluationSplit(d, "test", "ood", Squares(number(d), 2, 12)) for d in held_out]
+    evaluation += [EvaluationSplit(d, "test", "ood", Squares(number(d), 2, 12)) for d in unseen]
     train = {d: Squares(number(d), 0, 30) for d in training}
     return DomainData("squares", CLASSES, train, evaluation, has_masks=True)
 
@@ -58,7 +59,7 @@ load.DATASETS["squares"] = load_squares
 def get_config():
     """Eight steps, three of them warm-up; a checkpoint every other step."""
     config = default_config()
-    config.data.name, config.data.held_out, config.data.image_size = "squares", ("bright",), 32
+    config.data.name, config.data.domain, config.data.image_size = "squares", "bright", 32
     config.classifier.name = "resnet_small"
     config.masker.widths = (4, 8)
     config.optim.lr = 1e-3

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import ml_collections
+
 Role = Literal["validation", "id", "background_shift", "ood"]
 
 
@@ -51,3 +53,26 @@ class DomainData:
     train: Mapping[str, Source]
     evaluation: Sequence[EvaluationSplit]
     has_masks: bool
+
+
+def describe_data(config: ml_collections.ConfigDict, data: DomainData) -> dict[str, Any]:
+    """What a run's `data.json` says: enough to use the trained networks without the data, and to tell other data apart.
+
+    Args:
+      config: the whole run's.
+      data: what it loaded.
+    """
+    return {
+        "name": data.name,
+        "class_names": list(data.class_names),
+        "train_domains": list(data.train),
+        "protocol": config.data.protocol,
+        "domain": config.data.domain,
+        "examples": {
+            "train": {domain: len(source) for domain, source in data.train.items()},
+            **{
+                split: {part.domain: len(part.source) for part in data.evaluation if part.split == split}
+                for split in dict.fromkeys(part.split for part in data.evaluation)
+            },
+        },
+    }

@@ -11,6 +11,7 @@ from PIL import Image
 
 from align_jax.data.datasets import emoji_scenes
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
+from align_jax.data.protocols import training_and_unseen
 from align_jax.errors import UserError
 
 PICTURES = ("image", "mask")
@@ -42,19 +43,19 @@ def _decoded(name: str, value: Any) -> Any:
 
 
 def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
-    """Prepares emoji_scenes if need be; the held-out vendors' test objects stand on random backgrounds.
+    """Prepares emoji_scenes if need be; unseen vendors' test objects stand on random backgrounds.
 
     Raises:
-      UserError: a value for which there is no such data set, or a held-out domain that does not exist.
+      UserError: a value for which there is no such data set, or a domain that does not exist.
     """
     try:
         builder = emoji_scenes.prepare(
-            config.root, config.correlation, config.fold, config.class_set, config.image_size
+            config.prepared, config.correlation, config.fold, config.class_set, config.image_size
         )
     except ValueError as error:
         raise UserError(str(error)) from error
     names = builder.info.features["domain"].names
-    training, held_out = training_and_held_out(names, config.held_out)
+    training, unseen = training_and_unseen(names, config.protocol, config.domain)
 
     def records(domain: str, split: str) -> Records:
         return Records(builder, f"{domain}_{split}")
@@ -67,7 +68,7 @@ def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
     evaluation = [
         EvaluationSplit(domain, split, role, records(domain, split)) for domain in training for split, role in roles
     ]
-    evaluation += [EvaluationSplit(domain, "test_random", "ood", records(domain, "test_random")) for domain in held_out]
+    evaluation += [EvaluationSplit(domain, "test_random", "ood", records(domain, "test_random")) for domain in unseen]
     return DomainData(
         name="emoji_scenes",
         class_names=tuple(builder.info.features["label"].names),
@@ -78,21 +79,6 @@ def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
 
 
 DATASETS: dict[str, Callable[[ml_collections.ConfigDict], DomainData]] = {"emoji_scenes": load_emoji_scenes}
-
-
-def training_and_held_out(names: list[str], held_out: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """The training domains and the held-out ones, both in the data set's order.
-
-    Raises:
-      UserError: a name that is no domain, or nothing left to train on.
-    """
-    for name in held_out:
-        if name not in names:
-            raise UserError(f"config.data.held_out names {name!r}; the domains are {', '.join(names)}.")
-    training = [name for name in names if name not in held_out]
-    if not training:
-        raise UserError(f"config.data.held_out names every domain ({', '.join(names)}); leave one to train on.")
-    return training, [name for name in names if name in held_out]
 
 
 def load(config: ml_collections.ConfigDict) -> DomainData:

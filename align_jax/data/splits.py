@@ -27,6 +27,22 @@ def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[n
     return [np.sort(part) for part in np.split(order, ends)]
 
 
+def stratified_split(
+    labels: Int[np.ndarray, " n"], fractions: Sequence[float], seed: int
+) -> list[Int[np.ndarray, " _"]]:
+    """As `seeded_split` of `len(labels)` examples, but with each class split by itself.
+
+    Every part then has its share of a rare class, up to rounding; a class of one example is in one part only.
+    """
+    parts: list[list[Int[np.ndarray, " _"]]] = [[] for _ in range(len(fractions) + 1)]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        class_seed = int(np.random.SeedSequence([seed, int(label)]).generate_state(1)[0])
+        for part, chosen in zip(parts, seeded_split(len(members), fractions, class_seed), strict=True):
+            part.append(members[chosen])
+    return [np.sort(np.concatenate(part)) for part in parts]
+
+
 def seeded_subset(size: int, most: int, seed: int) -> Int[np.ndarray, " _"]:
     """At most `most` of 0 ... size - 1, sorted; everything where there are no more than that."""
     if size <= most:

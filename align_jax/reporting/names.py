@@ -19,11 +19,18 @@ ROLE_TITLES = {
 
 ALGORITHM_TITLES = {"group_dro": "GroupDRO", "mixup": "Mixup", "vrex": "V-REx"}
 
+PROTOCOLS = {
+    "in_domain": "in domain: trained and tested within one domain",
+    "single_source": "single source: trained on one domain, tested on the others",
+    "leave_one_out": "leave one out: trained on all domains but one",
+}
+
 GUIDANCE = {"learned": "learned masks", "true": "true masks", "none": "none"}
 
 SELECTION = {
     "training_domain_validation": "best after warm-up on the validation split of the training domains",
     "last": "the last one, without selection",
+    "oracle": "ORACLE: best on the test itself, whose labels nobody has when a model is chosen",
 }
 
 SERIES_TITLES = {
@@ -81,9 +88,10 @@ class Metric:
 
 
 ACCURACY = Metric("accuracy", "Accuracy", "higher", 100, 1)
+BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy", "higher", 100, 1)
 MASK_IOU = Metric("mask_iou", "Mask IoU", "higher")
 CAM_ENERGY = Metric("cam_energy", "CAM energy", "higher")
-PREDICTION = (ACCURACY, Metric("auc", "AUC", "higher", 100, 1), MASK_IOU, CAM_ENERGY)
+PREDICTION = (ACCURACY, BALANCED_ACCURACY, Metric("auc", "AUC", "higher", 100, 1), MASK_IOU, CAM_ENERGY)
 FAITHFULNESS = (
     Metric("comprehensiveness", "Comprehensiveness", "higher"),
     Metric("sufficiency", "Sufficiency", "lower"),

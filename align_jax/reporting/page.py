@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from align_jax.files import write_atomically
-from align_jax.reporting import curves, gallery, names, paired, tables
+from align_jax.reporting import curves, gallery, names, paired, per_class, tables
 from align_jax.reporting.read_run import Run, read_run
 
 TEMPLATES = jinja2.Environment(
@@ -45,6 +45,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         timing=timing_facts(content),
         headline=tables.headline_table({name: content}, name),
         results=tables.run_table(content, [*names.PREDICTION, *further]),
+        per_class=per_class.per_class_table({name: content}),
         faithfulness=tables.run_table(content, names.FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
         evaluation=content.config.get("evaluation", {}),
@@ -88,6 +89,7 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         evaluation=content[0].config.get("evaluation", {}),
         headline=tables.headline_table(methods, reference),
         results=tables.compared_table(methods, [*names.PREDICTION, *further], reference),
+        per_class=per_class.per_class_table(methods),
         faithfulness=tables.compared_table(methods, names.FAITHFULNESS, reference),
         classes_left_out=_classes_left_out(content),
         sections=[*curves.compared_evaluation_sections(methods), *curves.training_sections(methods)],
@@ -104,6 +106,7 @@ def run_facts(run: Run) -> dict[str, str]:
         "Algorithm": names.method_name(summary),
         "Guidance": names.GUIDANCE.get(str(summary.get("guidance")), ""),
         "Data set": str(summary["dataset"]),
+        "Protocol": names.PROTOCOLS.get(str(summary.get("protocol")), ""),
         "Trained on": _listed(summary.get("train_domains")),
         "Held out": _listed(summary.get("held_out_domains")),
         "Seed": _plain(summary.get("seed")),

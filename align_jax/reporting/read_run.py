@@ -161,7 +161,10 @@ def _check_summary(summary: Mapping[str, Any], path: pathlib.Path) -> None:
         if not isinstance(row, dict) or (row is not timing and not {"domain", "role"} <= row.keys()):
             raise UserError(f"{path} has the result {row!r}, which names no domain or role: {remedy}")
         for key, value in row.items():
-            if key not in ("domain", "role", "split") and not isinstance(value, float | int | None):
+            if key == "per_class_accuracy":
+                if not isinstance(value, dict) or not all(isinstance(v, float | int) for v in value.values()):
+                    raise UserError(f"{path} has {key} = {value!r}, which is no object of numbers: {remedy}")
+            elif key not in ("domain", "role", "split") and not isinstance(value, float | int | None):
                 raise UserError(f"{path} has {key} = {value!r}, which is no number: {remedy}")
 
 

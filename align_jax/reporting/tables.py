@@ -11,7 +11,7 @@ from align_jax.reporting.names import Metric
 from align_jax.reporting.read_run import Run, read_run
 
 # What a result's row says about itself or about another of its values; all other numbers are measurements.
-NOT_MEASURED = {"domain", "role", "split", "examples", "step", "auc_classes_left_out"}
+NOT_MEASURED = {"domain", "role", "split", "examples", "step", "auc_classes_left_out", "per_class_accuracy"}
 
 
 @dataclass(frozen=True)
