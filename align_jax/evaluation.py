@@ -127,9 +127,13 @@ class Evaluator:
         explained_class: str,
         fill: str,
         insertion_steps: int,
+        threads: int,
     ) -> None:
-        """`fill` and `insertion_steps` are the faithfulness metrics'; `batch_size` is over all devices."""
-        self._mesh, self._image_size, self._batch_size = mesh, image_size, batch_size
+        """`fill` and `insertion_steps` are the faithfulness metrics'; `batch_size` is over all devices.
+
+        `threads` decode.
+        """
+        self._mesh, self._image_size, self._batch_size, self._threads = mesh, image_size, batch_size, threads
 
         def explained(states: tuple[ClassifierState, MaskerState | None], batch: Batch) -> Explained:
             return explain(classifier, masker, explained_class, *states, batch)
@@ -190,7 +194,9 @@ class Evaluator:
             yield batch, jax.device_get(self._explain(states, self._place(batch)))
 
     def _batches(self, split: EvaluationSplit, indices: np.ndarray | None) -> Iterator[dict[str, Any]]:
-        return evaluation_batches(split.source, size=self._image_size, batch_size=self._batch_size, indices=indices)
+        return evaluation_batches(
+            split.source, size=self._image_size, batch_size=self._batch_size, threads=self._threads, indices=indices
+        )
 
     def _place(self, batch: dict[str, Any]) -> Batch:
         return place_batch(self._mesh, {name: batch[name] for name in DEVICE_FIELDS if name in batch})

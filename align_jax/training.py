@@ -127,6 +127,7 @@ class _Run:
             explained_class=config.evaluation.explained_class,
             fill=config.evaluation.fill,
             insertion_steps=config.evaluation.insertion_steps,
+            threads=config.data.threads,
         )
         self.progress = Progress(config.algorithm, self.steps, self.position.step)
         stack.callback(self.progress.close)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import ml_collections
+import numpy as np
+from jaxtyping import Int
 
 Role = Literal["validation", "id", "background_shift", "ood"]
 
@@ -16,6 +18,20 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some examples of a source."""
+
+    source: Source
+    indices: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.source[int(self.indices[index])]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """From sources to batches on devices, with Grain: every batch is a function of (seed, step) and of nothing else."""
 
+import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +11,7 @@ import jax
 import numpy as np
 
 from align_jax.data.augment import Augmentation, Example, augment, resize
-from align_jax.data.domains import Source
+from align_jax.data.domains import Part, Source
 from align_jax.sharding import place_batch
 
 # What a step reads; the other fields (ids, concepts) stay on the host.
@@ -92,7 +94,7 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    source: Source, *, size: int, batch_size: int, indices: np.ndarray | None = None
+    source: Source, *, size: int, batch_size: int, threads: int, indices: np.ndarray | None = None
 ) -> Iterator[dict[str, Any]]:
     """All examples in order, resized only, in batches of one shape on the host; the last one is padded.
 
@@ -100,19 +102,20 @@ def evaluation_batches(
       source: the split.
       size: side of the images, in pixels.
       batch_size: rows of every batch, the last one's padding included.
+      threads: how many decode ahead.
       indices: which examples; all by default.
 
     Yields:
       Stacked fields, and `valid` [b]: False where a row is padding (a copy of the last example).
     """
     indices = np.arange(len(source)) if indices is None else indices
-    examples = grain.MapDataset.source(source)
-    for start in range(0, len(indices), batch_size):
-        chosen = indices[start : start + batch_size]
-        rows = [resize(examples[int(index)], size) for index in chosen]
-        rows += [rows[-1]] * (batch_size - len(rows))
-        batch = {field: np.stack([np.asarray(row[field]) for row in rows]) for field in rows[0]}
-        yield batch | {"valid": np.arange(batch_size) < len(chosen)}
+    examples = grain.MapDataset.source(Part(source, indices)).map(lambda example: resize(example, size))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
+    with contextlib.closing(iter(examples.to_iter_dataset(options))) as iterator:
+        while rows := list(itertools.islice(iterator, batch_size)):
+            valid = np.arange(batch_size) < len(rows)
+            rows += [rows[-1]] * (batch_size - len(rows))
+            yield {field: np.stack([np.asarray(row[field]) for row in rows]) for field in rows[0]} | {"valid": valid}
 
 
 def _device_fields(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:

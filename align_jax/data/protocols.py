@@ -9,14 +9,13 @@
 A data set with splits of its own (emoji_scenes) keeps them; the protocol then says only which domains play which role.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int
 
-from align_jax.data.domains import DomainData, EvaluationSplit, Source
+from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source
 from align_jax.data.splits import seeded_split, stratified_split
 from align_jax.errors import UserError
 
@@ -31,20 +30,6 @@ class LabelledSource(Source, Protocol):
     """A source that knows its labels without decoding its images."""
 
     def labels(self) -> Int[np.ndarray, " n"]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Some examples of a source."""
-
-    source: Source
-    indices: Int[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.source[int(self.indices[index])]
 
 
 def training_and_unseen(names: Sequence[str], protocol: str, domain: str) -> tuple[list[str], list[str]]:

@@ -102,11 +102,11 @@ def test_masks_come_only_where_they_are_wanted():
 
 
 def test_evaluation_pads_the_last_batch_and_says_so():
-    batches = list(evaluation_batches(SOURCES["b"], size=16, batch_size=4))
+    batches = list(evaluation_batches(SOURCES["b"], size=16, batch_size=4, threads=2))
     assert [batch["image"].shape[0] for batch in batches] == [4, 4, 4]
     np.testing.assert_array_equal([batch["valid"].sum() for batch in batches], [4, 4, 1])
     seen = np.concatenate([batch["label"][batch["valid"]] for batch in batches])
     np.testing.assert_array_equal(seen, np.arange(9))
     assert (batches[0]["image"][2] == 2).all()
-    chosen = next(evaluation_batches(SOURCES["b"], size=16, batch_size=4, indices=np.array([7, 1])))
+    chosen = next(evaluation_batches(SOURCES["b"], size=16, batch_size=4, threads=2, indices=np.array([7, 1])))
     np.testing.assert_array_equal(chosen["label"][chosen["valid"]], [7, 1])

@@ -1,0 +1,28 @@
+"""DomainNet: 345 classes in six styles.
+
+    python launch/main.py --config=configs/domain_net.py --config.data.root=PATH \
+        --workdir=runs/domain_net_clipart
+    python launch/sweep.py --config=configs/domain_net.py:leave_one_out --config.data.root=PATH \
+        --workdir=runs/domain_net --methods=align,erm --seeds=0,1,2 \
+        --domains=clipart,infograph,painting,quickdraw,real,sketch
+    python launch/report.py runs/domain_net
+
+PATH: the folder that holds domain_net (domain_net/clipart/aircraft_carrier/*.jpg ...).
+The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
+`--config.data.domain`, one of clipart, infograph, painting, quickdraw, real, sketch.
+
+Hardware and time: not yet measured. No number of the paper: it does not use this data set.
+Which setting is the paper's and which DomainBed's: `align_jax.configuration.benchmark_config`.
+"""
+
+import ml_collections
+
+from align_jax.configuration import benchmark_config
+
+
+def get_config(protocol: str = "leave_one_out") -> ml_collections.ConfigDict:
+    """ALIGN with clipart held out unless told otherwise."""
+    config = benchmark_config(protocol, domain="clipart", training_domains=5)
+    config.data.name = "domain_folders"
+    config.data.folder = "domain_net"
+    return config

@@ -1,0 +1,28 @@
+"""Office-Home: sixty-five things of offices and homes in four styles.
+
+    python launch/main.py --config=configs/office_home.py --config.data.root=PATH \
+        --workdir=runs/office_home_art
+    python launch/sweep.py --config=configs/office_home.py:leave_one_out --config.data.root=PATH \
+        --workdir=runs/office_home --methods=align,erm --seeds=0,1,2 \
+        --domains=Art,Clipart,Product,Real
+    python launch/report.py runs/office_home
+
+PATH: the folder that holds office_home (office_home/Art/Alarm_Clock/*.jpg ...).
+The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
+`--config.data.domain`, one of Art, Clipart, Product, Real.
+
+Hardware and time: not yet measured. No number of the paper: it does not use this data set.
+Which setting is the paper's and which DomainBed's: `align_jax.configuration.benchmark_config`.
+"""
+
+import ml_collections
+
+from align_jax.configuration import benchmark_config
+
+
+def get_config(protocol: str = "leave_one_out") -> ml_collections.ConfigDict:
+    """ALIGN with Art held out unless told otherwise."""
+    config = benchmark_config(protocol, domain="Art", training_domains=3)
+    config.data.name = "domain_folders"
+    config.data.folder = "office_home"
+    return config

@@ -1,0 +1,28 @@
+"""PACS: seven classes as photographs, paintings, cartoons and sketches.
+
+    python launch/main.py --config=configs/pacs.py --config.data.root=PATH \
+        --workdir=runs/pacs_art_painting
+    python launch/sweep.py --config=configs/pacs.py:leave_one_out --config.data.root=PATH \
+        --workdir=runs/pacs --methods=align,erm --seeds=0,1,2 \
+        --domains=art_painting,cartoon,photo,sketch
+    python launch/report.py runs/pacs
+
+PATH: the folder that holds PACS (PACS/photo/dog/*.jpg ...).
+The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
+`--config.data.domain`, one of art_painting, cartoon, photo, sketch.
+
+Hardware and time: not yet measured. No number of the paper: it does not use this data set.
+Which setting is the paper's and which DomainBed's: `align_jax.configuration.benchmark_config`.
+"""
+
+import ml_collections
+
+from align_jax.configuration import benchmark_config
+
+
+def get_config(protocol: str = "leave_one_out") -> ml_collections.ConfigDict:
+    """ALIGN with art_painting held out unless told otherwise."""
+    config = benchmark_config(protocol, domain="art_painting", training_domains=3)
+    config.data.name = "domain_folders"
+    config.data.folder = "PACS"
+    return config
