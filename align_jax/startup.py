@@ -58,9 +58,12 @@ def describe(
     say(f"batch       {batch} over all devices, {batch // devices.size} a device, {batch // len(data.train)} a domain")
     say(f"length      {steps} steps = {steps / steps_per_epoch:.1f} epochs, {warmup} of them warm-up")
     say(
-        f"data        {data.name}: {sum(map(len, data.train.values()))} training images of {', '.join(data.train)}; "
+        f"data        {data.name}, {config.data.protocol}: {sum(map(len, data.train.values()))} training images of "
+        f"{', '.join(data.train)}; "
         f"held out: {', '.join(split.domain for split in data.evaluation if split.role == 'ood') or 'none'}"
     )
+    oracle = " (an ORACLE: it looks at the test)" if config.selection == "oracle" else ""
+    say(f"selection   {config.selection}{oracle}")
     say(f"guidance    {config.guidance if config.algorithm != 'erm' else 'none'}, algorithm {config.algorithm}")
     for network, tree in parameters.items():
         rows = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in tree.items()}

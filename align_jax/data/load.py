@@ -1,26 +1,28 @@
 """From a config's `data` to domains and their roles."""
 
-import io
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
+from jaxtyping import Int
 
-from align_jax.data.datasets import emoji_scenes
+from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
-from align_jax.data.protocols import training_and_unseen
+from align_jax.data.images import decode_stored
+from align_jax.data.protocols import seeded_domains, training_and_unseen
 from align_jax.errors import UserError
 
-PICTURES = ("image", "mask")
+# Pictures and their channels.
+PICTURES: dict[str, Literal[1, 3]] = {"image": 3, "mask": 1}
 
 
 class Records:
-    """A TFDS split as a `domains.Source`: pictures as uint8 [h w c], text as `str`, numbers as they are stored.
+    """A TFDS split as a `protocols.LabelledSource`: pictures as uint8 [h w c], text as `str`, numbers as they are.
 
-    Pillow decodes the pictures: TFDS's own decoder is slower, and warns where OpenCV is not installed.
+    OpenCV decodes the pictures, since TFDS's own decoder needs TensorFlow for some of them.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
@@ -34,11 +36,14 @@ class Records:
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
 
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """Every label; the pictures are read, but not decoded."""
+        return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
+
 
 def _decoded(name: str, value: Any) -> Any:
     if name in PICTURES:
-        pixels = np.asarray(Image.open(io.BytesIO(value)))
-        return pixels if pixels.ndim == 3 else pixels[..., None]
+        return decode_stored(value, PICTURES[name])
     return value.decode() if isinstance(value, bytes) else value
 
 
@@ -78,9 +83,52 @@ def load_emoji_scenes(config: ml_collections.ConfigDict) -> DomainData:
     )
 
 
-DATASETS: dict[str, Callable[[ml_collections.ConfigDict], DomainData]] = {"emoji_scenes": load_emoji_scenes}
+def load_vlcs(config: ml_collections.ConfigDict) -> DomainData:
+    """Prepares VLCS if need be, and splits it by protocol."""
+    return _by_protocol(config, "vlcs", vlcs.prepare(Path(config.root), Path(config.prepared), **_policy(config)))
+
+
+def load_terra_incognita(config: ml_collections.ConfigDict) -> DomainData:
+    """Prepares Terra Incognita if need be, and splits it by protocol."""
+    builder = terra_incognita.prepare(Path(config.root), Path(config.prepared), **_policy(config))
+    return _by_protocol(config, "terra_incognita", builder)
+
+
+def load_domain_folders(config: ml_collections.ConfigDict) -> DomainData:
+    """Prepares the folders DOMAIN/CLASS/IMAGE below ROOT/FOLDER if need be, and splits them by protocol."""
+    builder = domain_folders.prepare(Path(config.root), Path(config.prepared), folder=config.folder, **_policy(config))
+    return _by_protocol(config, config.folder, builder)
+
+
+def _policy(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    return {"on_bad_image": config.on_bad_image, "most_skipped": config.most_skipped}
+
+
+def _by_protocol(config: ml_collections.ConfigDict, name: str, builder: tfds.core.DatasetBuilder) -> DomainData:
+    return seeded_domains(
+        name,
+        builder.info.features["label"].names,
+        {domain: Records(builder, split) for domain, split in builder.info.metadata["splits"].items()},
+        protocol=config.protocol,
+        domain=config.domain,
+        seed=config.split_seed,
+        stratified=config.stratified,
+        has_masks="mask" in builder.info.features,
+    )
+
+
+DATASETS: dict[str, Callable[[ml_collections.ConfigDict], DomainData]] = {
+    "emoji_scenes": load_emoji_scenes,
+    "vlcs": load_vlcs,
+    "terra_incognita": load_terra_incognita,
+    "domain_folders": load_domain_folders,
+}
 
 
 def load(config: ml_collections.ConfigDict) -> DomainData:
-    """The data set that `config.name` names, prepared under `config.root` if it was not yet."""
+    """The data set that `config.name` names, prepared under `config.prepared` if it was not yet.
+
+    Raises:
+      UserError: the data are missing or broken, or the protocol does not fit them; says what to do.
+    """
     return DATASETS[config.name](config)
