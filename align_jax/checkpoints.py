@@ -52,6 +52,12 @@ class _Preserved:
         return [i >= newest or checkpoint.step == self.best_step for i, checkpoint in enumerate(checkpoints)]
 
 
+def saved_steps(folder: Path) -> list[int]:
+    """Steps with a whole checkpoint, oldest first; Orbax names a folder by its step once it is whole."""
+    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+
+
 class Checkpoints:
     """A run's `checkpoints/` folder; saving goes on in the background, closing waits for it."""
 

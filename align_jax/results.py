@@ -56,8 +56,15 @@ def write_config(config: ml_collections.ConfigDict, run: Path) -> None:
         write_atomically(run / "config.json", config.to_json(indent=2, sort_keys=True).encode())
 
 
-def check_or_write_data(description: dict[str, Any], run: Path) -> None:
+def check_or_write_data(description: dict[str, Any], run: Path) -> dict[str, Any]:
     """Writes `data.json`, or checks that a run goes on with the data that it began with.
+
+    Args:
+      description: see `data.domains.describe_data`; with `pretrained` where weights were read from a file.
+      run: the run's folder.
+
+    Returns:
+      What the file says: a run that goes on is told there which weights it began with.
 
     Raises:
       UserError: the data set has changed since the run began.
@@ -65,19 +72,18 @@ def check_or_write_data(description: dict[str, Any], run: Path) -> None:
     path = run / "data.json"
     if not path.exists():
         write_atomically(path, json.dumps(description, indent=2).encode())
-        return
+        return description
     try:
         before = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error}); put it back, or give another --workdir.") from error
-    if before != description:
-        changed = [
-            name for name in description if not isinstance(before, dict) or before.get(name) != description[name]
-        ]
+    changed = [name for name in description if not isinstance(before, dict) or before.get(name) != description[name]]
+    if changed:
         raise UserError(
             f"{run} began with other data ({', '.join(changed)} changed since {path} was written); give it the same "
             "data, or another --workdir."
         )
+    return before
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:

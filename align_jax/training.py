@@ -17,7 +17,7 @@ import ml_collections
 import numpy as np
 
 from align_jax import startup
-from align_jax.checkpoints import Checkpoints, Position
+from align_jax.checkpoints import Checkpoints, Position, saved_steps
 from align_jax.clock import Clock
 from align_jax.configuration import check, durations
 from align_jax.data.augment import Augmentation
@@ -30,6 +30,8 @@ from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
 from align_jax.interruption import Interrupted, StopRequest, stop_request
 from align_jax.method import build_method
+from align_jax.models.pretrained import Loaded, locate
+from align_jax.models.pretrained import load as load_weights
 from align_jax.objectives import Metrics
 from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.progress import Progress
@@ -85,9 +87,15 @@ class _Run:
         self.warmup = warmup if self.method.guided else 0
         self.key = jax.device_put(jax.random.key(config.seed), replicated(self.mesh))
         self.states = self._initial_states()
+        description = describe_data(config, self.data)
+        weights = None
+        # A run that goes on has its weights in its checkpoint, and no longer needs the file.
+        if config.classifier.pretrained and not saved_steps(run / "checkpoints"):
+            weights = self._load_pretrained()
+            description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
         # Only now: a folder made for a config that was refused would refuse the corrected one.
         write_config(config, run)
-        check_or_write_data(describe_data(config, self.data), run)
+        self.description = check_or_write_data(description, run)
 
         self.checkpoints = Checkpoints(run / "checkpoints")
         stack.callback(self.checkpoints.close)
@@ -146,6 +154,8 @@ class _Run:
             },
             say=self.progress.say,
         )
+        if weights is not None:
+            self.progress.say(f"pretrained  {weights.summary()}")
 
     def _initial_states(self) -> States:
         """Both networks, initialised where they will live."""
@@ -162,6 +172,15 @@ class _Run:
             return classifier_state, create_masker_state(masker.network, masker.optimizer, masker_key, image)
 
         return compile_step(create, self.mesh)(self.key)
+
+    def _load_pretrained(self) -> Loaded:
+        """Puts the weights of `config.classifier.pretrained` into the classifier."""
+        classifier, masker = self.states
+        weights = load_weights(locate(self.config.classifier.pretrained), classifier.params, classifier.batch_stats)
+        params, batch_stats = jax.device_put((weights.params, weights.batch_stats), replicated(self.mesh))
+        # The optimiser's state begins with zeros whatever the parameters are.
+        self.states = dataclasses.replace(classifier, params=params, batch_stats=batch_stats), masker
+        return weights
 
     def train(self) -> dict[str, Any]:
         """The loop, then the final evaluation."""
@@ -296,6 +315,7 @@ class _Run:
             "num_classes": len(self.data.class_names),
             "class_names": list(self.data.class_names),
             "results": results,
+            **{name: self.description[name] for name in ("pretrained",) if name in self.description},
             "timing": self.clock.summary(step * config.schedule.batch_size),
         }
         write_summary(self.run, summary)

@@ -1,19 +1,10 @@
 """Preparing emoji_scenes: once, whole or not at all, by however many processes."""
 
-import contextlib
-import fcntl
-import io
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from absl import logging
-from tensorflow_datasets.core.utils import tqdm_utils
-
 from align_jax.data.datasets.emoji_scenes.emoji_scenes import EmojiScenes, config_name
+from align_jax.data.datasets.preparing import prepare_once
 
 
 def prepare(
@@ -25,9 +16,7 @@ def prepare(
 ) -> EmojiScenes:
     """Composes the data set under `data_dir`, unless it is there, and returns a builder that reads it.
 
-    A prepared data set is not touched. TFDS writes into a folder called `incomplete.*` and renames it when all is
-    written; what an earlier process left there when it was killed is removed. A lock, which the system takes back
-    from a process that dies, makes one of several processes compose and the others wait for it.
+    A prepared data set is not touched; one of several processes composes and the others wait for it.
 
     Args:
         data_dir: a local folder, made if need be; several configurations can share it.
@@ -49,39 +38,10 @@ def prepare(
             "disk; prepare there, copy the folder, and read it through a mount."
         )
     builder = EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
-    folder = Path(builder.data_dir)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / ".lock"):
-            if not folder.exists():
-                for leftover in folder.parent.glob("incomplete.*"):
-                    shutil.rmtree(leftover)
-                # TFDS wants a folder for downloads even where there are none.
-                with _quiet_tfds(), tempfile.TemporaryDirectory() as downloads:
-                    builder.download_and_prepare(download_dir=downloads)
+
+    def compose(workspace: Path) -> None:
+        # TFDS wants a folder for downloads even where there are none.
+        builder.download_and_prepare(download_dir=workspace)
+
+    prepare_once(Path(builder.data_dir), compose)
     return EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process that prepares {path.parent}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """TFDS prints, logs and draws a bar for every split; the builder's own bar says enough."""
-    verbosity, bars = logging.get_verbosity(), tqdm_utils._active
-    logging.set_verbosity(logging.ERROR)
-    tqdm_utils.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        tqdm_utils.display_progress_bar(bars)

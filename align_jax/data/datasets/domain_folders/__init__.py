@@ -1,0 +1,5 @@
+"""domain_folders: any data set laid out as FOLDER/DOMAIN/CLASS/IMAGE."""
+
+from align_jax.data.datasets.domain_folders.domain_folders import DomainFolders, prepare
+
+__all__ = ["DomainFolders", "prepare"]

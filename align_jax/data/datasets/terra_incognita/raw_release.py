@@ -1,0 +1,198 @@
+"""The raw release of the Caltech camera traps: one folder of images, and five annotation files in COCO's style.
+
+The annotation files are JSON from anywhere: their structure is checked, and a file name that leaves the folder refused.
+"""
+
+import collections
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from align_jax.data.archives import extract, is_archive
+from align_jax.data.datasets.domain_images import DomainImages, LabelledImage
+from align_jax.data.datasets.sources import folders_below
+from align_jax.errors import UserError
+
+# What the name of each file contains, in this order.
+PARTS = (("train",), ("cis", "val"), ("cis", "test"), ("trans", "val"), ("trans", "test"))
+# The five of the release have some 30 MB together; JSON takes ten times its size in memory.
+LARGEST_FILE = 64 << 20
+SAMPLE = 100
+
+
+def find_annotations(place: Path, workspace: Path) -> list[Path] | None:
+    """The five annotation files in `place`, two levels below it, or in an archive in it; None where there are none.
+
+    Raises:
+        UserError: some of the five are there, or one of them twice.
+    """
+    for folder in folders_below(place, depth=2):
+        if files := _annotations_in(folder):
+            return files
+    for archive in _archives(place, "annotation"):
+        for folder in folders_below(extract(archive, workspace / "annotations")):
+            if files := _annotations_in(folder):
+                return files
+    return None
+
+
+def _annotations_in(folder: Path) -> list[Path]:
+    jsons = sorted(path for path in folder.glob("*.json") if path.is_file())
+    found = {part: [path for path in jsons if _is_part(path.name.lower(), part)] for part in PARTS}
+    # A file with "train" in its name may be anybody's.
+    if not any(found[part] for part in PARTS[1:]):
+        return []
+    for part, paths in found.items():
+        wanted = "*".join(("", *part, ".json"))
+        if not paths:
+            raise UserError(f"{folder} has no annotation file {wanted}, but others of the five; complete the copy.")
+        if len(paths) > 1:
+            raise UserError(
+                f"{folder} has several annotation files {wanted}: {', '.join(path.name for path in paths)}; keep one."
+            )
+    return [paths[0] for paths in found.values()]
+
+
+def _is_part(name: str, part: tuple[str, ...]) -> bool:
+    position = 0
+    for word in part:
+        position = name.find(word, position)
+        if position < 0:
+            return False
+    return part != ("train",) or not ("cis" in name or "trans" in name)
+
+
+def find_image_folder(place: Path, files: Sequence[str], workspace: Path) -> Path:
+    """The folder below `place`, or in an archive of images in it, that has the annotated files.
+
+    Args:
+        place: where the annotation files are, or above them.
+        files: names of annotated images.
+        workspace: a folder to extract to.
+
+    Raises:
+        UserError: there is none.
+    """
+    sample = files[:: max(1, len(files) // SAMPLE)]
+
+    def matches(folder: Path) -> int:
+        return sum((folder / name).is_file() for name in sample)
+
+    best = max(folders_below(place), key=matches)
+    if matches(best):
+        return best
+    for archive in _archives(place, "image"):
+        best = max(folders_below(extract(archive, workspace / "images")), key=matches)
+        if matches(best):
+            return best
+    raise UserError(
+        f"{place} has the annotations of Terra Incognita, but none of the images that they name, such as {sample[0]}, "
+        "in a folder or an archive *images*; put eccv_18_all_images_sm (or its .tar.gz) there."
+    )
+
+
+def _archives(place: Path, word: str) -> list[Path]:
+    return [
+        path for path in sorted(place.iterdir()) if is_archive(path) and path.is_file() and word in path.name.lower()
+    ]
+
+
+def read_annotations(
+    annotations: Sequence[Path], domains: Sequence[str], classes: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """Domain and class of each image, by file name, that was taken at one of some locations and shows one category.
+
+    Images that show several of the classes, or none, are left out; how many is printed.
+
+    Args:
+        annotations: COCO-style files: images (id, file_name, location), annotations (image_id, category_id),
+            categories (id, name).
+        domains: `location_N`.
+        classes: names of categories.
+
+    Raises:
+        UserError: a file that is not what it should be, or no image.
+    """
+    domain_of: dict[str, str] = {}
+    classes_of: dict[str, set[str]] = collections.defaultdict(set)
+    for path in annotations:
+        try:
+            _join(_load(path), set(domains), set(classes), domain_of, classes_of)
+        # RecursionError: brackets without end; UnicodeDecodeError is a ValueError.
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise UserError(f"{path} is no annotation file in COCO's style ({reason}); get it again.") from error
+    labels = {name: (domain_of[name], next(iter(shown))) for name, shown in classes_of.items() if len(shown) == 1}
+    if not labels:
+        raise UserError(f"{annotations[0].parent} annotates no image of {', '.join(domains)}; get the files again.")
+    print(
+        f"Of {len(domain_of):,} annotated images at {', '.join(domains)}, left out: {len(classes_of) - len(labels):,} "
+        f"that show several of the classes, {len(domain_of) - len(classes_of):,} that show none.",
+        file=sys.stderr,
+    )
+    return labels
+
+
+def sort_by_label(
+    labels: Mapping[str, tuple[str, str]], folder: Path, domains: Sequence[str], classes: Sequence[str]
+) -> DomainImages:
+    """The files in `folder` that have labels, as `domain_images.scan` gives those that lie in folders."""
+    found = []
+    for name, (domain, class_name) in labels.items():
+        path = os.path.join(folder, name)
+        size = os.path.getsize(path) if os.path.isfile(path) else 0  # What is missing is a bad image, later.
+        found.append(LabelledImage(domain, class_name, name, path, None, size))
+    found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
+    return DomainImages(folder, tuple(domains), tuple(classes), tuple(found), ignored=0)
+
+
+def _load(path: Path) -> Any:
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise ValueError(f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
+    return json.loads(path.read_bytes())
+
+
+def _join(
+    content: Any,
+    domains: set[str],
+    classes: set[str],
+    domain_of: dict[str, str],
+    classes_of: dict[str, set[str]],
+) -> None:
+    """Adds one file's images of `domains` to `domain_of`, and their `classes` to `classes_of`, in one pass each.
+
+    Raises:
+        KeyError, TypeError, ValueError: the content is not as it should be.
+    """
+    categories = {category["id"]: category["name"] for category in content["categories"]}
+    names = {}
+    for image in content["images"]:
+        domain = f"location_{image['location']}"
+        if domain not in domains:
+            continue
+        name = _checked(image["file_name"])
+        if domain_of.setdefault(name, domain) != domain:
+            raise ValueError(f"{name} is at two locations")
+        names[image["id"]] = name
+    for annotation in content["annotations"]:
+        category = categories[annotation["category_id"]]
+        if category in classes and annotation["image_id"] in names:
+            classes_of[names[annotation["image_id"]]].add(category)
+
+
+def _checked(name: Any) -> str:
+    """A file name that stays inside the folder it is joined to, on any system.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise ValueError(f"the file name {name!r}")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive or str(path) != name:
+        raise ValueError(f"the file name {name!r}, which could leave the folder of images")
+    return name

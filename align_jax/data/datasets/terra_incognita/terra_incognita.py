@@ -1,0 +1,117 @@
+"""The TFDS builder of Terra Incognita, and how it is prepared."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tensorflow_datasets as tfds
+
+from align_jax.data.datasets.counts import counts_table
+from align_jax.data.datasets.domain_images import Counts, DomainImages, check_nothing_absent, scan
+from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.datasets.preparing import check_local, prepare_once
+from align_jax.data.datasets.sources import candidates, found
+from align_jax.data.datasets.terra_incognita.raw_release import (
+    find_annotations,
+    find_image_folder,
+    read_annotations,
+    sort_by_label,
+)
+from align_jax.errors import UserError
+
+DOMAINS = ("location_100", "location_38", "location_43", "location_46")
+CLASSES = ("bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon", "squirrel")
+# As published; counts of each class were not.
+PUBLISHED = {"location_100": 4879, "location_38": 9767, "location_43": 4020, "location_46": 6122}
+NEWER_TOTAL = 24_330
+
+HOW_TO_GET_IT = (
+    "DomainBed's script (python -m domainbed.scripts.download, GitHub: facebookresearch/DomainBed) downloads and sorts "
+    'the images, and LILA BC ("Caltech Camera Traps", lila.science) has the raw release, of which this takes the '
+    "images (eccv_18_all_images_sm) with the five annotation files (eccv_18_annotations)"
+)
+
+
+class TerraIncognita(DomainImagesBuilder):
+    """Ten kinds of camera trap images at four locations; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
+
+
+def prepare(
+    root: Path,
+    prepared: Path,
+    *,
+    on_bad_image: Literal["error", "skip"] = "error",
+    most_skipped: float = 0.01,
+) -> tfds.core.DatasetBuilder:
+    """Writes the data set under `prepared`, unless it is there, and returns a builder that reads it.
+
+    Args:
+        root: the folder with the four locations or with the raw release, the folder above it (called
+            terra_incognita), or an archive; not needed once prepared.
+        prepared: a local folder that all data sets share; made if need be.
+        on_bad_image: "error" or "skip", for images that cannot be read.
+        most_skipped: the largest fraction of all images that may be skipped.
+
+    Returns:
+        A builder whose splits are the domains; see README.md.
+
+    Raises:
+        UserError: nothing is found, or it is not as it should be.
+    """
+    check_local(root, prepared)
+
+    def write(workspace: Path) -> None:
+        images = find(root, workspace)
+        check_nothing_absent(images, images.counts())
+        print(f"{found('Terra Incognita', images)}\n{which_version(images.counts())}", file=sys.stderr)
+        TerraIncognita(
+            source=images, policy=BadImagePolicy(on_bad_image, most_skipped), data_dir=prepared
+        ).download_and_prepare(download_dir=workspace)
+
+    place = prepared / "terra_incognita" / str(TerraIncognita.VERSION)
+    prepare_once(place, write)
+    return tfds.builder_from_directory(place)
+
+
+def find(root: Path, workspace: Path) -> DomainImages:
+    """The images in `root`, sorted into folders or as released.
+
+    Raises:
+        UserError: there is nothing, or part of it.
+    """
+    partial = None
+    for place in candidates(root, ("terra_incognita",), workspace):
+        present = [domain for domain in DOMAINS if (place / domain).is_dir()]
+        if len(present) == len(DOMAINS):
+            return scan(place, DOMAINS, CLASSES)
+        partial = partial or (place if present else None)
+        annotations = find_annotations(place, workspace)
+        if annotations is not None:
+            labels = read_annotations(annotations, DOMAINS, CLASSES)
+            return sort_by_label(labels, find_image_folder(place, sorted(labels), workspace), DOMAINS, CLASSES)
+    if partial is not None:
+        absent = ", ".join(domain for domain in DOMAINS if not (partial / domain).is_dir())
+        raise UserError(f"{partial} has no folder {absent}; {HOW_TO_GET_IT}.")
+    raise UserError(
+        f"Terra Incognita was not found at {root}: neither folders {', '.join(DOMAINS)}, nor the raw release's five "
+        f"annotation files, nor a folder or archive called terra_incognita; {HOW_TO_GET_IT}; put it at "
+        f"{root / 'terra_incognita'}, or give its place as root."
+    )
+
+
+def which_version(counts: Counts) -> str:
+    """Which of the two versions in circulation this is, by its counts; a table where it is not the published one."""
+    totals = {domain: sum(of_classes.values()) for domain, of_classes in counts.items()}
+    total = sum(totals.values())
+    if totals == PUBLISHED:
+        return "These are the 24,788 images as published."
+    table = counts_table(
+        {domain: {"images": n} for domain, n in totals.items()},
+        {domain: {"images": PUBLISHED[domain]} for domain in totals},
+    )
+    if total == NEWER_TOTAL:
+        return f"These are the 24,330 images of newer downloads, not the 24,788 as published:\n{table}"
+    return f"These are neither the 24,788 images as published nor the 24,330 of newer downloads:\n{table}"

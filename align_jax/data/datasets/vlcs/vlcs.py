@@ -1,0 +1,115 @@
+"""The TFDS builder of VLCS, and how it is prepared."""
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tensorflow_datasets as tfds
+
+from align_jax.data.datasets.counts import counts_table
+from align_jax.data.datasets.domain_images import DomainImages, check_nothing_absent, scan
+from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.datasets.preparing import check_local, prepare_once
+from align_jax.data.datasets.sources import candidates, found
+from align_jax.errors import UserError
+
+DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
+CLASSES = ("bird", "car", "chair", "dog", "person")
+# Of the copy that DomainBed's script downloads: 10,729 images.
+EXPECTED = {
+    domain: dict(zip(CLASSES, counts, strict=True))
+    for domain, counts in {
+        "Caltech101": (237, 123, 118, 67, 870),
+        "LabelMe": (80, 1209, 88, 42, 1237),
+        "SUN09": (20, 932, 1036, 30, 1264),
+        "VOC2007": (330, 699, 428, 420, 1499),
+    }.items()
+}
+# The other copy in circulation.
+OTHER_DOMAINS = ("CALTECH", "LABELME", "PASCAL", "SUN")
+OTHER_PARTS = ("train", "crossval", "test")
+
+HOW_TO_GET_IT = (
+    "DomainBed's script (python -m domainbed.scripts.download, GitHub: facebookresearch/DomainBed) downloads the copy "
+    "that published results use"
+)
+
+
+class VLCS(DomainImagesBuilder):
+    """Five classes in photographs of four data sets; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
+
+
+def prepare(
+    root: Path,
+    prepared: Path,
+    *,
+    on_bad_image: Literal["error", "skip"] = "error",
+    most_skipped: float = 0.01,
+) -> tfds.core.DatasetBuilder:
+    """Writes the data set under `prepared`, unless it is there, and returns a builder that reads it.
+
+    Args:
+        root: the folder with the four domains, the folder above it (called VLCS), or an archive; not needed once
+            prepared.
+        prepared: a local folder that all data sets share; made if need be.
+        on_bad_image: "error" or "skip", for images that cannot be read.
+        most_skipped: the largest fraction of all images that may be skipped.
+
+    Returns:
+        A builder whose splits are the domains; see README.md.
+
+    Raises:
+        UserError: nothing is found, or it is not as it should be.
+    """
+    check_local(root, prepared)
+
+    def write(workspace: Path) -> None:
+        images = find(root, workspace)
+        print(found("VLCS", images), file=sys.stderr)
+        if images.counts() != EXPECTED:
+            table = counts_table(images.counts(), EXPECTED)
+            print(f"This is not the copy of 10,729 images that DomainBed uses:\n{table}", file=sys.stderr)
+        VLCS(source=images, policy=BadImagePolicy(on_bad_image, most_skipped), data_dir=prepared).download_and_prepare(
+            download_dir=workspace
+        )
+
+    place = prepared / "vlcs" / str(VLCS.VERSION)
+    prepare_once(place, write)
+    return tfds.builder_from_directory(place)
+
+
+def find(root: Path, workspace: Path) -> DomainImages:
+    """The images in `root`, none of the domains and classes being absent.
+
+    Raises:
+        UserError: there is nothing, or part of it, or another copy.
+    """
+    partial = None
+    for place in candidates(root, ("VLCS",), workspace):
+        present = [domain for domain in DOMAINS if (place / domain).is_dir()]
+        if len(present) == len(DOMAINS):
+            images = scan(place, DOMAINS, CLASSES)
+            check_nothing_absent(images, images.counts())
+            return images
+        if is_other_copy(place):
+            raise UserError(
+                f"{place} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with train, "
+                f"crossval and test, as Dassl and JigenDG use it), with other images in other splits: its numbers "
+                f"cannot be compared; {HOW_TO_GET_IT}."
+            )
+        partial = partial or (place if present else None)
+    if partial is not None:
+        absent = ", ".join(domain for domain in DOMAINS if not (partial / domain).is_dir())
+        raise UserError(f"{partial} has no folder {absent}; {HOW_TO_GET_IT}.")
+    raise UserError(
+        f"VLCS was not found at {root}: neither folders {', '.join(DOMAINS)}, nor a folder or archive called VLCS; "
+        f"{HOW_TO_GET_IT}; put it at {root / 'VLCS'}, or give its place as root."
+    )
+
+
+def is_other_copy(folder: Path) -> bool:
+    """Whether three of the other copy's domains are there, with its splits."""
+    return sum(any((folder / domain / part).is_dir() for part in OTHER_PARTS) for domain in OTHER_DOMAINS) >= 3

@@ -1,0 +1,74 @@
+"""Images a second and memory of preparing a data set of Terra Incognita's size and layout.
+
+    python -m benchmarks.preparation --images=24788
+
+Makes JPEG files of 320 x 240 pixels in a temporary folder (some 35 kB each: twice 0.9 GB at the default), prepares them
+in a process of their own, and prints what that took.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from align_jax.data.datasets.terra_incognita.terra_incognita import CLASSES, DOMAINS
+
+PREPARE = """
+import resource, sys, time
+from pathlib import Path
+from align_jax.data.datasets.terra_incognita import prepare
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.perf_counter()
+builder = prepare(Path(sys.argv[1]), Path(sys.argv[2]))
+elapsed = time.perf_counter() - began
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(builder.info.splits.total_num_examples, elapsed, before / 1024, peak / 1024)
+"""
+
+
+def make_images(root: Path, number: int) -> int:
+    """JPEG files in root/LOCATION/CLASS/, the same number in each; returns their bytes."""
+    random = np.random.default_rng(0)
+    places = itertools.cycle(itertools.product(DOMAINS, CLASSES))
+    # Blurred noise compresses about as night-time photographs do. A few hundred differ; files need not.
+    contents = []
+    for _ in range(min(number, 200)):
+        pixels = cv2.resize(random.integers(0, 256, (30, 40, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
+        contents.append(cv2.imencode(".jpg", pixels)[1].tobytes())
+    total = 0
+    for index, (domain, name) in zip(range(number), places, strict=False):
+        folder = root / domain / name
+        folder.mkdir(parents=True, exist_ok=True)
+        content = contents[index % len(contents)]
+        total += (folder / f"{index:06d}.jpg").write_bytes(content)
+    return total
+
+
+def main() -> None:
+    """See the head of this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=24788)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root, prepared = Path(folder) / "terra_incognita", Path(folder) / "prepared"
+        size = make_images(root, arguments.images)
+        print(f"{arguments.images:,} JPEG files of 320 x 240 pixels, {size / arguments.images / 1000:.1f} kB each")
+        began = time.perf_counter()
+        command = [sys.executable, "-c", PREPARE, str(root), str(prepared)]
+        output = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ).stdout
+        images, elapsed, before, peak = map(float, output.split())
+        print(f"{images:,.0f} prepared in {elapsed:.1f} s: {images / elapsed:.0f} images/s")
+        print(f"Peak memory {peak:.0f} MiB, of which {before:.0f} MiB before the first image")
+        print(f"With Python's start: {time.perf_counter() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
