@@ -1,0 +1,312 @@
+"""ResNet weights from torchvision and timm, and ours as theirs: `.safetensors` files with torchvision's names.
+
+`load` reads such a file into the networks of `align_jax.models.resnet`, `save` writes one that torchvision's own
+`load_state_dict` takes; between the two stands a change of names and of layout, nothing is computed. A file is not
+trusted: its header is checked before anything is read, and pickles, which run code when they are opened, are refused.
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import huggingface_hub
+import huggingface_hub.errors
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from align_jax.errors import UserError
+from align_jax.files import write_atomically
+from align_jax.models.resnet import RESNETS, BasicBlock, BottleneckBlock
+from align_jax.networks import BatchStats, Params
+
+# From `layer1_0.downsample_conv.kernel` to `layer1.0.downsample.0.weight`.
+RENAMED = (
+    (r"^(layer\d+)_(\d+)\.", r"\1.\2."),
+    (r"\bdownsample_conv\.", "downsample.0."),
+    (r"\bdownsample_bn\.", "downsample.1."),
+    (r"\.(kernel|scale)$", ".weight"),
+    (r"\.(mean|var)$", r".running_\1"),
+)
+# Kernels by their number of dimensions; vectors stay as they are.
+TO_TORCHVISION = {2: (1, 0), 4: (3, 2, 0, 1)}  # IO to OI, HWIO to OIHW
+FROM_TORCHVISION = {2: (1, 0), 4: (2, 3, 1, 0)}
+# What wrappers of a network put before its names: DataParallel, Lightning, torch.compile.
+WRAPPERS = r"^((module|model|_orig_mod)\.)+"
+HEAD = ("fc.weight", "fc.bias")
+
+FLOATS = ("F16", "BF16", "F32", "F64")
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+CONVERSION = (
+    'python -c "import sys, torch, safetensors.torch as s; '
+    "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+    "s.save_file({k: v.contiguous() for k, v in d.get('state_dict', d).items()}, sys.argv[2])\""
+)
+
+
+class Loaded(NamedTuple):
+    """Weights from a file, and what became of every tensor.
+
+    Attributes:
+      params, batch_stats: the network's, in its own data types.
+      path: the file.
+      sha256: of the file, in hexadecimal: which weights these were.
+      taken: how many of the network's tensors came from the file.
+      replaced: the network's tensors that stayed as they were initialised (the head's, or none), and why.
+      ignored: the file's tensors that the network has no place for; BatchNorm's counters of batches are not listed.
+    """
+
+    params: Params
+    batch_stats: BatchStats
+    path: Path
+    sha256: str
+    taken: int
+    replaced: dict[str, str]
+    ignored: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line for the user."""
+        parts = [f"{self.taken} tensors from {self.path} (sha256 {self.sha256})"]
+        if self.replaced:
+            parts.append(f"{', '.join(self.replaced)} newly initialised ({next(iter(self.replaced.values()))})")
+        if self.ignored:
+            parts.append(f"in the file but not in the network: {', '.join(map(repr, self.ignored))}")
+        return "; ".join(parts) + "."
+
+
+class _Tensor(NamedTuple):
+    """A tensor of a file by its header: its name there, torchvision's shape, and safetensors' name of its data type."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def locate(source: str) -> Path:
+    """The file that `source` names, fetched if it has to be.
+
+    Args:
+      source: a path, or "hf:OWNER/NAME" for that repository's `model.safetensors` on the Hugging Face hub, which is
+        fetched once and then read from `huggingface_hub`'s cache.
+
+    Raises:
+      UserError: no such file; no such repository; no network and no copy in the cache.
+    """
+    if not source.startswith("hf:"):
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise UserError(
+                f"There is no file {source!r} with pretrained weights; give a .safetensors file's path, or "
+                "hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k, for one on the Hugging Face hub."
+            )
+        return path
+    repository = source.removeprefix("hf:")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise UserError(f"{source!r} names no repository; write hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k.")
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # whatever the hub's HTTP client raises: it has no class in common
+        match error:
+            case huggingface_hub.errors.RemoteEntryNotFoundError():
+                reason = "the repository has no model.safetensors"
+            case huggingface_hub.errors.RepositoryNotFoundError():
+                reason = "there is no such repository, or not for everyone"
+            case huggingface_hub.errors.LocalEntryNotFoundError():
+                reason = "the hub cannot be reached, and the cache has no copy"
+            case _:
+                reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{source} could not be fetched ({reason}); mend that, or give the path of a .safetensors file."
+        ) from error
+
+
+def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
+    """Reads a ResNet's weights: every tensor but the head's has to be there, with the network's shape.
+
+    The head is taken where the numbers of classes agree, and else stays as it was initialised; so it does where the
+    file has none. Half precision and double are cast to the network's data type. Names may begin with `module.` or
+    `model.`, and BatchNorm's counters of batches may be absent. Tensors outside the backbone are ignored; such as would
+    be part of it (further blocks, say) mean that the file is of another network.
+
+    Args:
+      path: a .safetensors file with torchvision's names, which timm's ResNets share; it need not be trusted.
+      params, batch_stats: a freshly initialised network's.
+
+    Raises:
+      UserError: a missing or malformed file, a pickle, or the weights of another network; then every tensor that does
+        not match is listed.
+    """
+    if path.suffix.lower() in PICKLES:
+        raise _pickle_refused(path)
+    try:
+        with path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        # Not mapped into memory: a file that shrinks under a mapping ends the process.
+        with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
+            found = _tensors(file, path)
+            expected = {**_shapes(params), **_shapes(batch_stats)}
+            replaced = _new_head(found, expected)
+            _check_fit(found, expected, replaced, path)
+
+            def value(key_path: Any, initial: Any) -> Any:
+                name = _name(key_path)
+                if name in replaced:
+                    return initial
+                return jnp.array(_transposed(_read(file, found[name], path), FROM_TORCHVISION), initial.dtype)
+
+            params = jax.tree.map_with_path(value, params)
+            batch_stats = jax.tree.map_with_path(value, batch_stats)
+    except safetensors.SafetensorError as error:
+        with path.open("rb") as content:
+            start = content.read(4)
+        if start[:1] == b"\x80" or start == b"PK\x03\x04":  # a pickle's first opcode, or torch.save's archive
+            raise _pickle_refused(path) from error
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise UserError(f"{path} is no complete safetensors file ({reason}); fetch it again.") from error
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
+    known = _known(expected)
+    ignored = tuple(sorted(tensor.name for name, tensor in found.items() if name not in known))
+    return Loaded(params, batch_stats, path, sha256, len(expected) - len(replaced), replaced, ignored)
+
+
+def save(path: Path, params: Params, batch_stats: BatchStats) -> Path:
+    """Writes a ResNet's weights in float32 with torchvision's names, shapes and counters, whole or not at all.
+
+    `torchvision.models.resnet50(num_classes=...).load_state_dict(safetensors.torch.load_file(path))` takes them, and
+    so does `load`, bit for bit.
+
+    Raises:
+      UserError: the name does not end in .safetensors, which tells others what it is.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path} is no name for weights; let it end in .safetensors.")
+    tensors: dict[str, np.ndarray] = {}
+    for key_path, leaf in jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(batch_stats):
+        name = _name(key_path)
+        tensors[name] = np.ascontiguousarray(_transposed(np.asarray(leaf, np.float32), TO_TORCHVISION))
+        if name.endswith(".running_mean"):
+            tensors[_counter(name)] = np.asarray(0, np.int64)
+    # Without the mark that the layout is PyTorch's, some of its users' loaders refuse a file.
+    return write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
+
+
+def _name(key_path: Any) -> str:
+    """torchvision's name of a leaf of the params or of the batch_stats."""
+    name = jax.tree_util.keystr(key_path, simple=True, separator=".")
+    for ours, theirs in RENAMED:
+        name = re.sub(ours, theirs, name)
+    return name
+
+
+def _counter(running_mean: str) -> str:
+    return running_mean.removesuffix("running_mean") + "num_batches_tracked"
+
+
+def _transposed(array: np.ndarray, axes: Mapping[int, tuple[int, ...]]) -> np.ndarray:
+    return array.transpose(axes[array.ndim]) if array.ndim in axes else array
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """torchvision's names and shapes of the leaves."""
+    return {
+        _name(key_path): tuple(leaf.shape[axis] for axis in TO_TORCHVISION.get(leaf.ndim, range(leaf.ndim)))
+        for key_path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def _tensors(file: Any, path: Path) -> dict[str, _Tensor]:
+    """What the file's header lists, by torchvision's name."""
+    found: dict[str, _Tensor] = {}
+    for name in file.keys():  # noqa: SIM118  # no mapping
+        plain = re.sub(WRAPPERS, "", name)
+        if plain in found:
+            raise UserError(f"{path} holds {plain!r} twice, as {found[plain].name!r} and {name!r}; keep one network's.")
+        header = file.get_slice(name)
+        found[plain] = _Tensor(name, tuple(header.get_shape()), header.get_dtype())
+    return found
+
+
+def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """The head's tensors and why they stay as they were initialised; empty where the file's are to be taken."""
+    if not any(name in found for name in HEAD):
+        return dict.fromkeys(HEAD, "not in the file")
+    if all(name in found for name in HEAD):
+        weight, bias = (found[name].shape for name in HEAD)
+        classes, width = expected["fc.weight"]
+        if weight == (*bias, width) and bias != (classes,):
+            return dict.fromkeys(HEAD, f"{bias[0]} classes in the file, {classes} in the network")
+    return {}
+
+
+def _known(expected: Iterable[str]) -> set[str]:
+    """The names that a file may have: the network's, and those of the counters that its BatchNorms do without."""
+    names = set(expected)
+    return names | {_counter(name) for name in names if name.endswith(".running_mean")}
+
+
+def _check_fit(
+    found: Mapping[str, _Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    replaced: Mapping[str, str],
+    path: Path,
+) -> None:
+    """Refuses another network's weights, a ResNet-34's in a ResNet-18 among them, which has all of its tensors."""
+    missing = [name for name in expected if name not in found and name not in replaced]
+    reshaped = [
+        f"{name} {found[name].shape} for {shape}"
+        for name, shape in expected.items()
+        if name in found and name not in replaced and found[name].shape != shape
+    ]
+    known = _known(expected)
+    backbone = {name.partition(".")[0] for name in expected if name not in HEAD}
+    surplus = [
+        repr(tensor.name) for name, tensor in found.items() if name not in known and name.partition(".")[0] in backbone
+    ]
+    if not (missing or reshaped or surplus):
+        return
+    theirs, ours = _resembles(found), _resembles(expected)
+    advice = "choose the checkpoint of a torchvision or timm ResNet that is config.classifier.name"
+    if theirs and theirs != ours:
+        advice = f"it looks like {theirs}, so set config.classifier.name or choose another file"
+    lists = {"not in the file": missing, "not in the network": surplus, "of another shape": reshaped}
+    listed = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in lists.items() if names)
+    raise UserError(f"{path} does not fit the network; {advice} ({listed}).")
+
+
+def _resembles(names: Iterable[str]) -> str:
+    """The network of `RESNETS` that has such blocks, or ""."""
+    names = list(names)
+    blocks = {match.groups() for name in names if (match := re.match(r"layer([1-9])\.(\d+)\.", name))}
+    sizes = tuple(sum(stage == other for other, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))
+    block = BottleneckBlock if any(".conv3." in name for name in names) else BasicBlock
+    alike = (name for name, fields in RESNETS.items() if (fields["block"], fields["stage_sizes"]) == (block, sizes))
+    return next(alike, "")
+
+
+def _read(file: Any, tensor: _Tensor, path: Path) -> np.ndarray:
+    """A tensor's values, as floats of whatever precision the file has."""
+    if tensor.dtype not in FLOATS:
+        raise UserError(
+            f"{path} holds {tensor.name!r} as {tensor.dtype}; weights have to be one of {', '.join(FLOATS)}: "
+            "choose a checkpoint that is not quantised."
+        )
+    array: np.ndarray = file.get_tensor(tensor.name)
+    with np.errstate(over="ignore"):  # a double may be infinite in single precision
+        finite = np.isfinite(array.astype(np.float32)).all()
+    if not finite:
+        raise UserError(f"{path} holds values in {tensor.name!r} that are not finite; choose another checkpoint.")
+    return array
+
+
+def _pickle_refused(path: Path) -> UserError:
+    files = shlex.join([str(path), f"{path}.safetensors"])
+    return UserError(
+        f"{path} is a pickle, which could run any code when it is opened; where PyTorch and safetensors are "
+        f"installed, convert it with: {CONVERSION} {files}"
+    )

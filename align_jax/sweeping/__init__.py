@@ -1,0 +1,1 @@
+"""Sweeps: {methods} x {domains} x {seeds} x {overrides}, one run a cell."""

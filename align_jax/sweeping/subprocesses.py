@@ -1,0 +1,195 @@
+"""Carrying out cells, each in a process of its own, so that one cell's crash does not touch the others.
+
+A cell's process holds the lock CELL/.lock while it lives, also when the sweep that started it was killed. Whoever comes
+to a locked cell runs the others first, then waits for it and takes it over if it was left incomplete: no two processes
+are ever in one folder.
+"""
+
+import dataclasses
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from align_jax.interruption import StopRequest
+from align_jax.sweeping.cells import Cell, remaining_s
+from align_jax.sweeping.locks import lock
+
+POLL_S = 0.2
+# What is read of a log to find its last error.
+TAIL_BYTES = 65536
+
+_ERROR = re.compile(r"(error: |[\w.]*(Error|Exception|Interrupt|Exit)\b)")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Child:
+    """A cell's process; when it began, by the monotonic clock; and where its part of the log begins, in bytes."""
+
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    began: float
+    log_began: int
+
+
+def is_complete(run: Path) -> bool:
+    """Whether a run has ended; see `results.write_summary`."""
+    return (run / "summary.json").exists()
+
+
+def state(run: Path) -> str:
+    """One of "complete", "running" (in whatever process), "incomplete" (to be resumed) and "not started"."""
+    if is_complete(run):
+        return "complete"
+    if (run / ".lock").exists():
+        with lock(run / ".lock") as held:
+            if held is None:
+                return "running"
+    return "incomplete" if (run / "config.json").exists() else "not started"
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    workdir: Path,
+    command: Callable[[Cell], list[str]],
+    *,
+    jobs: int,
+    stop: StopRequest,
+    say: Callable[[str], None],
+) -> dict[Cell, str]:
+    """Runs what is not complete, some at a time, and says a line whenever one begins or ends.
+
+    Once `stop` is true, its signal is passed on to what runs, and nothing more begins.
+
+    Args:
+      cells: in the order in which they begin.
+      workdir: the sweep's folder.
+      command: the program and arguments that carry out a cell; it writes `summary.json` last of all.
+      jobs: how many run at a time.
+      stop: see `interruption.stop_request`.
+      say: takes a line.
+
+    Returns:
+      What went wrong, by cell.
+
+    Raises:
+      KeyboardInterrupt: a second Ctrl-C; the processes were killed.
+    """
+    waiting = deque(cell for cell in cells if not is_complete(workdir / cell.path))
+    done = len(cells) - len(waiting)
+    children: list[_Child] = []
+    durations: list[float] = []
+    failures: dict[Cell, str] = {}
+    elsewhere: set[Cell] = set()
+    passed_on = False
+
+    def count() -> str:
+        left = remaining_s(durations, [time.monotonic() - child.began for child in children], len(waiting), jobs)
+        about = f", about {_clock(left)} left" if left and not stop else ""
+        return f"{done} of {len(cells)} done{about}"
+
+    def fail(cell: Cell, reason: str) -> None:
+        failures[cell] = reason
+        say(f"{cell.path}: failed, {reason}; {count()}")
+
+    if done:
+        say(f"{done} of {len(cells)} cells are complete and not repeated")
+    try:
+        while waiting or children:
+            if stop.signal is not None and not passed_on:
+                waiting.clear()
+                for child in children:
+                    child.process.send_signal(stop.signal)
+                passed_on = True
+            for child in [child for child in children if child.process.poll() is not None]:
+                children.remove(child)
+                cell, took = child.cell, time.monotonic() - child.began
+                if child.process.returncode == 0 and is_complete(workdir / cell.path):
+                    done += 1
+                    durations.append(took)
+                    say(f"{cell.path}: complete in {_clock(took)}; {count()}")
+                elif stop.signal is not None and child.process.returncode in (128 + stop.signal, -stop.signal):
+                    say(f"{cell.path}: stopped after {_clock(took)}; {count()}")
+                else:
+                    fail(cell, _what_went_wrong(child, workdir / cell.path))
+            for _ in range(0 if stop else len(waiting)):
+                if len(children) == jobs:
+                    break
+                cell = waiting.popleft()
+                run = workdir / cell.path
+                try:
+                    run.mkdir(parents=True, exist_ok=True)
+                    with lock(run / ".lock") as held:
+                        if held is None:
+                            waiting.append(cell)
+                            if cell not in elsewhere:
+                                say(f"{cell.path}: still running in another process; the others go first")
+                                elsewhere.add(cell)
+                        elif is_complete(run):
+                            done += 1
+                            say(f"{cell.path}: complete, by another process; {count()}")
+                        else:
+                            say(f"{cell.path}: {'resumes' if (run / 'config.json').exists() else 'begins'}")
+                            children.append(_start(cell, run, command(cell), held))
+                except OSError as error:
+                    fail(cell, str(error))
+            if waiting or children:
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        # At once: Python would not hear of a signal before XLA has compiled. A run goes on from wherever it was killed.
+        for child in children:
+            child.process.kill()
+        for child in children:
+            child.process.wait()
+        raise
+    return failures
+
+
+def _start(cell: Cell, run: Path, command: Sequence[str], held: int) -> _Child:
+    """Starts a cell's process, which inherits the lock and appends to the cell's `log.txt`."""
+    with (run / "log.txt").open("ab") as log:
+        log_began = log.tell()
+        log.write(os.fsencode(f"$ {shlex.join(command)}\n"))
+        log.flush()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(held,),
+            # A terminal sends Ctrl-C to its whole foreground group; a second one, passed on, would forbid saving.
+            start_new_session=True,
+        )
+    return _Child(cell, process, time.monotonic(), log_began)
+
+
+def _what_went_wrong(child: _Child, run: Path) -> str:
+    status = child.process.returncode
+    if status == 0:
+        how = "it ended without a summary.json"
+    elif status < 0:
+        how = f"killed by signal {-status} ({signal.strsignal(-status)})"
+    else:
+        how = f"exit status {status}"
+    with (run / "log.txt").open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(child.log_began, size - TAIL_BYTES))
+        line = last_error(log.read().decode(errors="replace"))
+    return f"{how}: {line}" if line else how
+
+
+def last_error(log: str) -> str:
+    """The last line that names an error, or the last line of all, or nothing; the command itself does not count."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("$ ")]
+    errors = [line for line in lines if _ERROR.match(line)]
+    return (errors or lines or [""])[-1]
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,9 @@
+"""Many runs: python launch/sweep.py --config=configs/quickstart.py --workdir=DIR --methods=align,erm --seeds=0,1,2"""
+
+import sys
+from pathlib import Path
+
+from align_jax.sweeping.command_line import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv, program=(sys.executable, str(Path(__file__).with_name("main.py")))))
