@@ -109,6 +109,7 @@ def run_facts(run: Run) -> dict[str, str]:
         "Protocol": names.PROTOCOLS.get(str(summary.get("protocol")), ""),
         "Trained on": _listed(summary.get("train_domains")),
         "Held out": _listed(summary.get("held_out_domains")),
+        "Began with": _pretrained(summary.get("pretrained")),
         "Seed": _plain(summary.get("seed")),
         "Steps": _plain(summary.get("step")),
     }
@@ -153,6 +154,12 @@ def _link(target: pathlib.Path, page_folder: pathlib.Path) -> str:
     if not target.exists():
         return ""
     return urllib.parse.quote(os.path.relpath(target, page_folder))
+
+
+def _pretrained(value: Any) -> str:
+    if not isinstance(value, dict):
+        return ""
+    return f"{_plain(value.get('source'))} (sha256 {_plain(value.get('sha256'))[:12]}…)"
 
 
 def _listed(value: Any) -> str:

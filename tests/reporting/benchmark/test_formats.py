@@ -7,11 +7,17 @@ from html.parser import HTMLParser
 import pytest
 
 from align_jax.reporting import names
-from align_jax.reporting.benchmark_table import Cell, make_report
-from align_jax.reporting.collect import Collection
-from align_jax.reporting.table_formats import csv_text, html, latex, markdown, printed, write_report
-from launch.report import main
-from tests.reporting.test_benchmark_table import CLASSES, VLCS, held_out, planned, report, run
+from align_jax.reporting.benchmark.cells import Cell
+from align_jax.reporting.benchmark.collect import Collection
+from align_jax.reporting.benchmark.command_line import main
+from align_jax.reporting.benchmark.csv_rows import csv_text
+from align_jax.reporting.benchmark.latex import latex
+from align_jax.reporting.benchmark.markdown import markdown
+from align_jax.reporting.benchmark.page import html
+from align_jax.reporting.benchmark.report import make_report
+from align_jax.reporting.benchmark.report_files import write_report
+from align_jax.reporting.benchmark.words import printed
+from tests.reporting.benchmark.test_tables import CLASSES, VLCS, held_out, planned, report, run
 
 HOSTILE = "<script>alert(1)</script> & $x$ 50% a_b #1 ~^ {\\input{/etc/passwd}} | `c` [d](e) *f*"
 
@@ -219,7 +225,7 @@ def test_the_command_writes_four_files_and_prints_the_first(tmp_path, capsys):
     summary |= {"held_out_domains": ["SUN09"], "class_names": list(CLASSES), "results": [result]}
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "config.json").write_text(json.dumps({"optim": {"lr": 0.001}}))
-    assert main([str(tmp_path), f"--out={tmp_path / 'out'}", "--metric=accuracy"]) == 0
+    assert main(["report.py", str(tmp_path), f"--out={tmp_path / 'out'}", "--metric=accuracy"]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "tables.md",
         "tables.tex",
@@ -229,24 +235,24 @@ def test_the_command_writes_four_files_and_prints_the_first(tmp_path, capsys):
     printed_text = capsys.readouterr().out
     assert printed_text.strip() == (tmp_path / "out" / "tables.md").read_text().strip()
     assert "| ERM " in printed_text
-    assert main([str(tmp_path), "--metric=mask_iou"]) == 0
+    assert main(["report.py", str(tmp_path), "--metric=mask_iou"]) == 0
     assert (tmp_path / "tables" / "index.html").exists()
     assert "No run measured mask_iou." in capsys.readouterr().err
 
 
 def test_a_folder_without_runs_is_a_sentence(tmp_path, capsys):
     (tmp_path / "summary.json").write_text("{")
-    assert main([str(tmp_path)]) == 2
+    assert main(["report.py", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: No complete run under")
     assert "summary.json is not JSON" in said
-    assert main([str(tmp_path / "missing")]) == 2
+    assert main(["report.py", str(tmp_path / "missing")]) == 2
     assert not (tmp_path / "tables").exists()
 
 
 def test_a_metric_that_does_not_exist_is_answered_with_those_that_do(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        main([str(tmp_path), "--metric=beauty"])
+        main(["report.py", str(tmp_path), "--metric=beauty"])
     assert "balanced_accuracy" in capsys.readouterr().err
 
 

@@ -1,11 +1,10 @@
 """Finds runs under folders and reads what they report; what is broken or foreign is named, and left out.
 
-The files may come from anywhere: types and ranges are checked, text loses what cannot be printed, links that leave the
-folder are not followed, nothing is unpickled.
+The files may come from anywhere: they are read as `untrusted_json` reads, links that leave the folder are not followed,
+nothing is unpickled.
 """
 
 import json
-import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,8 @@ from typing import Any
 
 from align_jax.errors import UserError
 from align_jax.reporting import names
+from align_jax.reporting.benchmark.untrusted_json import Fields, left_out, number, printable, read_object, short
 
-# Larger ones are no summaries; reading them whole would be a favour to nobody.
-MOST_BYTES = 16 * 2**20
 SKIPPED_FOLDERS = ("checkpoints", "tensorboard")
 
 SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy")
@@ -120,17 +118,17 @@ def read_collected_run(run: pathlib.Path) -> CollectedRun:
       UserError: either is missing, broken or foreign; the message names the file, and says that it is left out.
     """
     path = run / "summary.json"
-    summary = _Fields(_read_object(path), path)
+    summary = Fields(read_object(path), path)
     results = [_result(row, path) for row in summary.items("results", dict)]
     tests = [(result.role, result.domain, result.split) for result in results]
     if len(set(tests)) < len(tests):
-        raise _left_out(path, "has two results of one domain and role")
+        raise left_out(path, "has two results of one domain and role")
     protocol = summary.text("protocol")
     if protocol not in names.PROTOCOLS:
-        raise _left_out(path, f"has the protocol {protocol!r}, which is none of {', '.join(names.PROTOCOLS)}")
-    class_names = tuple(_printable(name) for name in summary.items("class_names", str))
+        raise left_out(path, f"has the protocol {protocol!r}, which is none of {', '.join(names.PROTOCOLS)}")
+    class_names = tuple(printable(name) for name in summary.items("class_names", str))
     if not class_names or len(set(class_names)) < len(class_names):
-        raise _left_out(path, "has no class_names, or one of them twice")
+        raise left_out(path, "has no class_names, or one of them twice")
     return CollectedRun(
         path=run,
         algorithm=summary.text("algorithm"),
@@ -142,9 +140,9 @@ def read_collected_run(run: pathlib.Path) -> CollectedRun:
         step=summary.whole_or_none("step"),
         best_step=summary.whole_or_none("best_step"),
         selection=summary.text("selection"),
-        validation_accuracy=_number(summary.content, "validation_accuracy", path, share=True),
-        train_domains=tuple(_printable(name) for name in summary.items("train_domains", str)),
-        held_out_domains=tuple(_printable(name) for name in summary.items("held_out_domains", str)),
+        validation_accuracy=number(summary.content, "validation_accuracy", path, share=True),
+        train_domains=tuple(printable(name) for name in summary.items("train_domains", str)),
+        held_out_domains=tuple(printable(name) for name in summary.items("held_out_domains", str)),
         class_names=class_names,
         results=tuple(results),
         config=read_flat_config(run / "config.json"),
@@ -158,22 +156,22 @@ def read_flat_config(path: pathlib.Path) -> dict[str, str]:
       UserError: the file is missing or no JSON object.
     """
     flat: dict[str, str] = {}
-    todo: list[tuple[str, Any]] = [("", _read_object(path))]
+    todo: list[tuple[str, Any]] = [("", read_object(path))]
     while todo:
         prefix, value = todo.pop()
         if isinstance(value, dict) and (value or not prefix):
             todo += [(f"{prefix}.{name}" if prefix else name, part) for name, part in value.items()]
         else:
-            flat[_printable(prefix)] = setting_text(value)
+            flat[printable(prefix)] = setting_text(value)
     return dict(sorted(flat.items()))
 
 
 def setting_text(value: Any) -> str:
     """A setting as a table shows it: JSON without the quotes of a plain string."""
     if isinstance(value, str) and value and value == value.strip():
-        return _printable(value)
+        return printable(value)
     try:
-        return _printable(json.dumps(value, ensure_ascii=False))
+        return printable(json.dumps(value, ensure_ascii=False))
     except RecursionError:
         return "(nested too deeply)"
 
@@ -186,8 +184,8 @@ def read_sweep(workdir: pathlib.Path) -> tuple[list[SweepCell], list[str]]:
     """
     path = workdir / "sweep.json"
     cells, problems = [], []
-    for content in _Fields(_read_object(path), path).items("cells", dict):
-        cell = _Fields(content, path)
+    for content in Fields(read_object(path), path).items("cells", dict):
+        cell = Fields(content, path)
         try:
             run = _resolved(workdir, cell.raw("path", str), path)
             cells.append(
@@ -225,21 +223,21 @@ def _check_inside(folder: pathlib.Path, path: pathlib.Path) -> None:
     except (OSError, RuntimeError):
         inside = False
     if not inside:
-        raise _left_out(path, f"is a link that leaves {folder}")
+        raise left_out(path, f"is a link that leaves {folder}")
 
 
 def _result(row: Mapping[str, Any], path: pathlib.Path) -> Result:
-    fields = _Fields(row, path)
+    fields = Fields(row, path)
     per_class = row.get("per_class_accuracy") or {}
     if not isinstance(per_class, dict):
-        raise _left_out(path, "has a per_class_accuracy that is no object")
+        raise left_out(path, "has a per_class_accuracy that is no object")
     values = {
-        _printable(key): _number(row, key, path, share=key in SHARES or key.removeprefix("random_") in SHARES)
+        printable(key): number(row, key, path, share=key in SHARES or key.removeprefix("random_") in SHARES)
         for key in row
         if key not in ABOUT_A_RESULT
     }
-    by_class = {_printable(name): _number(per_class, name, path, share=True) for name in per_class}
-    split = _printable(str(row.get("split", "")))
+    by_class = {printable(name): number(per_class, name, path, share=True) for name in per_class}
+    split = printable(str(row.get("split", "")))
     return Result(
         domain=fields.text("domain"),
         role="validation" if split == "validation" else fields.text("role"),
@@ -248,60 +246,6 @@ def _result(row: Mapping[str, Any], path: pathlib.Path) -> Result:
         values={key: value for key, value in values.items() if value is not None},
         per_class_accuracy={name: value for name, value in by_class.items() if value is not None},
     )
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """Fields of an untrusted object, each asked for by its type."""
-
-    content: Mapping[str, Any]
-    path: pathlib.Path
-
-    def raw(self, key: str, kind: type) -> Any:
-        value = self.content.get(key)
-        if value is None:
-            raise _left_out(self.path, f"lacks {key}")
-        # JSON's true is an int to Python, and no number to anybody else.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            wanted = {str: "text", int: "a whole number", list: "a list"}[kind]
-            raise _left_out(self.path, f"has {key} = {_short(value)}, which is not {wanted}")
-        return value
-
-    def text(self, key: str) -> str:
-        text = _printable(self.raw(key, str))
-        if not text:
-            raise _left_out(self.path, f"has an empty {key}")
-        return text
-
-    def whole(self, key: str) -> int:
-        return self.raw(key, int)
-
-    def whole_or_none(self, key: str) -> int | None:
-        return None if self.content.get(key) is None else self.whole(key)
-
-    def items(self, key: str, kind: type) -> list[Any]:
-        items = self.raw(key, list)
-        if not all(isinstance(item, kind) for item in items):
-            raise _left_out(self.path, f"has {key} = {_short(items)}, with an entry of the wrong type")
-        return items
-
-
-def _number(content: Mapping[str, Any], key: str, path: pathlib.Path, share: bool) -> float | None:
-    """A finite value; None where it is absent, null or not finite."""
-    value = content.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        raise _left_out(path, f"has {key} = {_short(value)}, which is no number")
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    if not math.isfinite(number):
-        return None
-    if share and not 0 <= number <= 1:
-        raise _left_out(path, f"has {key} = {number:g}, which is no share between 0 and 1")
-    return number
 
 
 def _overrides(value: Any, path: pathlib.Path) -> tuple[tuple[str, str], ...]:
@@ -313,50 +257,15 @@ def _overrides(value: Any, path: pathlib.Path) -> tuple[tuple[str, str], ...]:
     elif value is None:
         pairs = []
     else:
-        raise _left_out(path, f"has overrides = {_short(value)}, which is no object and no list of text")
-    return tuple(sorted((_printable(name.lstrip("-").removeprefix("config.")), _printable(t)) for name, t in pairs))
+        raise left_out(path, f"has overrides = {short(value)}, which is no object and no list of text")
+    return tuple(sorted((printable(name.lstrip("-").removeprefix("config.")), printable(t)) for name, t in pairs))
 
 
 def _resolved(workdir: pathlib.Path, relative: str, path: pathlib.Path) -> pathlib.Path:
     try:
         run = (workdir / relative).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise _left_out(path, f"has the path {_short(relative)}, which is none") from error
+        raise left_out(path, f"has the path {short(relative)}, which is none") from error
     if not run.is_relative_to(workdir.resolve()):
-        raise _left_out(path, f"has the path {_short(relative)}, which leaves its folder")
+        raise left_out(path, f"has the path {short(relative)}, which leaves its folder")
     return run
-
-
-def _read_object(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        # A pipe of that name would be waited for.
-        if path.exists() and not path.is_file():
-            raise _left_out(path, "is no file")
-        if path.stat().st_size > MOST_BYTES:
-            raise _left_out(path, f"is larger than {MOST_BYTES // 2**20} MiB")
-        content = json.loads(path.read_bytes())
-    except UserError:
-        raise
-    except OSError as error:
-        raise _left_out(path, f"cannot be read ({(error.strerror or 'error').lower()})") from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _left_out(path, f"is not JSON ({reason})") from error
-    if not isinstance(content, dict):
-        raise _left_out(path, f"holds a JSON {type(content).__name__}, not an object")
-    return content
-
-
-def _left_out(path: pathlib.Path, what: str) -> UserError:
-    return UserError(f"{path} {what}: left out.")
-
-
-def _printable(text: str) -> str:
-    """One line without control characters, lone surrogates or marks that turn the direction of writing."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in text).split())
-
-
-def _short(value: Any) -> str:
-    # repr of something nested a thousand deep has no end.
-    text = f"a {type(value).__name__}" if isinstance(value, dict | list) else _printable(repr(value))
-    return text if len(text) <= 60 else f"{text[:59]}…"

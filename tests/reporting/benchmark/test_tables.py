@@ -4,17 +4,11 @@ import pathlib
 import pytest
 
 from align_jax.reporting import names
-from align_jax.reporting.benchmark_table import (
-    Cell,
-    average_cell,
-    cell_over_seeds,
-    legend,
-    make_report,
-    marked,
-    method_of,
-    method_titles,
-)
-from align_jax.reporting.collect import CollectedRun, Collection, Result, SweepCell
+from align_jax.reporting.benchmark.captions import legend
+from align_jax.reporting.benchmark.cells import Cell, average_cell, cell_over_seeds, marked
+from align_jax.reporting.benchmark.collect import CollectedRun, Collection, Result, SweepCell
+from align_jax.reporting.benchmark.report import make_report
+from align_jax.reporting.benchmark.tasks import method_of, method_titles
 
 VLCS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
@@ -100,8 +94,13 @@ def test_an_average_is_over_the_seeds_averages_and_needs_every_part():
         # Printed alike, so alike.
         (names.ACCURACY, [(0.80001, 0.0), (0.80002, 0.0), (0.5, 0.0)], [True, True, False]),
         (SUFFICIENCY, [(0.3, 0.01), (0.1, 0.01)], [False, True]),
-        # How much chance there is in a single seed is not known.
-        (names.ACCURACY, [(0.80, 0.01), (0.99, None)], [False, False]),
+        # How much chance there is in a single seed is not known: the best is bold, and nothing is near it.
+        (names.ACCURACY, [(0.80, None), (0.99, None), (0.989, None)], [False, True, False]),
+        (SUFFICIENCY, [(0.3, None), (0.1, None)], [False, True]),
+        (names.ACCURACY, [(0.80001, None), (0.80002, None), (0.5, None)], [True, True, False]),
+        (names.ACCURACY, [(0.5, None), (0.5, None)], [False, False]),
+        (names.ACCURACY, [(0.80, 0.01), (0.804, None)], [False, True]),
+        (names.ACCURACY, [(0.80, 0.01), (0.804, 0.01), (0.803, None)], [True, True, False]),
         (names.ACCURACY, [(0.80, 0.01)], [False]),
         (names.ACCURACY, [(0.80, 0.01), (None, None), (0.9, 0.01)], [False, False, True]),
         (names.Metric("x", "X"), [(0.1, 0.0), (0.9, 0.0)], [False, False]),
@@ -127,6 +126,29 @@ def test_methods_by_domains_with_averages_and_missing_cells():
     assert [cell.best for cell in align.cells] == [False, True, True, True]
     assert not erm.average.best
     assert any("not run or not complete" in sentence for sentence in legend([table]))
+
+
+def test_over_one_seed_the_best_is_bold_and_the_caption_says_what_that_is_worth():
+    tests = {
+        algorithm: {"accuracy": best, "sufficiency": 1 - best, "classes": dict.fromkeys(CLASSES, best)}
+        for algorithm, best in (("erm", 0.5), ("align", 0.6))
+    }
+    runs = [run(a, d, 0, {("ood", d): tests[a]}) for a in tests for d in VLCS]
+    (benchmark,) = report(runs, metrics=("accuracy", "sufficiency")).benchmarks
+    for table, best in zip(benchmark.tables, ("largest", "smallest"), strict=True):
+        erm, align = table.groups[0].rows
+        assert all(cell.best for cell in (*align.cells, align.average))
+        assert not any(cell.best for cell in (*erm.cells, erm.average))
+        assert f"bold in its column is only the {best} one, no evidence" in table.caption[-1]
+    (by_class,) = benchmark.class_tables
+    assert "bold in its row is only the largest one, no evidence" in by_class.caption[-1]
+    assert any("any difference may be chance" in sentence for sentence in legend(benchmark.tables))
+    # With errors, or with nothing in bold, there is nothing to warn of.
+    again = [run(a, d, 1, {("ood", d): tests[a]}) for a in tests for d in VLCS]
+    for others in ([*runs, *again], runs[:4]):
+        (benchmark,) = report(others, metrics=("accuracy",)).benchmarks
+        tables = (*benchmark.tables, *benchmark.class_tables)
+        assert not any("no evidence" in sentence for table in tables for sentence in table.caption)
 
 
 def test_published_rows_stand_beside_their_own_protocol_only():

@@ -4,7 +4,8 @@ import os
 import pytest
 
 from align_jax.errors import UserError
-from align_jax.reporting.collect import MOST_BYTES, collect, read_collected_run, read_flat_config, read_sweep
+from align_jax.reporting.benchmark.collect import collect, read_collected_run, read_flat_config, read_sweep
+from align_jax.reporting.benchmark.untrusted_json import MOST_BYTES
 
 SUMMARY = {
     "algorithm": "align",
