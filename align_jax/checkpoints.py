@@ -1,4 +1,4 @@
-"""Checkpoints: the only file that knows Orbax.
+"""Checkpoints: the only file that writes with Orbax (`trained.py` reads what it wrote).
 
 A checkpoint at step s holds the states after s updates, and beside them a `Position`: where the data, the log and the
 selection stood *before* the evaluation at s. A run that comes back therefore repeats that evaluation, and nothing has

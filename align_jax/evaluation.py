@@ -186,6 +186,28 @@ class Evaluator:
             lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset, stop
         )
 
+    def results(
+        self,
+        states: tuple[ClassifierState, MaskerState | None],
+        split: EvaluationSplit,
+        class_names: Sequence[str],
+        faithfulness_images: int,
+        stop: Callable[[], bool],
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `summary.json` says of a split, and the examples' scores behind it.
+
+        Args:
+          states: classifier and masker.
+          split: what to evaluate.
+          class_names: in the order of the logits.
+          faithfulness_images: at most so many, seeded, for comprehensiveness, sufficiency and insertion.
+          stop: asked between batches; True ends early by raising `Stopped`.
+        """
+        examples = self.examples(states, split, stop)
+        faithful = self.faithfulness_examples(states, split, faithfulness_images, stop)
+        scores = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(examples)
+        return scores | {"per_class_accuracy": by_class(examples, class_names)}, examples
+
     def explained_batches(
         self, states: tuple[ClassifierState, MaskerState | None], split: EvaluationSplit, indices: np.ndarray
     ) -> Iterator[tuple[dict[str, Any], Explained]]:

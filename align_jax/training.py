@@ -25,7 +25,7 @@ from align_jax.data.domains import DomainData, describe_data
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.diagnostics import CollapseWarning, Pending, check_parameters, diverged
-from align_jax.evaluation import Evaluator, Stopped, by_class, summarise
+from align_jax.evaluation import Evaluator, Stopped, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
 from align_jax.interruption import Interrupted, StopRequest, stop_request
@@ -285,18 +285,17 @@ class _Run:
         predictions: dict[str, np.ndarray] = {}
         for split in (split for split in self.data.evaluation if split.role != "validation"):
             try:
-                examples = self.evaluator.examples(states, split, lambda: bool(self.stop))
-                faithful = self.evaluator.faithfulness_examples(
-                    states, split, config.evaluation.faithfulness_images, lambda: bool(self.stop)
+                row, examples = self.evaluator.results(
+                    states,
+                    split,
+                    self.data.class_names,
+                    config.evaluation.faithfulness_images,
+                    lambda: bool(self.stop),
                 )
             except Stopped:
                 self._interrupted(step)
             predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
-            scores = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(
-                examples
-            )
-            row = {"domain": split.domain, "role": split.role, "split": split.split}
-            results.append(row | scores | {"per_class_accuracy": by_class(examples, self.data.class_names)})
+            results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
         write_arrays(self.run / "predictions.npz", predictions)
         self._write_gallery("final", states)
         summary = {

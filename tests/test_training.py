@@ -1,5 +1,6 @@
 """Whole runs, on small pictures: what they leave, how they stop, and that they come back bit-identical."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,9 @@ from orbax.checkpoint import v1 as ocp
 from align_jax.comparison import run_all
 from align_jax.diagnostics import CollapseWarning
 from align_jax.errors import UserError
+from align_jax.models import pretrained
 from align_jax.optimizers import OPTIMIZERS
+from align_jax.trained import load_trained
 from align_jax.training import train_and_evaluate
 from tests.tiny_config import get_config
 
@@ -257,3 +260,36 @@ def test_collapsed_masks_are_told_once_with_a_remedy(mean, everywhere):
     assert len(said) == 2
     assert f"they are {everywhere} almost everywhere" in said[0]
     assert "config.align.masker.sparsity" in said[0]
+
+
+def test_pretrained_weights_are_where_training_begins_and_are_named_in_the_results(tmp_path):
+    """A first run's classifier, exported, is the second one's beginning: with a rate near zero it stays so."""
+    config = get_config()
+    config.algorithm, config.schedule.length, config.evaluation.every, config.schedule.warmup = "erm", 2, 2, 1.0
+    train_and_evaluate(config, tmp_path / "first")
+    before = load_trained(tmp_path / "first").states[0]
+    weights = pretrained.save(tmp_path / "weights.safetensors", before.params, before.batch_stats)
+
+    config.classifier.pretrained, config.optim.lr, config.seed = str(weights), 1e-12, 7
+    config.classifier.freeze_batch_norm = True
+    summary = train_and_evaluate(config, tmp_path / "second")
+    after = load_trained(tmp_path / "second").states[0]
+    for name in ("params", "batch_stats"):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, atol=1e-9), getattr(after, name), getattr(before, name)
+        )
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert summary["pretrained"] == {"source": str(weights), "sha256": sha256}
+
+    # What was stopped goes on without the file.
+    (tmp_path / "second" / "summary.json").unlink()
+    weights.unlink()
+    assert train_and_evaluate(config, tmp_path / "second")["pretrained"]["sha256"] == sha256
+
+
+def test_weights_that_are_not_there_leave_no_folder(tmp_path):
+    config = get_config()
+    config.classifier.pretrained = str(tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match=r"none\.safetensors"):
+        train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

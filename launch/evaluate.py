@@ -1,0 +1,8 @@
+"""Evaluate again: python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.domain=...] [--out=FILE]"""
+
+import sys
+
+from align_jax.cli import evaluate
+
+if __name__ == "__main__":
+    sys.exit(evaluate(sys.argv))

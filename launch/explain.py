@@ -1,0 +1,8 @@
+"""Explain your own images: python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."""
+
+import sys
+
+from align_jax.cli import explain
+
+if __name__ == "__main__":
+    sys.exit(explain(sys.argv))
