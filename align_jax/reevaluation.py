@@ -173,10 +173,16 @@ def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDic
     before, now = trained.config.data, config.data
     if any(before[field] != now[field] for field in SPLIT_FIELDS):
         return False
-    # With another domain singled out the counts differ anyway; with the same one they tell whether images were added.
-    return before.domain != now.domain or trained.data.get("examples") in (
-        None,
-        describe_data(config, data)["examples"],
+    # Splits are drawn from all images of a domain: where their numbers have changed, so have the splits.
+    recorded = trained.data.get("examples")
+    if not isinstance(recorded, dict):
+        return True
+    counted = describe_data(config, data)["examples"]
+    return all(
+        recorded[part].get(domain, count) == count
+        for part in counted.keys() & recorded.keys()
+        if isinstance(recorded[part], dict)
+        for domain, count in counted[part].items()
     )
 
 

@@ -62,6 +62,11 @@ def describe(
         f"{', '.join(data.train)}; "
         f"held out: {', '.join(split.domain for split in data.evaluation if split.role == 'ood') or 'none'}"
     )
+    if config.classifier.freeze_batch_norm and not config.classifier.pretrained:
+        say(
+            "WARNING config.classifier.freeze_batch_norm freezes the statistics of an untrained network; give "
+            "config.classifier.pretrained, or set it to False."
+        )
     oracle = " (an ORACLE: it looks at the test)" if config.selection == "oracle" else ""
     say(f"selection   {config.selection}{oracle}")
     say(f"guidance    {config.guidance if config.algorithm != 'erm' else 'none'}, algorithm {config.algorithm}")

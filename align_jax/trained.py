@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import ml_collections
 from orbax.checkpoint import v1 as ocp
 
+from align_jax.checkpoints import saved_steps
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
 from align_jax.models.masker import Masker as MaskerModule
@@ -69,7 +70,9 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
     """
     config, defaulted = _read_config(run)
     data = _read_data(run)
-    saved = _saved_steps(run)
+    saved = saved_steps(run / "checkpoints")
+    if not saved:
+        raise UserError(f"{run} has no checkpoint yet; wait for its first one, or train it with launch/main.py.")
     chosen = _selected_step(run, saved) if step is None else step
     if chosen not in saved:
         raise UserError(f"{run} has no checkpoint of step {chosen}; it has {_listed(list(map(str, saved)))}.")
@@ -196,16 +199,6 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not an object; put back what was there.")
     return content
-
-
-def _saved_steps(run: Path) -> list[int]:
-    """The steps with a whole checkpoint, oldest first; Orbax names a folder by its step once it is whole."""
-    folder = run / "checkpoints"
-    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    steps = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
-    if not steps:
-        raise UserError(f"{run} has no checkpoint yet; wait for its first one, or train it with launch/main.py.")
-    return steps
 
 
 def _selected_step(run: Path, saved: Sequence[int]) -> int:

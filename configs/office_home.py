@@ -7,7 +7,8 @@
         --domains=Art,Clipart,Product,Real
     python launch/report.py runs/office_home
 
-PATH: the folder that holds office_home (office_home/Art/Alarm_Clock/*.jpg ...).
+PATH: the folder that holds office_home (office_home/Art/Alarm_Clock/*.jpg ...). Copies differ in what the fourth
+domain is called (Real, Real World, Real_World): a wrong name is answered with the right ones.
 The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
 `--config.data.domain`, one of Art, Clipart, Product, Real.
 

@@ -114,6 +114,12 @@ def test_every_config_is_the_benchmarks(name, protocol):
     assert config.classifier.freeze_batch_norm
     training = len(DOMAINS[name]) - 1 if protocol == "leave_one_out" else 1
     assert config.schedule.batch_size == 32 * training
+    assert (config.optim.name, config.optim.lr, config.optim.weight_decay) == ("adam", 5e-5, 0.0)
+    assert config.classifier.name == "resnet50"
+    schedule = config.schedule
+    expected = (5000, "steps", 2000) if protocol == "leave_one_out" else (300, "epochs", 200)
+    assert (schedule.length, schedule.unit, schedule.warmup) == expected
+    assert schedule.warmup_unit == schedule.unit
     head = (ROOT / "configs" / f"{name}.py").read_text()
     for part in ("python launch/main.py", "python launch/sweep.py", "Hardware and time", *DOMAINS[name]):
         assert part in head

@@ -67,12 +67,14 @@ def resize(example: Example, size: int) -> Example:
 
 
 def resample(pixels: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "size size c"]:
-    """Pixels resized to a square: areas are averaged where it shrinks, so that nothing aliases; else bilinear."""
+    """Pixels resized to a square: averaged along a side that shrinks, so that nothing aliases; else bilinear."""
     height, width, channels = pixels.shape
     if (height, width) == (size, size):
         return pixels
-    how = cv2.INTER_AREA if min(height, width) >= size else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (size, size), interpolation=how).reshape(size, size, channels)
+    # OpenCV averages areas only where both sides shrink.
+    if (smaller := (min(height, size), min(width, size))) != (height, width):
+        pixels = cv2.resize(pixels, smaller[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR).reshape(size, size, channels)
 
 
 def _random_crop(generator: np.random.Generator, height: int, width: int, smallest: float) -> tuple[slice, slice]:

@@ -114,6 +114,7 @@ def _by_protocol(config: ml_collections.ConfigDict, name: str, builder: tfds.cor
         seed=config.split_seed,
         stratified=config.stratified,
         has_masks="mask" in builder.info.features,
+        duplicates=builder.info.metadata.get("duplicates", {}),
     )
 
 

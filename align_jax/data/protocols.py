@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source
-from align_jax.data.splits import seeded_split, stratified_split
+from align_jax.data.splits import seeded_split, stratified_split, together
 from align_jax.errors import UserError
 
 PROTOCOLS = ("leave_one_out", "single_source", "in_domain")
@@ -66,6 +66,7 @@ def seeded_domains(
     seed: int,
     stratified: bool,
     has_masks: bool,
+    duplicates: Mapping[str, Sequence[Sequence[int]]],
 ) -> DomainData:
     """A data set without splits of its own, split by protocol.
 
@@ -80,6 +81,9 @@ def seeded_domains(
       seed: of the splits.
       stratified: split each class by itself, so that every part has its share of a rare one.
       has_masks: whether examples carry true masks.
+      duplicates: for each domain that has any, the groups of indices of identical images: a split keeps each in one
+        part. (Near duplicates, such as the frames of one burst in Terra Incognita, are not found: in-domain numbers of
+        camera traps are to be read with that in mind.)
 
     Raises:
       UserError: as `training_and_unseen`, or a domain with too few images to be split.
@@ -97,6 +101,7 @@ def seeded_domains(
             parts = stratified_split(source.labels(), shares, domain_seed)
         else:
             parts = seeded_split(len(source), shares, domain_seed)
+        parts = together(parts, duplicates.get(place, ()))
         if not all(len(part) for part in parts):
             raise UserError(
                 f"The domain {place!r} of {name} has {len(source)} images, too few for {protocol}'s "

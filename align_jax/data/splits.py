@@ -1,6 +1,6 @@
 """Seeded index splits: which examples belong to which part, as a function of (size, seed) and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -25,6 +25,19 @@ def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[n
     order = np.random.Generator(np.random.PCG64(seed)).permutation(size)
     ends = np.minimum(np.round(np.cumsum(fractions) * size).astype(int), size)
     return [np.sort(part) for part in np.split(order, ends)]
+
+
+def together(parts: Sequence[Int[np.ndarray, " _"]], groups: Iterable[Sequence[int]]) -> list[Int[np.ndarray, " _"]]:
+    """The parts with the members of each group in one of them: in the part of the group's first member.
+
+    Byte-identical images, say, which must not be trained on and tested on.
+    """
+    part_of = np.empty(sum(map(len, parts)), np.int64)
+    for number, part in enumerate(parts):
+        part_of[part] = number
+    for group in groups:
+        part_of[list(group)] = part_of[group[0]]
+    return [np.flatnonzero(part_of == number) for number in range(len(parts))]
 
 
 def stratified_split(

@@ -118,3 +118,5 @@ def test_shrinking_averages():
     """A fine checkerboard becomes its mean: sampling it would give black or white."""
     board = np.indices((64, 64)).sum(0)[..., None] % 2 * np.full(3, 255)
     assert set(np.unique(resample(board.astype(np.uint8), 16))) <= {127, 128}
+    stripes = np.broadcast_to((np.arange(500) % 2 * 255)[None, :, None], (8, 500, 3)).astype(np.uint8)
+    assert np.ptp(resample(stripes, 25)) <= 1  # shrinks along one side, grows along the other

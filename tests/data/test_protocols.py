@@ -27,11 +27,11 @@ class Labelled:
 SIZES = {"photo": 200, "sketch": 100, "cartoon": 50}
 
 
-def domains(protocol, domain="sketch", seed=0, stratified=False, sizes=SIZES):
+def domains(protocol, domain="sketch", seed=0, stratified=False, sizes=SIZES, duplicates=None):
     sources = {name: Labelled(name, size) for name, size in sizes.items()}
     return seeded_domains(
         "drawings", ("common", "rare"), sources, protocol=protocol, domain=domain, seed=seed, stratified=stratified,
-        has_masks=False,
+        has_masks=False, duplicates=duplicates or {},
     )  # fmt: skip
 
 
@@ -93,6 +93,22 @@ def test_stratified_every_part_has_its_share_of_the_rare_class(protocol):
 def test_what_cannot_be_is_said(names, protocol, domain, message):
     with pytest.raises(UserError, match=message):
         training_and_unseen(names, protocol, domain)
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_identical_images_are_in_one_part(stratified):
+    groups = [[number, number + 40, number + 50] for number in range(0, 40, 3)]
+    data = domains("in_domain", stratified=stratified, duplicates={"sketch": groups})
+    found = [{int(identity.split("/")[1]) for identity in identities(source)} for source in parts(data).values()]
+    assert sum(map(len, found)) == 100
+    for group in groups:
+        assert sum(bool(part & set(group)) for part in found) == 1
+    # Without this some group would have been divided.
+    without = [
+        {int(identity.split("/")[1]) for identity in identities(source)}
+        for source in parts(domains("in_domain", stratified=stratified)).values()
+    ]
+    assert any(sum(bool(part & set(group)) for part in without) > 1 for group in groups)
 
 
 def test_a_domain_too_small_to_split_is_refused():
