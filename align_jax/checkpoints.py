@@ -99,9 +99,13 @@ class Checkpoints:
         try:
             return self._checkpointer.load_checkpointables(step, {"states": abstract})["states"]
         except (ValueError, KeyError, TypeError) as error:
+            folder = self._checkpointer.directory
+            reason = str(error).splitlines()[0][:200]
+            others = [str(other) for other in self.steps() if other < step]
+            remedy = f"delete {folder / str(step)} to go on from step {others[-1]}, or " if others else ""
             raise UserError(
-                f"The checkpoint of step {step} in {self._checkpointer.directory} does not fit this model "
-                f"({str(error).splitlines()[0]}); give the config it was trained with, or another --workdir."
+                f"The checkpoint of step {step} in {folder} is damaged, or another model's ({reason}); {remedy}give "
+                "the config it was trained with, or another --workdir."
             ) from error
 
     def position(self, step: int) -> Position:

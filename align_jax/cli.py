@@ -11,7 +11,7 @@ from ml_collections import config_flags
 
 from align_jax.errors import UserError
 
-USAGE = "python launch/main.py --config=configs/quickstart.py --workdir=DIR [--config.FIELD=VALUE ...]"
+USAGE = "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...]"
 EVALUATE_USAGE = (
     "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
     "[--config.evaluation.FIELD=VALUE ...] [--out=FILE]"
@@ -115,6 +115,20 @@ def export(arguments: Sequence[str]) -> int:
     return exit_status(run, on_os_error="can --to be written?", on_interrupt="nothing was written.")
 
 
+class HelpAsked(Exception):
+    """--help was given; the text is what to print."""
+
+
+def answer_help(arguments: Sequence[str], usage: str) -> None:
+    """Ends a program that was asked how it is used.
+
+    Raises:
+      HelpAsked: -h or --help is among the arguments.
+    """
+    if any(argument in ("-h", "-help", "--help") for argument in arguments):
+        raise HelpAsked(usage)
+
+
 def exit_status(program: Callable[[], None], *, on_os_error: str, on_interrupt: str) -> int:
     """Runs a program and says in one line what went wrong.
 
@@ -130,6 +144,9 @@ def exit_status(program: Callable[[], None], *, on_os_error: str, on_interrupt: 
 
     try:
         program()
+    except HelpAsked as usage:
+        print(usage)
+        return 0
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return interrupted.status
@@ -169,9 +186,17 @@ def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigD
     _refuse_positional(rest, USAGE)
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
+    readable = _readable(config.value)
     if values.workdir is None:
-        raise UserError(f"--workdir is missing; write {USAGE}.")
-    return _readable(config.value), Path(values.workdir)
+        name = Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
+        return readable, default_workdir(readable, name)
+    return readable, Path(values.workdir)
+
+
+def default_workdir(config: ml_collections.ConfigDict, name: str) -> Path:
+    """Where a run goes that was not told: runs/NAME for a comparison, else a folder as a sweep in runs/NAME has it."""
+    workdir = Path("runs") / name
+    return workdir if config.compare else workdir / config.algorithm / config.data.domain / f"seed{config.seed}"
 
 
 def _parsed(
@@ -190,6 +215,7 @@ def _parsed(
       strings, integers: names of flags.
       values: with flags that are defined already.
     """
+    answer_help(arguments, usage)
     values = flags.FlagValues() if values is None else values
     values.set_gnu_getopt(True)
     for name in strings:

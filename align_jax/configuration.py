@@ -174,7 +174,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     # Imported here: naming the valid choices needs the modules that have them, and a config file needs none of those.
     from align_jax.algorithms import ALGORITHMS
     from align_jax.algorithms.align import ALIGNMENTS
-    from align_jax.data.load import DATASETS
+    from align_jax.data.load import DATASETS, DOMAINS
     from align_jax.data.protocols import PROTOCOLS
     from align_jax.fills import FILLS
     from align_jax.models.resnet import RESNETS
@@ -206,6 +206,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     }
     for field, valid in choices.items():
         _require(config, field, valid.__contains__, f"one of {', '.join(map(str, valid))}")
+    if config.data.name in DOMAINS:
+        domains = DOMAINS[config.data.name]
+        _require(config, "data.domain", domains.__contains__, f"one of {', '.join(domains)}")
     for method in config.compare:
         if method not in ALGORITHMS:
             raise UserError(f"config.compare names {method!r}; valid methods are {', '.join(ALGORITHMS)}.")
@@ -250,6 +253,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     _require(config, "seed", lambda value: 0 <= value < 2**32, "between 0 and 2**32 - 1")
     whole = "one or more positive whole numbers, such as (16, 32, 64)"
     _require(config, "masker.widths", lambda widths: widths and all(type(w) is int and w > 0 for w in widths), whole)
+    # A config may come with a run from someone else.
+    _require(config, "data.image_size", lambda value: value <= 4096, "at most 4096")
     multiple = 2 ** len(config.masker.widths)
     _require(config, "data.image_size", lambda value: value % multiple == 0, f"a multiple of {multiple} (the masker)")
 

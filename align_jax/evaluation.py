@@ -206,6 +206,7 @@ class Evaluator:
         examples = self.examples(states, split, stop)
         faithful = self.faithfulness_examples(states, split, faithfulness_images, stop)
         scores = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(examples)
+        scores["faithfulness_images"] = len(next(iter(faithful.values())))
         return scores | {"per_class_accuracy": by_class(examples, class_names)}, examples
 
     def explained_batches(

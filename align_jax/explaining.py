@@ -7,6 +7,7 @@ explained and written batch by batch, so that memory does not grow with their nu
 import dataclasses
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,7 @@ from align_jax.evaluation import as_network_input, explain
 from align_jax.files import write_atomically
 from align_jax.forward import Batch
 from align_jax.reporting.explained import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
+from align_jax.reporting.output_folder import check_output_folder
 from align_jax.reporting.overlays import enlarged_image, heat_overlay, mask_overlay
 from align_jax.sharding import compile_step, data_mesh, place_batch
 from align_jax.states import States
@@ -31,6 +33,12 @@ from align_jax.trained import TrainedRun
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # The longer side of what is written, in pixels, at least and at most: to be looked at, and no finer than a map can be.
 SHORTEST, LONGEST = 256, 1024
+# Of a file's name, in bytes: file systems take 255, and what is written beside the image is called more than that.
+LONGEST_NAME = 200
+# No photograph is larger, and what has no end must not be read to it.
+MOST_BYTES = 256 * 2**20
+# Below the folder to write to.
+DRAWN = "overlays"
 BATCH = 8
 TITLES = {"image": "Image", "mask": "Learned mask", "grad_cam": "Grad-CAM"}
 
@@ -79,8 +87,9 @@ def explain_images(
       say: called with a line for every image.
 
     Raises:
-      UserError: a path that does not exist, or no image that could be read.
+      UserError: a path that does not exist, no image that could be read, or `out` among a run's own files.
     """
+    check_output_folder(out, "explanations")
     images = find_images(paths, out)
     skipped: list[Skipped] = []
     cards: list[Card] = []
@@ -100,7 +109,7 @@ def explain_images(
             if mask is not None:
                 drawn = {"mask": mask_overlay(image.shown, _in_shape(mask[i], image.shown))} | drawn
             # The image's suffix stays, for a.jpg and a.png are two images.
-            files = {kind: str(PurePosixPath("overlays", f"{image.found.name}.{kind}.png")) for kind in drawn}
+            files = {kind: str(PurePosixPath(DRAWN, f"{image.found.name}.{kind}.png")) for kind in drawn}
             for kind, picture in drawn.items():
                 write_atomically(out / files[kind], as_png(picture))
             pictures = {"image": image.shown} | drawn if len(cards) < CARDS else {}
@@ -132,22 +141,23 @@ def explain_images(
 def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
     """All images that the paths name or hold, each once, in the order of the paths and then of their names.
 
-    Hidden files, and what lies in `out`, are not looked at: a second call must not explain what the first one drew.
+    Hidden files, and what lies in OUT/overlays, are left out: a second call must not explain what the first one drew.
 
     Raises:
       UserError: a path that does not exist, or no image at all.
     """
+    drawn = (out / DRAWN).resolve()
     found: dict[Path, Found] = {}
     taken: set[str] = set()
 
     def add(path: Path, name: PurePosixPath) -> None:
         real = path.resolve()
-        if real not in found:
-            found[real] = Found(path, _unique(name, taken))
+        if real not in found and not real.is_relative_to(drawn):
+            found[real] = Found(path, _unique(_shortened(name), taken))
 
     for path in paths:
         if path.is_dir():
-            for image in _images_in(path, out.resolve()):
+            for image in _images_in(path):
                 add(image, PurePosixPath(path.resolve().name, image.relative_to(path).as_posix()))
         elif path.exists():
             add(path, PurePosixPath(path.name))
@@ -155,16 +165,30 @@ def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
             raise UserError(f"{path} does not exist; give images, or folders with images.")
     if not found:
         where = ", ".join(map(str, paths))
-        raise UserError(f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read.")
+        raise UserError(
+            f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read, "
+            f"and none in {out / DRAWN}."
+        )
     return list(found.values())
 
 
-def _images_in(folder: Path, out: Path) -> Iterator[Path]:
+def _images_in(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and (Path(parent) / f).resolve() != out)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
         for file in sorted(files):
             if file.lower().endswith(SUFFIXES) and not file.startswith("."):
                 yield Path(parent) / file
+
+
+def _shortened(name: PurePosixPath) -> PurePosixPath:
+    """The name, its last part cut to what leaves room for the names of the files that are written."""
+    whole = os.fsencode(name.name)
+    if len(whole) <= LONGEST_NAME:
+        return name
+    suffix = os.fsencode(name.suffix) if name.suffix.lower() in SUFFIXES else b""
+    # Decoded so that no half of a character stays; the rest of it may be any bytes.
+    cut = whole[: LONGEST_NAME - len(suffix)].decode("utf-8", "ignore") or "image"
+    return name.with_name(cut + os.fsdecode(suffix))
 
 
 def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
@@ -183,13 +207,24 @@ def _readable(
     """The images that can be read, one at a time; the others are named in `skipped`."""
     for found in images:
         try:
-            pixels = decode(found.path.read_bytes())
+            pixels = decode(_content(found.path))
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
             say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
             continue
         yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to: a pipe would be waited for, a device has no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImage("not a regular file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BadImage(f"larger than {MOST_BYTES // 2**20} MiB")
+    return content
 
 
 def _batches(images: Iterator[_Readable], size: int) -> Iterator[list[_Readable]]:

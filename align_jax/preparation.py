@@ -17,14 +17,15 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow_datasets as tfds
 from absl import flags
 from tqdm import tqdm
 
+from align_jax.cli import exit_status
 from align_jax.data import images
 from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
 from align_jax.data.datasets.counts import counts_table
@@ -35,6 +36,13 @@ from align_jax.errors import UserError
 USAGE = "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--copy_to=DIR]"
 # TFDS writes it last, and takes a folder that has it for a whole data set.
 LAST_FILE = "dataset_info.json"
+# Flags that a data set does not read.
+UNREAD = {
+    "emoji_scenes": ("root", "folder", "on_bad_image", "most_skipped"),
+    "vlcs": ("folder",),
+    "terra_incognita": ("folder",),
+    "domain_folders": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Request:
     root: Path
     prepared: Path
     folder: str
-    on_bad_image: Any
+    on_bad_image: Literal["error", "skip"]
     most_skipped: float
     copy_to: Path | None
 
@@ -81,7 +89,7 @@ def parse(arguments: Sequence[str]) -> Request:
       arguments: as `sys.argv`, with the program's name first.
 
     Raises:
-      UserError: an unknown flag or value.
+      UserError: an unknown flag or value, or a flag that the data set does not read.
     """
     values = flags.FlagValues()
     define: dict[str, Any] = {"flag_values": values}
@@ -104,6 +112,9 @@ def parse(arguments: Sequence[str]) -> Request:
         raise UserError(f"{rest[1]!r} is no flag; write {USAGE}.")
     if values.dataset is None:
         raise UserError(f"--dataset is missing; choose one of {', '.join(DATASETS)}.")
+    for flag in UNREAD[values.dataset]:
+        if values[flag].present:
+            raise UserError(f"--{flag} is not read by {values.dataset}; leave it out.")
     for flag in ("root", "prepared", "copy_to"):
         if re.match(r"[\w+.-]+://", values[flag].value or ""):
             raise UserError(
@@ -135,7 +146,10 @@ def verify(builder: tfds.core.DatasetBuilder) -> Counts:
     counts: Counts = {domain: dict.fromkeys(classes, 0) for domain in domains}
     remedy = f"remove {builder.data_dir} and prepare again."
     ids: set[bytes] = set()
-    with _progress(f"Verifying {info.name}", info.splits.total_num_examples, " images") as progress:
+    with (
+        images.without_pillow_warnings(),
+        _progress(f"Verifying {info.name}", info.splits.total_num_examples, " images") as progress,
+    ):
         for split, split_info in info.splits.items():
             source = builder.as_data_source(split, decoders={name: tfds.decode.SkipDecoding() for name in pictures})
             if len(source) != split_info.num_examples:
@@ -203,7 +217,7 @@ def _checksum(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _progress(title: str, total: int, unit: str, **options: Any) -> Any:
+def _progress(title: str, total: int, unit: str, **options: Any) -> Iterator[tqdm]:
     """A bar on a terminal, a line elsewhere."""
     if not sys.stderr.isatty():
         print(f"{title} ...", file=sys.stderr, flush=True)
@@ -215,10 +229,7 @@ def run(request: Request) -> None:
     """Prepares, verifies, prints the table of counts, and copies."""
     if not sys.stderr.isatty():
         print(f"Preparing {request.dataset} ...", file=sys.stderr, flush=True)
-    try:
-        builder = DATASETS[request.dataset](request)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    builder = DATASETS[request.dataset](request)
     counts = verify(builder)
     print(counts_table(counts))
     folder = Path(builder.data_dir)
@@ -227,25 +238,15 @@ def run(request: Request) -> None:
     if skipped:
         print(f"Images that were left out: {len(skipped):,}; {folder / 'metadata.json'} names them.")
     if request.copy_to is not None:
-        target = request.copy_to / folder.resolve().relative_to(request.prepared.resolve())
+        target = request.copy_to / builder.info.full_name
         copy(folder, target)
         print(f"Copied, and compared: {target}")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `launch/prepare.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
-    try:
-        run(parse(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; can --prepared and --copy_to be written, and is there room?", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "\nInterrupted; nothing half prepared is left to be read, and the same command begins again.",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+    return exit_status(
+        lambda: run(parse(arguments)),
+        on_os_error="can --prepared and --copy_to be written, and is there room?",
+        on_interrupt="nothing half prepared is left to be read, and the same command begins again.",
+    )

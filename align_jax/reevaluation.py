@@ -153,6 +153,11 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
         text.append(
             "* A domain trained on, split otherwise than for training: some of its images may have been trained on."
         )
+    if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
+        text.append(
+            "These are the parts of a domain that in_domain validates and tests on; "
+            "--config.data.protocol=leave_one_out tests on the whole of it."
+        )
     return "\n".join(text)
 
 

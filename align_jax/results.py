@@ -32,10 +32,7 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
     if run.exists() and not run.is_dir():
         raise UserError(f"--workdir {run} is a file; give a folder.")
     if path.exists():
-        try:
-            before = _flat(json.loads(path.read_text()))
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); put it back, or give another --workdir.") from error
+        before = _flat(_read_object(path, "put it back, or give another --workdir"))
         now = _flat(json.loads(config.to_json()))
         changed = [
             field
@@ -73,11 +70,8 @@ def check_or_write_data(description: dict[str, Any], run: Path) -> dict[str, Any
     if not path.exists():
         write_atomically(path, json.dumps(description, indent=2).encode())
         return description
-    try:
-        before = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); put it back, or give another --workdir.") from error
-    changed = [name for name in description if not isinstance(before, dict) or before.get(name) != description[name]]
+    before = _read_object(path, "put it back, or give another --workdir")
+    changed = [name for name in description if before.get(name) != description[name]]
     if changed:
         raise UserError(
             f"{run} began with other data ({', '.join(changed)} changed since {path} was written); give it the same "
@@ -87,14 +81,34 @@ def check_or_write_data(description: dict[str, Any], run: Path) -> dict[str, Any
 
 
 def read_summary(run: Path) -> dict[str, Any] | None:
-    """`summary.json`, or None while the run is not complete."""
+    """`summary.json`, or None while the run is not complete.
+
+    Raises:
+      UserError: the file is damaged.
+    """
     path = run / "summary.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    remedy = "delete it, and the same command makes it again from the run's last checkpoint"
+    summary = _read_object(path, remedy)
+    if not isinstance(summary.get("results"), list):
+        raise UserError(f"{path} has no list of results; {remedy}.")
+    return summary
 
 
 def write_summary(run: Path, summary: dict[str, Any]) -> None:
     """Writes `summary.json`, whole or not at all: its presence says that the run is complete."""
     write_atomically(run / "summary.json", json.dumps(summary, indent=2, allow_nan=False).encode())
+
+
+def _read_object(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error}); {remedy}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no JSON object; {remedy}.")
+    return content
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

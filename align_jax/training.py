@@ -25,10 +25,12 @@ from align_jax.data.domains import DomainData, describe_data
 from align_jax.data.load import load
 from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.diagnostics import CollapseWarning, Pending, check_parameters, diverged
+from align_jax.errors import UserError
 from align_jax.evaluation import Evaluator, Stopped, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
 from align_jax.interruption import Interrupted, StopRequest, stop_request
+from align_jax.locks import lock
 from align_jax.method import build_method
 from align_jax.models.pretrained import Loaded, locate
 from align_jax.models.pretrained import load as load_weights
@@ -96,6 +98,8 @@ class _Run:
         # Only now: a folder made for a config that was refused would refuse the corrected one.
         write_config(config, run)
         self.description = check_or_write_data(description, run)
+        if stack.enter_context(lock(run / ".training.lock")) is None:
+            raise UserError(f"Another process is training in {run}; wait for it to end, or give another --workdir.")
 
         self.checkpoints = Checkpoints(run / "checkpoints")
         stack.callback(self.checkpoints.close)

@@ -36,7 +36,7 @@ def make_images(root: Path, number: int) -> int:
     """JPEG files in root/LOCATION/CLASS/, the same number in each; returns their bytes."""
     random = np.random.default_rng(0)
     places = itertools.cycle(itertools.product(DOMAINS, CLASSES))
-    # Blurred noise compresses about as night-time photographs do. A few hundred differ; files need not.
+    # Blurred noise compresses about as night-time photographs do. A few hundred pictures are enough.
     contents = []
     for _ in range(min(number, 200)):
         pixels = cv2.resize(random.integers(0, 256, (30, 40, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
@@ -45,7 +45,8 @@ def make_images(root: Path, number: int) -> int:
     for index, (domain, name) in zip(range(number), places, strict=False):
         folder = root / domain / name
         folder.mkdir(parents=True, exist_ok=True)
-        content = contents[index % len(contents)]
+        # Bytes behind an image are not read; here they make the files differ, as photographs do.
+        content = contents[index % len(contents)] + index.to_bytes(4, "big")
         total += (folder / f"{index:06d}.jpg").write_bytes(content)
     return total
 

@@ -54,7 +54,6 @@ def test_typed_overrides():
         ([QUICKSTART, "--workdir=x", "--config.evaluation.fill=grey"], ["'grey'", "mean, image_mean, blur, black"]),
         ([QUICKSTART, "--workdir=x", "--wrkdir=y"], ["wrkdir"]),
         ([QUICKSTART, "--workdir=x", "stray"], ["'stray' is no flag"]),
-        ([QUICKSTART], ["--workdir is missing"]),
         (["--workdir=x"], ["--config is missing"]),
         (["--config=nowhere.py", "--workdir=x"], ["config file cannot be read", "nowhere.py"]),
     ],
@@ -132,3 +131,17 @@ def test_durations_in_every_unit():
     schedule.warmup, schedule.warmup_unit = 3001.0, "steps"
     with pytest.raises(UserError, match="3001 steps, but the whole run has 3000"):
         durations(schedule, steps_per_epoch=10)
+
+
+def test_without_a_workdir_the_run_goes_where_a_sweep_would_put_it():
+    vlcs = f"--config={ROOT / 'configs' / 'vlcs.py'}:leave_one_out"
+    assert parse(["main.py", vlcs, "--config.seed=3", "--config.algorithm=erm"])[1] == Path(
+        "runs/vlcs/erm/VOC2007/seed3"
+    )
+    assert parse(["main.py", QUICKSTART])[1] == Path("runs/quickstart")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_is_given(capsys, flag):
+    assert main(["main.py", flag]) == 0
+    assert "python launch/main.py --config" in capsys.readouterr().out

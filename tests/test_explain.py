@@ -2,15 +2,19 @@
 
 import html
 import json
+import os
 import re
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from align_jax import explaining
 from align_jax.cli import explain
 from align_jax.data.augment import resample
+from align_jax.errors import UserError
 from align_jax.evaluation import as_network_input
 from align_jax.explaining import explain_images
 from align_jax.reporting import explained
@@ -101,6 +105,31 @@ def test_folders_of_one_name_files_named_twice_and_earlier_output(trained, tmp_p
     assert names == ["pets/a.png", "pets/A-2.png"]
 
 
+def test_long_names_are_cut_and_stay_apart(trained, tmp_path):
+    names = [f"{'é' * 118}{end}" for end in ("a.jpeg", "b.jpeg", ".webp")]  # of 242 bytes and of 241
+    for seed, name in enumerate(names):
+        draw(tmp_path / "in" / name, seed=seed)
+    out = tmp_path / "out"
+    result = explain_images(trained, [tmp_path / "in"], out)
+    assert (result.explained, result.skipped) == (3, ())
+    rows = predictions(out)["images"]
+    files = [out / row[kind] for row in rows for kind in ("mask", "grad_cam")]
+    assert len(set(files)) == 6
+    assert all(file.is_file() for file in files)
+    assert all("\N{REPLACEMENT CHARACTER}" not in row["image"] and "?" not in row["image"] for row in rows)
+
+
+def test_what_was_drawn_before_is_not_explained_wherever_one_looks(trained, tmp_path):
+    out = tmp_path / "out"
+    photo = draw(out / "a.png")
+    for paths in ([out], [out, out / "overlays", photo]):
+        assert explain_images(trained, paths, out).explained == 1
+    drawn = out / predictions(out)["images"][0]["mask"]
+    for paths in ([out / "overlays"], [drawn], [drawn.parent]):
+        with pytest.raises(UserError, match="There is no image in"):
+            explain_images(trained, paths, out)
+
+
 def test_bad_images_are_named_counted_and_skipped(trained, photos, capsys, tmp_path):
     (photos / "cut.jpg").write_bytes((photos / "c.jpeg").read_bytes()[:2000])
     (photos / "none.png").write_bytes(b"")
@@ -175,3 +204,46 @@ def test_mistakes(trained, tmp_path, monkeypatch, capsys, names, part):
     assert part in error, error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_only_regular_files_of_some_size_are_read(trained, tmp_path, monkeypatch):
+    photos = tmp_path / "in"
+    draw(tmp_path / "far.png")
+    photos.mkdir()
+    (photos / "linked.png").symlink_to(tmp_path / "far.png")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
+    (photos / "giant.webp").write_bytes(b"")
+    os.truncate(photos / "giant.webp", 2**16 + 1)
+    monkeypatch.setattr(explaining, "MOST_BYTES", 2**16)
+    result = explain_images(trained, [photos, Path("/dev/zero")], tmp_path / "out")
+    assert result.explained == 1
+    reasons = {Path(image.name).name: image.reason for image in result.skipped}
+    assert reasons == {
+        "pipe.png": "not a regular file",
+        "zero.jpg": "not a regular file",
+        "zero": "not a regular file",
+        "nowhere.jpg": "No such file or directory",
+        "giant.webp": "larger than 0 MiB",
+    }
+
+
+@pytest.mark.parametrize("out", ["", "report", "gallery/x"])
+def test_a_runs_own_files_are_not_written_over(trained, tmp_path, capsys, out):
+    before = sorted(trained.folder.rglob("*"))
+    assert (
+        explain(["", f"--workdir={trained.folder}", f"--out={trained.folder / out}", str(draw(tmp_path / "a.png"))])
+        == 2
+    )
+    assert "own files of the run" in capsys.readouterr().err
+    assert sorted(trained.folder.rglob("*")) == before
+
+
+def test_a_strip_is_wide_enough_to_be_looked_at():
+    strip = explained.tile("Image", np.zeros((1000, 100, 3), np.uint8), 160, "")
+    assert (strip.width, strip.height, strip.is_strip) == (96, 960, True)
+    thin = explained.tile("Image", np.zeros((1000, 20, 3), np.uint8), 160, "")
+    assert (thin.width, thin.height, thin.is_strip) == (20, 1000, True)
+    plain = explained.tile("Image", np.zeros((1000, 800, 3), np.uint8), 160, "")
+    assert (plain.width, plain.height, plain.is_strip) == (128, 160, False)

@@ -62,8 +62,12 @@ def test_skipped_images_are_counted_and_named(data, capsys):
     assert "Images that were left out: 1; " in output
     assert "SUN09/car/1.jpg" in (data / "prepared" / "vlcs" / "1.0.0" / "metadata.json").read_text()
     # What is prepared is reported again, and not prepared again.
-    assert prepare_vlcs(data) == 0
+    assert prepare_vlcs(data, "--on_bad_image=skip") == 0
     assert capsys.readouterr().out == output
+    assert prepare_vlcs(data) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    for part in ("left out", "(1)", "on_bad_image=skip", str(data / "prepared" / "vlcs" / "1.0.0")):
+        assert part in error
 
 
 def test_the_copy_is_whole_and_goes_on(data, capsys):
@@ -85,6 +89,30 @@ def test_the_copy_is_whole_and_goes_on(data, capsys):
     after = times()
     assert {name for name in after if after[name] != before[name]} == {victim.name, "dataset_info.json"}
     assert victim.read_bytes() == (source / victim.name).read_bytes()
+
+
+def test_a_data_set_that_is_a_link_is_copied(data):
+    assert prepare_vlcs(data) == 0
+    (data / "prepared" / "vlcs").rename(data / "elsewhere")
+    (data / "prepared" / "vlcs").symlink_to(data / "elsewhere")
+    assert prepare_vlcs(data, f"--copy_to={data / 'mount'}") == 0
+    copied = tfds.builder_from_directory(data / "mount" / "vlcs" / "1.0.0")
+    assert read_all(copied) == read_all(tfds.builder_from_directory(data / "elsewhere" / "1.0.0"))
+
+
+def test_the_copy_of_a_data_set_with_a_configuration_lies_likewise(data):
+    flags = ["--dataset=domain_folders", "--folder=VLCS", f"--root={data / 'data'}", f"--prepared={data / 'prepared'}"]
+    assert main(["prepare.py", *flags, f"--copy_to={data / 'mount'}"]) == 0
+    assert (data / "mount" / "domain_folders" / "VLCS" / "1.0.0" / "dataset_info.json").is_file()
+
+
+def test_a_programming_error_is_not_taken_for_a_mistake(data, monkeypatch):
+    def broken(request):
+        raise ValueError("of ours")
+
+    monkeypatch.setitem(preparation.DATASETS, "vlcs", broken)
+    with pytest.raises(ValueError, match="of ours"):
+        prepare_vlcs(data)
 
 
 def test_a_copy_that_is_stopped_is_not_a_data_set(data, monkeypatch):
@@ -205,6 +233,11 @@ def test_emoji_scenes_is_prepared_too(data, monkeypatch, capsys):
         (["--dataset=vlcs", "--root=s3://bucket"], ["--root=s3://bucket", "mount"]),
         (["--dataset=vlcs", "--prepared=gs://bucket"], ["--prepared=gs://bucket", "mount"]),
         (["--dataset=domain_folders"], ["--folder=PACS"]),
+        (["--dataset=vlcs", "--folder=VLCS"], ["--folder is not read by vlcs"]),
+        (["--dataset=terra_incognita", "--folder="], ["--folder is not read by terra_incognita"]),
+        (["--dataset=emoji_scenes", "--root=data"], ["--root is not read by emoji_scenes"]),
+        (["--dataset=emoji_scenes", "--on_bad_image=error"], ["--on_bad_image is not read by emoji_scenes"]),
+        (["--dataset=emoji_scenes", "--most_skipped=0.1"], ["--most_skipped is not read by emoji_scenes"]),
         (["--dataset=vlcs", "--root=nowhere"], ["VLCS was not found at nowhere"]),
     ],
 )

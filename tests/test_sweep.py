@@ -5,6 +5,7 @@ Most of it with a program that pretends to train; the last test with the real on
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -16,10 +17,10 @@ import pytest
 
 from align_jax import cli
 from align_jax.errors import UserError
+from align_jax.locks import lock
 from align_jax.results import write_config
 from align_jax.sweeping.cells import Cell, grid, remaining_s, share
 from align_jax.sweeping.command_line import main, parse
-from align_jax.sweeping.locks import lock
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import slurm_script
 from align_jax.sweeping.subprocesses import last_error, state
@@ -28,6 +29,14 @@ from tests.tiny_config import get_config
 ROOT = Path(__file__).parents[1]
 TINY = f"--config={ROOT / 'tests' / 'tiny_config.py'}"
 FOUR_CELLS = ("--methods=align,erm", "--domains=dark,bright")
+
+
+def complete(run):
+    """Makes a run's folder look complete: the summary, and the page, which comes last."""
+    (run / "report").mkdir(parents=True, exist_ok=True)
+    (run / "summary.json").write_text("{}")
+    (run / "report" / "index.html").write_text("")
+
 
 PRETENDED = """
 import fcntl, json, os, signal, sys, time
@@ -61,6 +70,8 @@ if asked:
     sys.exit(128 + asked[0])
 time.sleep(0.1)
 (run / "summary.json").write_text(json.dumps({"arguments": sys.argv}))
+(run / "report").mkdir()
+(run / "report" / "index.html").write_text("")
 """
 
 
@@ -195,7 +206,7 @@ def test_a_cell_with_another_config_is_refused_not_skipped(tmp_path, capsys):
     asked = parse(["sweep.py", TINY, f"--workdir={tmp_path}"])
     config, run = cli.parse(["main.py", *asked.flags(asked.cells[0])])
     write_config(config, run)
-    (run / "summary.json").write_text("{}")
+    complete(run)
     assert sweep(tmp_path) == 0
     assert sweep(tmp_path, "--config.optim.lr=0.5") == 2
     assert "config.optim.lr was 0.001, is 0.5" in capsys.readouterr().err
@@ -248,14 +259,14 @@ def test_a_sweep_runs_every_cell_once_and_at_most_so_many_at_a_time(tmp_path, pr
     arguments = (*FOUR_CELLS, "--seeds=0,1", "--jobs=2", "--vary=optim.lr=1e-3")
     workdir = tmp_path / "sweep"
     (workdir / "align,optim.lr=1e-3/dark/seed0").mkdir(parents=True)
-    (workdir / "align,optim.lr=1e-3/dark/seed0/summary.json").write_text("{}")
+    complete(workdir / "align,optim.lr=1e-3/dark/seed0")
     assert sweep(workdir, *arguments, program=pretended) == 0
     out, err = capsys.readouterr()
     assert "8 of 8 cells are complete" in out
     assert "1 of 8 cells are complete and not repeated" in err
     assert len([line for line in err.splitlines() if ": begins" in line]) == 7
-    assert "complete in 0:00:0" in err
-    assert "about 0:00:0" in err
+    assert re.search(r"complete in \d:\d\d:\d\d", err)
+    assert re.search(r"about \d:\d\d:\d\d", err)
     cells = json.loads((workdir / "sweep.json").read_text())["cells"]
     assert len(cells) == 8
     for cell in cells[1:]:
@@ -310,7 +321,7 @@ def test_a_program_that_cannot_be_started_or_leaves_nothing_is_a_failure(tmp_pat
     assert sweep(tmp_path / "a", program=(str(tmp_path / "nowhere"),)) == 1
     assert "nowhere" in capsys.readouterr().err
     assert sweep(tmp_path / "b", program=(sys.executable, "-c", "")) == 1
-    assert "without a summary.json" in capsys.readouterr().err
+    assert "without a report" in capsys.readouterr().err
     assert sweep(tmp_path / "c", program=(sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")) == 1
     assert "killed by signal 9 (Killed)" in capsys.readouterr().err
 
@@ -430,15 +441,21 @@ def test_slurm_writes_the_script_and_the_record_and_runs_nothing(tmp_path, capsy
     assert "--config.tensorboard=true" in written
 
 
+def test_a_summary_without_a_page_is_not_complete(tmp_path):
+    """Killed between the two: `launch/main.py` writes the page when it is started again."""
+    complete(tmp_path)
+    assert state(tmp_path) == "complete"
+    (tmp_path / "report" / "index.html").unlink()
+    assert state(tmp_path) != "complete"
+
+
 def test_a_dry_run_shows_every_state_and_leaves_nothing(tmp_path, capsys):
     assert sweep(tmp_path / "s", *FOUR_CELLS, "--dry_run") == 0
     assert not (tmp_path / "s").exists()
-    complete, incomplete, running = (
-        tmp_path / "s" / f"{cell}/seed0" for cell in ("align/dark", "erm/dark", "erm/bright")
-    )
-    for run in (complete, incomplete, running):
+    done, incomplete, running = (tmp_path / "s" / f"{cell}/seed0" for cell in ("align/dark", "erm/dark", "erm/bright"))
+    for run in (done, incomplete, running):
         run.mkdir(parents=True)
-    (complete / "summary.json").write_text("{}")
+    complete(done)
     (incomplete / "metrics.jsonl").write_text("")
     capsys.readouterr()
     with lock(running / ".lock"):

@@ -20,6 +20,7 @@ from orbax.checkpoint import v1 as ocp
 from align_jax.comparison import run_all
 from align_jax.diagnostics import CollapseWarning
 from align_jax.errors import UserError
+from align_jax.locks import lock
 from align_jax.models import pretrained
 from align_jax.optimizers import OPTIMIZERS
 from align_jax.trained import load_trained
@@ -293,3 +294,38 @@ def test_weights_that_are_not_there_leave_no_folder(tmp_path):
     with pytest.raises(UserError, match=r"none\.safetensors"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_in_one_folder_are_refused(uninterrupted, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], run)
+    (run / "summary.json").unlink()
+    with lock(run / ".training.lock"), pytest.raises(UserError, match="Another process is training in"):
+        train_and_evaluate(get_config(), run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", "[]"), ("summary.json", '{"a":'), ("summary.json", ""), ("summary.json", "[]"),
+     ("summary.json", "{}"), ("data.json", "[]")],
+)  # fmt: skip
+def test_a_damaged_file_is_named_with_a_remedy(uninterrupted, tmp_path, name, content):
+    run = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], run)
+    if name != "summary.json":
+        (run / "summary.json").unlink()
+    (run / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name} (is not JSON|holds no|has no list).*(delete it|put it back)"):
+        train_and_evaluate(get_config(), run)
+
+
+def test_a_damaged_checkpoint_names_the_one_to_go_on_from(uninterrupted, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], run)
+    (run / "summary.json").unlink()
+    for file in (run / "checkpoints" / "8").rglob("*"):
+        if file.is_file() and "ocdbt" in str(file):
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"step 8 .* is damaged, .*delete .*8 to go on from step 6") as caught:
+        train_and_evaluate(get_config(), run)
+    assert len(str(caught.value)) < 800

@@ -1,12 +1,8 @@
 """Unpacks a data set's archive that came from anywhere: nothing is written outside its folder, and not without end."""
 
-import contextlib
-import fcntl
 import functools
 import gzip
 import io
-import os
-import secrets
 import shutil
 import stat
 import struct
@@ -57,18 +53,19 @@ def is_archive(path: Path) -> bool:
 
 
 def extract(archive: Path, folder: Path) -> Path:
-    """Extracts `archive` into `folder`, which appears whole or not at all; so one that holds anything stays as it is.
+    """Extracts `archive` into `folder`, which is removed again if anything goes wrong.
 
     Hidden files, `__MACOSX/` and empty folders are left out. A progress bar is shown where stderr is a terminal.
 
     Args:
       archive: a .zip, .tar, .tar.gz or .tgz file; it need not be trusted.
-      folder: where its members go; made, with its parents. What a killed extraction left beside it is removed.
+      folder: where its members go; it is empty, or not there and made with its parents.
 
     Returns:
       `folder`.
 
     Raises:
+      FileExistsError: `folder` is not empty.
       UserError: a missing or corrupt archive; a member that would leave the folder, comes twice, or is a link, a
         device or encrypted; more members than MOST_MEMBERS, or more bytes than LARGEST_RATIO times the archive's
         size, or than the disk has free.
@@ -76,20 +73,17 @@ def extract(archive: Path, folder: Path) -> Path:
     if not archive.is_file():
         raise UserError(f"{archive} is no file; name an archive that ends in {', '.join(SUFFIXES)}.")
     if folder.is_dir() and any(folder.iterdir()):
-        return folder
+        raise FileExistsError(f"{folder} is not empty.")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_sibling(folder) as temporary:
-            _extract_members(archive, temporary)
-            # Another process may have been first.
-            if not (folder.is_dir() and any(folder.iterdir())):
-                os.replace(temporary, folder)
-    except UserError:
+        folder.mkdir(parents=True, exist_ok=True)
+        _extract_members(archive, folder)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, CORRUPT) and not isinstance(error, UserError):
+            raise UserError(f"{archive} is corrupt or incomplete ({error}); fetch it again.") from error
+        if isinstance(error, OSError):
+            raise UserError(f"{archive} could not be extracted to {folder}: {error.strerror or error}.") from error
         raise
-    except CORRUPT as error:
-        raise UserError(f"{archive} is corrupt or incomplete ({error}); fetch it again.") from error
-    except OSError as error:
-        raise UserError(f"{archive} could not be extracted to {folder}: {error.strerror or error}.") from error
     return folder
 
 
@@ -195,39 +189,3 @@ class _Forward:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-@contextlib.contextmanager
-def _temporary_sibling(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`; those of processes that were killed are removed first, those of live ones not."""
-    prefix = f".{folder.name}.extracting."
-    for leftover in folder.parent.iterdir():
-        if leftover.name.startswith(prefix) and (lock := _lock(leftover)) is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
-            os.close(lock)
-    temporary = folder.parent / f"{prefix}{secrets.token_hex(4)}"
-    temporary.mkdir()
-    lock = _lock(temporary)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock until it is closed, at the latest when the process ends.
-
-    None where another process holds it, or the file system (a bucket's mount, say) has no locks: nothing is then known.
-    """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None  # gone: its process was just done
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

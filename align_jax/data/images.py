@@ -8,8 +8,10 @@ white; CMYK (Adobe's inverted one too) becomes RGB without a colour profile; of 
 camera's EXIF orientation is applied. Colour profiles are ignored.
 """
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from typing import Literal
 
 import cv2
@@ -31,6 +33,17 @@ END_OF_JPEG = b"\xff\xd9"
 
 class BadImage(ValueError):
     """Bytes that are no image, or no whole one; the text says what is wrong, to be put behind the file's name."""
+
+
+@contextlib.contextmanager
+def without_pillow_warnings() -> Iterator[None]:
+    """Silences Pillow, which warns of odd metadata; those are not what is read here.
+
+    Filters of warnings belong to the process: to be entered by one thread, around all those that decode.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "h w 3"]:
@@ -89,10 +102,7 @@ def _decode(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
     if not content:
         raise BadImage("empty file")
     try:
-        # Pillow warns of odd metadata, which is not what is read here. Only Pillow's warnings: filters are global.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            return _decode_with_pillow(content)
+        return _decode_with_pillow(content)
     except BadImage:
         raise
     except UnidentifiedImageError as error:

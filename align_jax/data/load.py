@@ -126,6 +126,14 @@ DATASETS: dict[str, Callable[[ml_collections.ConfigDict], DomainData]] = {
 }
 
 
+# The domains of data sets that always have the same ones.
+DOMAINS: dict[str, tuple[str, ...]] = {
+    "emoji_scenes": emoji_scenes.VENDORS,
+    "vlcs": vlcs.DOMAINS,
+    "terra_incognita": terra_incognita.DOMAINS,
+}
+
+
 def load(config: ml_collections.ConfigDict) -> DomainData:
     """The data set that `config.name` names, prepared under `config.prepared` if it was not yet.
 

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from align_jax.reporting import names
 from align_jax.reporting.read_run import Run
-from align_jax.reporting.tables import role_of
+from align_jax.reporting.tables import NOT_MEASURED, role_of
 
 MOST_POINTS = 400
 SERIES_COLOURS = 8
@@ -229,7 +229,7 @@ def _role_curve(run: Run, role: str, key: str) -> tuple[Float[np.ndarray, " poin
 def _evaluation_keys(runs: Sequence[Run]) -> list[str]:
     keys = _numeric_keys(line for run in runs for line in run.evaluations)
     first = ["accuracy", "auc", "mask_iou", "cam_energy", "loss"]
-    return [k for k in first if k in keys] + [k for k in keys if k not in first and k != "examples"]
+    return [k for k in first if k in keys] + [k for k in keys if k not in first and k not in NOT_MEASURED]
 
 
 def _numeric_keys(lines: Any) -> list[str]:

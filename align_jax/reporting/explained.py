@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import math
 import os
 import pathlib
 import urllib.parse
@@ -16,6 +17,8 @@ from align_jax.reporting.overlays import enlarged_image, webp
 from align_jax.reporting.page import TEMPLATES
 from align_jax.trained import TrainedRun
 
+# Of a tile, in pixels, where the picture is as wide.
+NARROWEST = 96
 # So many classes have a bar of their own, the most probable ones; the others share one.
 BARS = 5
 # So many images have a card: of more, the page would be too large to be opened.
@@ -39,6 +42,11 @@ class Tile:
     link: str
     width: int
     height: int
+
+    @property
+    def is_strip(self) -> bool:
+        """Whether it would be too narrow to be looked at, were it no taller than the other tiles."""
+        return self.height > 3 * self.width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +82,11 @@ def tile(title: str, picture: UInt8[np.ndarray, "h w 3"], side: int, file: str) 
     Args:
       title: what it shows.
       picture: as large as it was drawn.
-      side: the tile's longer side.
+      side: the tile's longer side, unless it is a strip, which is taller so that it is `NARROWEST` pixels wide.
       file: the large one's file, relative to the page, or "".
     """
     height, width = picture.shape[:2]
+    side = max(side, math.ceil(NARROWEST * height / width))
     small = enlarged_image(picture, side) if max(height, width) > side else picture
     uri = f"data:image/webp;base64,{base64.b64encode(webp(small, quality=80)).decode()}"
     return Tile(title, uri, urllib.parse.quote(os.fsencode(file)), small.shape[1], small.shape[0])
@@ -103,7 +112,7 @@ def write_explanations_page(
     facts = {
         "Run": str(trained.folder),
         "Algorithm": names.method_name({"algorithm": config.algorithm}),
-        "Data set": trained.data["name"],
+        "Data set": names.dataset_title(trained.data["name"]),
         "Trained on": ", ".join(trained.train_domains),
         "Checkpoint": f"step {trained.step}",
         "Images": f"{len(cards):,}",

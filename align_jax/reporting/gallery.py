@@ -15,7 +15,7 @@ from align_jax.files import write_atomically
 from align_jax.reporting import names
 from align_jax.reporting.overlays import enlarged_image, enlarged_map, heat_overlay, mask_overlay, webp
 from align_jax.reporting.read_run import Gallery, Run, read_run
-from align_jax.reporting.tables import method_names
+from align_jax.reporting.tables import method_names, shared_selection
 
 TILE = 192
 FIGURE_TILE = 116
@@ -103,7 +103,11 @@ def gallery_cards(runs: Mapping[str, Run]) -> tuple[list[CardGroup], list[str]]:
     groups = []
     for role in names.in_role_order(first.role):
         cards = [_card(shown, layers, i) for i in range(len(first)) if first.role[i] == role]
-        groups.append(CardGroup(names.role_title(role), names.role_meaning(role, dataset), cards))
+        groups.append(
+            CardGroup(
+                names.role_title(role), names.role_meaning(role, dataset, shared_selection(list(shown.values()))), cards
+            )
+        )
     return groups, left_out
 
 

@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 MISSING = "–"
 
+MOST_CHARACTERS = 80
+"""Of a name in a table: a folder or a file may have given it any length."""
+
 ROLES = ("validation", "id", "background_shift", "ood")
 """The order in which a page speaks of them: from what the model saw to what it never saw."""
 
@@ -17,7 +20,24 @@ ROLE_TITLES = {
     "ood": "Out of distribution",
 }
 
-ALGORITHM_TITLES = {"group_dro": "GroupDRO", "mixup": "Mixup", "vrex": "V-REx"}
+DATASET_TITLES = {
+    "vlcs": "VLCS",
+    "terra_incognita": "Terra Incognita",
+    "office_home": "Office-Home",
+    "domain_net": "DomainNet",
+}
+
+ALGORITHM_TITLES = {
+    "erm": "ERM",
+    "irm": "IRM",
+    "vrex": "V-REx",
+    "group_dro": "GroupDRO",
+    "mixup": "Mixup",
+    "coral": "CORAL",
+    "sgt": "SGT",
+    "dre": "DRE",
+    "align": "ALIGN",
+}
 
 PROTOCOLS = {
     "in_domain": "in domain: trained and tested within one domain",
@@ -28,7 +48,9 @@ PROTOCOLS = {
 GUIDANCE = {"learned": "learned masks", "true": "true masks", "none": "none"}
 
 SELECTION = {
-    "training_domain_validation": "best after warm-up on the validation split of the training domains",
+    "training_domain_validation": (
+        "best on the validation split of the training domains; with guidance, of those after warm-up"
+    ),
     "last": "the last one, without selection",
     "oracle": "ORACLE: best on the test itself, whose labels nobody has when a model is chosen",
 }
@@ -103,15 +125,31 @@ def role_title(role: str) -> str:
     return ROLE_TITLES.get(role, _words(role))
 
 
-def role_meaning(role: str, dataset: str) -> str:
-    """One sentence on what a test of this role holds back from training; empty for a role unknown here."""
+def dataset_title(dataset: str) -> str:
+    """`Terra Incognita`; a data set unknown here, such as a folder of the user's, by its own name."""
+    return DATASET_TITLES.get(dataset, dataset)
+
+
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Text as a table shows it: of what is longer than `most` characters, the beginning and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def role_meaning(role: str, dataset: str, selection: str = "") -> str:
+    """One sentence on what a test of this role holds back from training; empty for a role unknown here.
+
+    An oracle's `selection` holds nothing back.
+    """
     domains, examples = ("vendors", "concepts") if dataset == "emoji_scenes" else ("domains", "examples")
     one_domain = domains[:-1]
+    unseen = "nothing of it was seen in training"
+    if selection == "oracle":
+        unseen = "nothing of it was trained on, but the ORACLE chose the checkpoint by the labels of the tests"
     return {
         "validation": f"Training {domains}, {examples} kept apart from training to watch and select the model.",
         "id": f"Training {domains}, unseen {examples}.",
         "background_shift": f"Training {domains}, unseen {examples}, random backgrounds.",
-        "ood": f"A held-out {one_domain}: nothing of it was seen in training.",
+        "ood": f"A held-out {one_domain}: {unseen}.",
     }.get(role, "")
 
 
@@ -133,7 +171,7 @@ def series_title(key: str) -> str:
 def method_name(summary: Mapping[str, Any]) -> str:
     """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
     algorithm = str(summary["algorithm"])
-    title = ALGORITHM_TITLES.get(algorithm, algorithm.upper())
+    title = ALGORITHM_TITLES.get(algorithm, algorithm)
     return f"{title}, true masks" if summary.get("guidance") == "true" else title
 
 
@@ -143,6 +181,14 @@ def class_name(names: Sequence[str], label: int) -> str:
 
 def selection_meaning(selection: str) -> str:
     return SELECTION.get(selection, selection.replace("_", " "))
+
+
+def oracle_warning(checkpoint: str) -> str:
+    """What is said before the numbers of an oracle; `checkpoint` says whose they are."""
+    return (
+        f"ORACLE SELECTION: {checkpoint} was chosen by its accuracy on the reported test itself, with labels that "
+        "nobody has when a model is chosen. Such numbers bound what a better rule could reach; they are no results."
+    )
 
 
 def duration(seconds: float | None) -> str:

@@ -21,6 +21,7 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["shortened"] = names.shortened
 
 
 def write_run_report(run: pathlib.Path) -> pathlib.Path:
@@ -40,7 +41,8 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
     groups, _ = gallery.gallery_cards({name: content})
     further = tables.further_metrics([content])
     page = TEMPLATES.get_template("run.html").render(
-        title=f"{name} on {content.summary['dataset']}",
+        title=f"{name} on {names.dataset_title(str(content.summary['dataset']))}",
+        oracle=_oracle_warning({name: content}),
         facts=run_facts(content),
         timing=timing_facts(content),
         headline=tables.headline_table({name: content}, name),
@@ -80,7 +82,8 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
     further = tables.further_metrics(content)
     path = workdir / "report" / "index.html"
     page = TEMPLATES.get_template("comparison.html").render(
-        title=f"{_in_words(list(methods))} on {content[0].summary['dataset']}",
+        title=f"{_in_words(list(methods))} on {names.dataset_title(str(content[0].summary['dataset']))}",
+        oracle=_oracle_warning(methods),
         methods={name: {**run_facts(run), **timing_facts(run)} for name, run in methods.items()},
         links={name: _link(run.path / "report" / "index.html", path.parent) for name, run in methods.items()},
         differing=differing_settings(methods),
@@ -105,7 +108,7 @@ def run_facts(run: Run) -> dict[str, str]:
     facts = {
         "Algorithm": names.method_name(summary),
         "Guidance": names.GUIDANCE.get(str(summary.get("guidance")), ""),
-        "Data set": str(summary["dataset"]),
+        "Data set": names.dataset_title(str(summary["dataset"])),
         "Protocol": names.PROTOCOLS.get(str(summary.get("protocol")), ""),
         "Trained on": _listed(summary.get("train_domains")),
         "Held out": _listed(summary.get("held_out_domains")),
@@ -137,6 +140,16 @@ def differing_settings(methods: Mapping[str, Run]) -> list[str]:
         for title, key in settings.items()
         if len({json.dumps(run.summary.get(key), default=str) for run in methods.values()}) > 1
     ]
+
+
+def _oracle_warning(methods: Mapping[str, Run]) -> str:
+    """Said before any number where checkpoints were selected on the test itself; else empty."""
+    oracles = [name for name, run in methods.items() if run.summary.get("selection") == "oracle"]
+    if not oracles:
+        return ""
+    if len(oracles) == len(methods):
+        return names.oracle_warning("every checkpoint here" if len(methods) > 1 else "the checkpoint")
+    return names.oracle_warning(f"the checkpoint of {_in_words(oracles)}")
 
 
 def _checkpoint(summary: Mapping[str, Any]) -> str:

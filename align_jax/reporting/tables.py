@@ -11,7 +11,16 @@ from align_jax.reporting.names import Metric
 from align_jax.reporting.read_run import Run, read_run
 
 # What a result's row says about itself or about another of its values; all other numbers are measurements.
-NOT_MEASURED = {"domain", "role", "split", "examples", "step", "auc_classes_left_out", "per_class_accuracy"}
+NOT_MEASURED = {
+    "domain",
+    "role",
+    "split",
+    "examples",
+    "step",
+    "auc_classes_left_out",
+    "per_class_accuracy",
+    "faithfulness_images",
+}
 
 
 @dataclass(frozen=True)
@@ -93,14 +102,15 @@ def explained_role(results: Sequence[Mapping[str, Any]]) -> str | None:
 def run_table(run: Run, metrics: Sequence[Metric]) -> Table:
     """One row a domain, grouped by role, with the mean of each role that has several domains."""
     columns = _present(metrics, run.results)
-    dataset = str(run.summary["dataset"])
+    counted = _counted(columns)
+    dataset, selection = str(run.summary["dataset"]), shared_selection([run])
     groups = []
     for role in names.in_role_order([role_of(result) for result in run.results]):
         results = [result for result in run.results if role_of(result) == role]
         if not _present(columns, results):
             continue
         rows = [
-            Row(str(result["domain"]), [_cell(metric, result) for metric in columns], _examples(result))
+            Row(str(result["domain"]), [_cell(metric, result) for metric in columns], _examples(result, counted))
             for result in results
         ]
         if len(results) > 1:
@@ -108,7 +118,7 @@ def run_table(run: Run, metrics: Sequence[Metric]) -> Table:
             rows.append(
                 Row(f"Mean of {len(results)} domains", [_cell(metric, mean) for metric in columns], is_mean=True)
             )
-        groups.append(Group(names.role_title(role), names.role_meaning(role, dataset), rows))
+        groups.append(Group(names.role_title(role), names.role_meaning(role, dataset, selection), rows))
     return Table(columns, groups)
 
 
@@ -123,6 +133,7 @@ def compared_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference
     every_result = [result for run in runs.values() for result in run.results]
     columns = _present(metrics, every_result)
     dataset = str(next(iter(runs.values())).summary["dataset"])
+    selection = shared_selection(list(runs.values()))
     groups = []
     for role in names.in_role_order([role_of(result) for result in every_result]):
         results = [result for result in every_result if role_of(result) == role]
@@ -136,7 +147,7 @@ def compared_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference
         if len(domains) > 1:
             means = {name: _means(run.results, role, columns) for name, run in runs.items()}
             rows += _method_rows(columns, means, reference, f"Mean of {len(domains)}", is_mean=True)
-        groups.append(Group(names.role_title(role), names.role_meaning(role, dataset), rows))
+        groups.append(Group(names.role_title(role), names.role_meaning(role, dataset, selection), rows))
     return Table(columns, groups)
 
 
@@ -184,6 +195,11 @@ def method_names(runs: Sequence[Run]) -> list[str]:
     if len(set(seeded)) == len(seeded):
         return seeded
     return [f"{name} ({run.path})" for name, run in zip(seeded, runs, strict=True)]
+
+
+def shared_selection(runs: Sequence[Run]) -> str:
+    """`oracle` where one of the runs was selected by it, as then their tests held nothing back; else empty."""
+    return "oracle" if any(run.summary.get("selection") == "oracle" for run in runs) else ""
 
 
 def reference_method(runs: Mapping[str, Run]) -> str:
@@ -259,6 +275,7 @@ def _method_rows(
 ) -> list[Row]:
     best = {metric.key: _best(metric, [number(r, metric.key) for r in of_method.values()]) for metric in columns}
     rows: list[Row] = []
+    counted = _counted(columns)
     for name, result in of_method.items():
         cells = []
         for metric in columns:
@@ -269,7 +286,14 @@ def _method_rows(
             cells.append(_cell(metric, result, difference, metric.text(value) in best[metric.key]))
         first = not rows
         rows.append(
-            Row(name, cells, _examples(result), is_mean, domain if first else "", len(of_method) if first else 0)
+            Row(
+                name,
+                cells,
+                _examples(result, counted),
+                is_mean,
+                domain if first else "",
+                len(of_method) if first else 0,
+            )
         )
     return rows
 
@@ -302,6 +326,11 @@ def _error(metric: Metric, error: float | None) -> str:
     return f"± {metric.text(error)}" if error is not None else ""
 
 
-def _examples(result: Mapping[str, Any]) -> str:
-    examples = number(result, "examples")
+def _counted(columns: Sequence[Metric]) -> str:
+    """Which count of images belongs to these columns: faithfulness is measured on a part of them."""
+    return "faithfulness_images" if columns and set(columns) <= set(names.FAITHFULNESS) else "examples"
+
+
+def _examples(result: Mapping[str, Any], counted: str) -> str:
+    examples = number(result, counted)
     return f"{int(examples):,}" if examples is not None else ""

@@ -112,6 +112,7 @@ def parse(arguments: Sequence[str]) -> Sweep:
 
 def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
     """The flags of the sweep itself, and the values of --config.FIELD=VALUE."""
+    cli.answer_help(arguments, USAGE)
     values = flags.FlagValues()
     for name, text in {
         "config": "The config file.",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from align_jax.errors import UserError
 from align_jax.files import write_atomically
+from align_jax.locks import lock
 from align_jax.sweeping.cells import Cell, union
-from align_jax.sweeping.locks import lock
 
 
 def record(workdir: Path, cells: Sequence[Cell]) -> Path:

@@ -18,8 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from align_jax.interruption import StopRequest
+from align_jax.locks import lock
 from align_jax.sweeping.cells import Cell, remaining_s
-from align_jax.sweeping.locks import lock
 
 POLL_S = 0.2
 # What is read of a log to find its last error.
@@ -39,8 +39,8 @@ class _Child:
 
 
 def is_complete(run: Path) -> bool:
-    """Whether a run has ended; see `results.write_summary`."""
-    return (run / "summary.json").exists()
+    """Whether a run has ended, and its page, which is written last, is there."""
+    return (run / "summary.json").exists() and (run / "report" / "index.html").exists()
 
 
 def state(run: Path) -> str:
@@ -70,7 +70,7 @@ def run_cells(
     Args:
       cells: in the order in which they begin.
       workdir: the sweep's folder.
-      command: the program and arguments that carry out a cell; it writes `summary.json` last of all.
+      command: the program and arguments that carry out a cell; it writes the run's page last of all.
       jobs: how many run at a time.
       stop: see `interruption.stop_request`.
       say: takes a line.
@@ -172,7 +172,7 @@ def _start(cell: Cell, run: Path, command: Sequence[str], held: int) -> _Child:
 def _what_went_wrong(child: _Child, run: Path) -> str:
     status = child.process.returncode
     if status == 0:
-        how = "it ended without a summary.json"
+        how = "it ended without a report"
     elif status < 0:
         how = f"killed by signal {-status} ({signal.strsignal(-status)})"
     else:

@@ -2,9 +2,7 @@
 
 import gzip
 import io
-import multiprocessing
 import os
-import signal
 import stat
 import tarfile
 import zipfile
@@ -227,63 +225,30 @@ def test_names_that_collide_are_refused(tmp_path, kind):
     refused(make(path, {"a": b"file", "a/b": b"in it"}))
 
 
-def test_a_folder_that_holds_anything_stays_as_it_is(tmp_path):
+def test_a_folder_that_holds_anything_is_refused_and_stays_as_it_is(tmp_path):
     folder = extract(make(tmp_path / "data.zip", MEMBERS), tmp_path / "out")
     make(tmp_path / "data.zip", {"other": b"x"})
-    assert files(extract(tmp_path / "data.zip", folder)) == MEMBERS
+    with pytest.raises(FileExistsError):
+        extract(tmp_path / "data.zip", folder)
+    assert files(folder) == MEMBERS
 
 
-def _extract_and_stop(archive: Path, folder: Path, stopped) -> None:
-    """A process that hangs after its first member, until it is killed."""
-
-    def hang(members, _archive):
-        yield next(members_of(members, _archive))
-        stopped.set()
-        signal.pause()
-
-    members_of = archives._accepted
-    archives._accepted = hang
-    extract(archive, folder)
+def test_an_empty_folder_is_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    assert files(extract(make(tmp_path / "data.zip", MEMBERS), tmp_path / "out")) == MEMBERS
 
 
-def test_what_a_killed_extraction_left_is_removed_and_a_live_one_is_not(tmp_path):
-    context = multiprocessing.get_context("fork")
-    archive, folder = make(tmp_path / "data.tar", MEMBERS), tmp_path / "out"
+def test_an_interrupted_extraction_leaves_nothing(tmp_path, monkeypatch):
+    accepted = archives._accepted
 
-    def hanging():
-        stopped = context.Event()
-        process = context.Process(target=_extract_and_stop, args=(archive, folder, stopped), daemon=True)
-        process.start()
-        assert stopped.wait(30)
-        return process
+    def interrupted(members, path):
+        yield next(accepted(members, path))
+        raise KeyboardInterrupt
 
-    killed = hanging()
-    (left,) = tmp_path.glob(".out.*")
-    assert not folder.exists()
-    assert files(left)
-    killed.kill()
-    killed.join()
-    live = hanging()
-    (working,) = tmp_path.glob(".out.*")
-    assert working != left
-    assert files(extract(archive, folder)) == MEMBERS
-    assert files(working)
-    live.kill()
-    live.join()
-
-
-def test_who_comes_second_takes_what_is_there(tmp_path, monkeypatch):
-    archive, folder = make(tmp_path / "data.zip", MEMBERS), tmp_path / "out"
-    members_of = archives._accepted
-
-    def overtaken(members, path):
-        yield from members_of(members, path)
-        folder.mkdir()
-        (folder / "first").write_bytes(b"1")
-
-    monkeypatch.setattr(archives, "_accepted", overtaken)
-    assert files(extract(archive, folder)) == {"first": b"1"}
-    assert {path.name for path in tmp_path.iterdir()} == {"data.zip", "out"}
+    monkeypatch.setattr(archives, "_accepted", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract(make(tmp_path / "data.zip", MEMBERS), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
 
 
 def test_a_bar_is_shown_on_a_terminal_only(tmp_path, monkeypatch, capsys):

@@ -1,8 +1,10 @@
 """What all builders of images in folders share, seen through domain_folders."""
 
+import errno
 import functools
 import io
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -16,11 +18,13 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from align_jax.data import images
-from align_jax.data.datasets import domain_images_builder
+from align_jax.data.datasets import domain_images, domain_images_builder
 from align_jax.data.datasets.domain_folders import prepare
 from align_jax.data.datasets.domain_images import LabelledImage
 from align_jax.data.datasets.domain_images_builder import in_order, shards, split_names
+from align_jax.data.datasets.sources import Place
 from align_jax.errors import UserError
+from align_jax.locks import lock
 from tests.data.image_files import pixels, read_all, write_domains, write_image
 
 DOMAINS, CLASSES = ("clipart", "real photos"), ("apple", "Bus")
@@ -128,13 +132,13 @@ def test_domains_may_be_called_as_classes_are(tmp_path):
 
 
 def test_file_names_that_are_not_text_are_escaped(tmp_path):
-    write_domains(tmp_path / "Mine", ("a", "b"), ("c",), images=1)
+    write_domains(tmp_path / "Mine", ("a", "b"), ("c", "d"), images=1)
     for byte in (0xFE, 0xFF):
         shutil.copy(
             tmp_path / "Mine/a/c/0.jpg", os.fsdecode(os.fsencode(tmp_path / "Mine/a/c/") + bytes([47, byte]) + b".jpg")
         )
     records = read_all(prepare(tmp_path, tmp_path / "prepared", folder="Mine"))
-    assert [record["id"] for record in records["a"]] == ["a/c/0.jpg", "a/c/\\xfe.jpg", "a/c/\\xff.jpg"]
+    assert [record["id"] for record in records["a"]][:3] == ["a/c/0.jpg", "a/c/\\xfe.jpg", "a/c/\\xff.jpg"]
 
 
 def write_masks(folder, ids, height=12):
@@ -159,6 +163,154 @@ def test_masks_come_along(root, tmp_path):
     for record in itertools.chain(*read_all(builder).values()):
         mask = np.asarray(Image.open((folder / "masks" / record["id"]).with_suffix(".png")))
         np.testing.assert_array_equal(images.decode_mask(record["mask"])[..., 0], mask)
+
+
+def test_two_images_of_one_name_share_a_mask(root, tmp_path):
+    folder = root / "Mine"
+    write_masks(folder, ids_below(folder))
+    write_image(folder / "clipart" / "apple" / "0.png", seed=77)
+    records = read_all(prepare(root, tmp_path / "prepared", folder="Mine"))["clipart"]
+    masks = {record["id"]: record["mask"] for record in records}
+    assert masks["clipart/apple/0.jpg"] == masks["clipart/apple/0.png"] != masks["clipart/apple/1.jpg"]
+
+
+def test_two_masks_of_one_image_are_refused(root, tmp_path):
+    folder = root / "Mine"
+    write_masks(folder, ids_below(folder))
+    write_image(folder / "masks" / "clipart" / "apple" / "0.jpg")
+    text = refused(root, tmp_path / "prepared", folder="Mine")
+    for name in ("0.jpg", "0.png"):
+        assert str(folder / "masks" / "clipart" / "apple" / name) in text
+
+
+def test_without_masks_no_image_is_named(root, monkeypatch):
+    """A data set has up to a million images; ids are for those that are spoken of."""
+
+    def spoken_of(image):
+        raise AssertionError(image.path)
+
+    monkeypatch.setattr(LabelledImage, "id", property(spoken_of))
+    assert len(domain_images.scan(Place(root / "Mine", root / "Mine", frozenset())).images) == 8
+
+
+def test_identical_files_are_found_within_a_domain(root, tmp_path, capsys):
+    """Across classes, in the order of the records, those that are left out not counting."""
+    folder = root / "Mine"
+    same = (folder / "clipart" / "apple" / "1.jpg").read_bytes()
+    for name in ("clipart/Bus/5.jpg", "clipart/apple/0.jpg", "real photos/Bus/0.jpg"):
+        (folder / name).write_bytes(same)
+    (folder / "clipart" / "Bus" / "1.jpg").write_bytes(b"")
+    for number in (6, 7):
+        write_image(folder / "clipart" / "apple" / f"{number}.png", seed=99)
+    # The same pixels in another file are other bytes.
+    Image.fromarray(images.decode(same)).save(folder / "clipart" / "apple" / "8.png")
+    options = {"folder": "Mine", "on_bad_image": "skip", "most_skipped": 1.0}
+    builder = prepare(root, tmp_path / "prepared", **options)
+    ids = [record["id"].partition("/")[2] for record in read_all(builder)["clipart"]]
+    groups = builder.info.metadata["duplicates"]
+    assert set(groups) == {"clipart"}
+    assert [[ids[index] for index in group] for group in groups["clipart"]] == [
+        ["Bus/5.jpg", "apple/0.jpg", "apple/1.jpg"],
+        ["apple/6.png", "apple/7.png"],
+    ]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "files are identical" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("clipart 5 in 2 groups.")
+    again = prepare(root, tmp_path / "prepared", **options)
+    assert again.info.metadata["duplicates"] == groups
+
+
+def test_different_files_are_no_duplicates(root, tmp_path, capsys):
+    assert prepare(root, tmp_path / "prepared", folder="Mine").info.metadata["duplicates"] == {}
+    assert "files are identical" not in capsys.readouterr().err
+
+
+def test_identical_files_in_several_shards_are_found(root, tmp_path, monkeypatch):
+    shutil.copy(root / "Mine/clipart/Bus/0.jpg", root / "Mine/clipart/apple/1.jpg")
+    monkeypatch.setattr(domain_images_builder, "shards", functools.partial(shards, size=1))
+    builder = prepare(root, tmp_path / "prepared", folder="Mine")
+    assert builder.info.metadata["duplicates"] == {"clipart": [[0, 3]]}
+
+
+def test_where_it_was_prepared_from_is_said_when_it_is_used_again(root, tmp_path, capsys):
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    assert "Using" not in capsys.readouterr().err
+    builder = prepare(tmp_path / "another", tmp_path / "prepared", folder="Mine")
+    assert capsys.readouterr().err == (
+        f"Using Mine prepared from {root / 'Mine'} (8 images, 0 left out) in "
+        f"{tmp_path / 'prepared' / 'domain_folders' / 'Mine' / '1.0.0'}; delete it to prepare anew.\n"
+    )
+    assert builder.info.metadata["source"] == str(root / "Mine")
+
+
+def test_what_was_prepared_without_bad_images_is_not_complete(root, tmp_path, capsys):
+    spoil(root / "Mine")
+    prepare(root, tmp_path / "prepared", folder="Mine", on_bad_image="skip", most_skipped=1.0)
+    text = refused(root, tmp_path / "prepared", folder="Mine")
+    for part in ("(2)", "on_bad_image=skip", "delete the folder"):
+        assert part in text
+    prepare(root, tmp_path / "prepared", folder="Mine", on_bad_image="skip", most_skipped=1.0)
+    assert "(6 images, 2 left out)" in capsys.readouterr().err
+
+
+def test_what_an_earlier_version_prepared_is_refused(root, tmp_path):
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    path = tmp_path / "prepared" / "domain_folders" / "Mine" / "1.0.0" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    del metadata["duplicates"]
+    path.write_text(json.dumps(metadata))
+    assert "delete it to prepare anew" in refused(root, tmp_path / "prepared", folder="Mine")
+
+
+def test_pipes_are_not_read(root, tmp_path):
+    os.mkfifo(root / "Mine" / "clipart" / "apple" / "9.jpg")
+    assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 8
+    # What annotations name is read without a look at the folder.
+    pipe = os.open(root / "Mine" / "clipart" / "apple" / "9.jpg", os.O_RDWR)
+    closing = threading.Timer(2.0, os.close, [pipe])  # A reader would then meet the end.
+    closing.start()
+    with pytest.raises(images.BadImage, match="not a regular file"):
+        domain_images_builder._content(str(root / "Mine" / "clipart" / "apple" / "9.jpg"))
+    closing.cancel()
+    closing.join()
+    os.close(pipe)
+
+
+def test_links_are_followed(root, tmp_path):
+    folder = root / "Mine" / "clipart" / "apple"
+    (folder / "9.jpg").symlink_to(write_to(tmp_path / "elsewhere" / "1.jpg"))
+    (root / "Mine" / "linked").symlink_to(root / "Mine" / "clipart")
+    records = read_all(prepare(root, tmp_path / "prepared", folder="Mine"))
+    assert "clipart/apple/9.jpg" in {record["id"] for record in records["clipart"]}
+    assert [record["image"] for record in records["linked"]] == [record["image"] for record in records["clipart"]]
+
+
+def write_to(path):
+    write_image(path, seed=42)
+    return path
+
+
+def test_one_of_several_processes_prepares(root, tmp_path, capsys):
+    """The other says that it waits, and then reads what the first prepared."""
+    folder = tmp_path / "prepared" / "domain_folders" / "Mine"
+    folder.mkdir(parents=True)
+    with lock(folder / ".lock"):
+        waiting = threading.Thread(target=prepare, args=(root, tmp_path / "prepared"), kwargs={"folder": "Mine"})
+        waiting.start()
+        while "Waiting for another process" not in capsys.readouterr().err:
+            assert waiting.is_alive()
+            time.sleep(0.01)
+        assert not (folder / "1.0.0").exists()
+    waiting.join()
+    assert (folder / "1.0.0" / "dataset_info.json").is_file()
+
+
+def test_data_are_prepared_on_a_file_system_without_locks(root, tmp_path, monkeypatch):
+    def without(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("align_jax.locks.fcntl.flock", without)
+    assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 8
 
 
 def test_masks_of_some_images_alone_or_of_another_size_are_refused(root, tmp_path):
@@ -289,6 +441,46 @@ def test_archives_and_the_folder_itself_give_the_same(root, tmp_path):
             ".txt",
             ".array_record-00000-of-00001",
         }
+
+
+def test_strays_do_not_make_another_data_set(tmp_path):
+    """`Mine/clipart/preview.jpg` looks like an image of the domain Mine and the class clipart."""
+    folder = write_domains(tmp_path / "in" / "Mine", DOMAINS, CLASSES)
+    for domain in DOMAINS:
+        write_image(folder / domain / "preview.jpg")
+        write_image(folder / domain / "Bus" / "thumbnails" / "small" / "0.jpg")
+    archive = zip_of(tmp_path / "Mine.zip", tmp_path / "in", ".")
+    builder = prepare(archive, tmp_path / "prepared", folder="Mine")
+    assert builder.info.features["domain"].names == list(DOMAINS)
+    assert builder.info.features["label"].names == ["Bus", "apple"]
+    shutil.copytree(folder, tmp_path / "out" / "Mine" / "Mine")
+    write_image(tmp_path / "out" / "Mine" / "notes" / "scans" / "0.jpg")
+    builder = prepare(tmp_path / "out" / "Mine", tmp_path / "b", folder="Mine")
+    assert builder.info.features["domain"].names == list(DOMAINS)
+
+
+def test_masks_in_an_archive_are_not_taken_for_the_images(tmp_path):
+    folder = write_domains(tmp_path / "in" / "Mine", DOMAINS, CLASSES)
+    write_masks(folder, [*ids_below(folder), *(f"clipart/apple/{number}.jpg" for number in range(2, 6))])
+    builder = prepare(zip_of(tmp_path / "Mine.zip", tmp_path / "in", "."), tmp_path / "prepared", folder="Mine")
+    assert builder.info.splits.total_num_examples == 8
+    assert "mask" in builder.info.features
+
+
+def test_one_class_is_no_data_set(tmp_path):
+    write_domains(tmp_path / "Mine", DOMAINS, ("apple",))
+    assert "two classes" in refused(tmp_path, tmp_path / "prepared", folder="Mine")
+
+
+def test_an_archive_of_another_name_is_not_taken_unless_it_contains_the_folder(root, tmp_path):
+    office = zip_of(tmp_path / "office.zip", root / "Mine", "some")
+    assert "no folder or archive Mine" in refused(office, tmp_path / "prepared", folder="Mine")
+    write_domains(tmp_path / "in" / "Mine", DOMAINS, CLASSES)
+    write_domains(tmp_path / "in" / "Other", ("a", "b"), ("c", "d"), images=5)
+    several = zip_of(tmp_path / "several.zip", tmp_path / "in", "all")
+    builder = prepare(several, tmp_path / "prepared", folder="Mine")
+    assert builder.info.features["domain"].names == list(DOMAINS)
+    assert builder.info.metadata["source"] == str(several)
 
 
 def test_leftovers_of_a_killed_process_are_removed(root, tmp_path):

@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 
 import numpy as np
@@ -283,13 +284,32 @@ def test_nothing_is_said_on_the_console(tmp_path):
         (tmp_path / str(number)).write_bytes(content)
     program = (
         "import pathlib, sys\n"
-        "from align_jax.data.images import BadImage, storable\n"
-        "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
-        "    try: storable(path.read_bytes())\n"
-        "    except BadImage: pass\n"
+        "from align_jax.data.images import BadImage, storable, without_pillow_warnings\n"
+        "with without_pillow_warnings():\n"
+        "    for path in pathlib.Path(sys.argv[1]).iterdir():\n"
+        "        try: storable(path.read_bytes())\n"
+        "        except BadImage: pass\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_filters_of_warnings_are_left_to_one_thread(monkeypatch):
+    """They belong to the process: threads that each restored them would restore each other's."""
+    before, seen = warnings.filters, []
+    reader = images._decode_with_pillow
+
+    def noting(content):
+        seen.append(warnings.filters)
+        return reader(content)
+
+    monkeypatch.setattr(images, "_decode_with_pillow", noting)
+    storable(PLAIN["PNG"])
+    assert len(seen) == 1
+    assert seen[0] is before
+    with images.without_pillow_warnings():
+        assert warnings.filters is not before
+    assert warnings.filters is before
 
 
 def test_masks_are_grey_levels():

@@ -118,6 +118,33 @@ def test_archives_of_the_raw_release(release, tmp_path):
     assert not list(tmp_path.rglob("incomplete*"))
 
 
+def test_every_archive_is_looked_into(release, tmp_path):
+    """Of those called `*annotation*` and `*image*`, the ones that matter come second."""
+    folder, _, _ = release
+    expected = read_all(prepare(folder, tmp_path / "a"))
+    write_json(tmp_path / "other" / "cct.json", {})
+    write_image(tmp_path / "other" / "cropped.jpg")
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    for name, inside in (
+        ("a_older_annotations", tmp_path / "other"),
+        ("a_cropped_images", tmp_path / "other"),
+        ("eccv_18_annotations", folder / "eccv_18_annotation_files"),
+        ("eccv_18_all_images_sm", folder / "eccv_18_all_images_sm"),
+    ):
+        with tarfile.open(archives / f"{name}.tar.gz", "w:gz") as archive:
+            archive.add(inside, inside.name)
+    assert read_all(prepare(archives, tmp_path / "b")) == expected
+
+
+def test_an_image_that_lies_in_several_classes_is_found(tmp_path):
+    """As DomainBed's script copies those that are annotated with several."""
+    root = write_domains(tmp_path / "data", DOMAINS, CLASSES, images=1)
+    shutil.copy(root / "location_38" / "bird" / "0.jpg", root / "location_38" / "squirrel" / "0.jpg")
+    builder = prepare(root, tmp_path / "prepared")
+    assert builder.info.metadata["duplicates"] == {"location_38": [[0, 9]]}
+
+
 def counts(totals):
     return {domain: {"bird": total, "cat": 0} for domain, total in totals.items()}
 
@@ -132,6 +159,7 @@ def test_the_versions_are_told_apart():
     assert "4,879 (not" not in text
     moved = PUBLISHED | {"location_38": 9768, "location_43": 4019}
     assert which_version(counts(moved)).startswith("These are neither")
+    assert "raw release, of which images that show several of the classes are left out" in which_version(counts(moved))
 
 
 def test_an_image_that_is_not_there_is_a_bad_image(release, tmp_path):

@@ -106,6 +106,17 @@ def test_a_namesake_of_one_domain_does_not_hide_the_data_set(root, tmp_path):
     assert prepare(root, tmp_path / "prepared").info.splits.total_num_examples == 20
 
 
+def test_the_second_archive_is_read_where_the_first_is_another(root, tmp_path):
+    expected = read_all(prepare(root, tmp_path / "a"))
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    for name, folder in (("VLCS.tar", "other"), ("vlcs.tar", "VLCS")):
+        (root / folder).mkdir(exist_ok=True)
+        with tarfile.open(archives / name, "w") as archive:
+            archive.add(root / folder, "VLCS")
+    assert read_all(prepare(archives, tmp_path / "b")) == expected
+
+
 def test_what_is_missing_is_said(tmp_path):
     text = refused(tmp_path / "nowhere", tmp_path / "prepared")
     for part in ("nowhere", "Caltech101, LabelMe, SUN09, VOC2007", "domainbed.scripts.download", "VLCS, or give"):

@@ -125,6 +125,7 @@ def summary(algorithm: str, better: float) -> dict[str, Any]:
         }
         if role != "validation":
             result |= {
+                "faithfulness_images": 128,
                 "comprehensiveness": 0.21 + better,
                 "random_comprehensiveness": 0.05,
                 "sufficiency": 0.31 - better,

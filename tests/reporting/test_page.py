@@ -94,7 +94,7 @@ def test_run_page_tells_the_whole_story(make_run):
         assert word in text
     for word in ("noto", "twemoji", "fluent3d", "Training vendors, unseen concepts, random backgrounds."):
         assert word in text
-    for word in ("ALIGN on emoji_scenes", "learned masks", "step 480: best after warm-up on the validation split"):
+    for word in ("ALIGN on emoji_scenes", "learned masks", "step 480: best on the validation split of the"):
         assert word in text
     assert "5 min 12 s" in text
     assert "1.2 %" in text
@@ -214,3 +214,40 @@ def test_a_report_is_written_whole_and_again(make_run):
 def test_nothing_to_compare_is_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one run folder"):
         write_comparison_report(tmp_path, [])
+
+
+def test_an_oracle_is_called_one_before_its_results(both, tmp_path):
+    align, _ = both
+    edit_summary(align, selection="oracle")
+    alone, beside = write_run_report(align), write_comparison_report(tmp_path, both)
+    for path, whose in ((alone, "the checkpoint was chosen"), (beside, "the checkpoint of ALIGN was chosen")):
+        text = read(path).text
+        assert f"ORACLE SELECTION: {whose} by its accuracy on the reported test" in text
+        assert text.index("ORACLE SELECTION") > text.index("Results")
+        assert text.index("ORACLE SELECTION") < text.index("± 1.9")
+        assert "nothing of it was seen" not in text
+        assert "the ORACLE chose the checkpoint" in text
+
+
+def test_what_is_counted_has_no_chart(make_run):
+    run = make_run()
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) | {"auc_classes_left_out": 1} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines if line["split"] != "train"))
+    assert "left out" not in read(write_run_report(run)).text.lower()
+
+
+def test_known_data_sets_and_methods_have_titles_and_others_their_own_names(make_run):
+    run = make_run()
+    edit_summary(run, dataset="terra_incognita", algorithm="coral")
+    assert "CORAL on Terra Incognita" in read(write_run_report(run)).text
+    edit_summary(run, dataset="my_photos", algorithm="myMethod")
+    assert "myMethod on my_photos" in read(write_run_report(run)).text
+
+
+def test_faithfulness_is_counted_over_its_own_images(make_run):
+    text = read(write_run_report(make_run())).text
+    results, _, faithfulness = text.partition("Faithfulness of the Grad-CAM")
+    assert "128" in faithfulness
+    assert "128" not in results[results.index("Domain") :]
+    assert "560" not in faithfulness[: faithfulness.index("Comprehensiveness")]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from align_jax.data.datasets.sources import Place
 from align_jax.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -47,13 +48,13 @@ class DomainImages:
     """All images of a data set, ordered by domain, class and file name.
 
     Attributes:
-        folder: where they were found.
+        source: the user's folder or archive in which they were found.
         domains, classes: in the order of the labels.
         images: see above.
         ignored: files and folders that are neither hidden nor part of the layout.
     """
 
-    folder: Path
+    source: Path
     domains: tuple[str, ...]
     classes: tuple[str, ...]
     images: tuple[LabelledImage, ...]
@@ -70,19 +71,20 @@ class DomainImages:
         return {domain: {name: found[domain, name] for name in self.classes} for domain in self.domains}
 
 
-def scan(folder: Path, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
-    """Reads the names of the files in `folder/DOMAIN/CLASS/`, and of their masks in `folder/masks/DOMAIN/CLASS/`.
+def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
+    """Reads the names of the files in `DOMAIN/CLASS/`, and of their masks in `masks/DOMAIN/CLASS/`.
 
     Hidden files and folders are passed over, others that do not fit are counted.
 
     Args:
-        folder: the data set's folder.
+        place: the data set's folder.
         domains: in their order; without them every folder that has images in folders, sorted.
         classes: likewise.
 
     Raises:
-        UserError: some images have masks and others have none, or a name that cannot be stored.
+        UserError: some images have masks and others have none or two, or a name that cannot be stored.
     """
+    folder = place.folder
     ignored = 0
     found: list[LabelledImage] = []
     for domain in _entries(folder):
@@ -96,11 +98,7 @@ def scan(folder: Path, domains: Sequence[str] | None = None, classes: Sequence[s
             if not class_folder.is_dir() or (classes is not None and class_folder.name not in classes):
                 ignored += 1
                 continue
-            masks = {
-                os.path.splitext(mask.name)[0]: mask.path
-                for mask in _entries(folder / MASKS / domain.name / class_folder.name)
-                if _is_image(mask)
-            }
+            masks = _masks_by_stem(folder / MASKS / domain.name / class_folder.name)
             for file in _entries(class_folder.path):
                 if not _is_image(file):
                     ignored += 1
@@ -112,23 +110,22 @@ def scan(folder: Path, domains: Sequence[str] | None = None, classes: Sequence[s
         ignored += len(found) == images_before and domains is None  # A folder that is no domain.
     domains = domains if domains is not None else sorted({image.domain for image in found})
     classes = classes if classes is not None else sorted({image.class_name for image in found})
-    _check_names(folder, (*domains, *classes))
-    _check_masks(folder, found)
+    _check_names(place.source, (*domains, *classes))
+    _check_masks(place.source, found)
     domain_order, class_order = ({name: place for place, name in enumerate(names)} for names in (domains, classes))
     found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
-    return DomainImages(folder, tuple(domains), tuple(classes), tuple(found), ignored)
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored)
 
 
-def looks_like_domain_folders(folder: Path) -> bool:
-    """Whether there is an image in `folder/DOMAIN/CLASS/`, for any names."""
-    return any(
-        _is_image(file)
-        for domain in _entries(folder)
-        if domain.is_dir() and domain.name != MASKS
-        for class_folder in _entries(domain.path)
-        if class_folder.is_dir()
-        for file in _entries(class_folder.path)
-    )
+def images_in_layout(folder: Path) -> int:
+    """How many images are in `folder/DOMAIN/CLASS/`, for any names; none count unless there are two classes."""
+    of_classes: collections.Counter[str] = collections.Counter()
+    for domain in _entries(folder):
+        if domain.is_dir() and domain.name != MASKS:
+            for class_folder in _entries(domain.path):
+                if class_folder.is_dir():
+                    of_classes[class_folder.name] += sum(_is_image(file) for file in _entries(class_folder.path))
+    return of_classes.total() if len(+of_classes) >= 2 else 0
 
 
 def check_nothing_absent(data: DomainImages, counts: Counts) -> None:
@@ -139,10 +136,10 @@ def check_nothing_absent(data: DomainImages, counts: Counts) -> None:
     """
     for domain in data.domains:
         if not any(counts[domain].values()):
-            raise UserError(f"{data.folder} has no image of the domain {domain} that could be read; complete the copy.")
+            raise UserError(f"{data.source} has no image of the domain {domain} that could be read; complete the copy.")
     for name in data.classes:
         if not any(counts[domain][name] for domain in data.domains):
-            raise UserError(f"{data.folder} has no image of the class {name} that could be read; complete the copy.")
+            raise UserError(f"{data.source} has no image of the class {name} that could be read; complete the copy.")
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
@@ -156,22 +153,40 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
+    # A regular file, or a link to one: to read a pipe would not end.
     return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
 
 
-def _check_names(folder: Path, names: Sequence[str]) -> None:
+def _check_names(source: Path, names: Sequence[str]) -> None:
     # TFDS stores names one a line, and strips them.
     for name in names:
         if name != name.strip() or not name.isprintable():
             raise UserError(
-                f"{folder} has a folder named {name!r}; rename it without blanks at its ends and odd letters."
+                f"{source} has a folder named {name!r}; rename it without blanks at its ends and odd letters."
             )
 
 
-def _check_masks(folder: Path, images: Sequence[LabelledImage]) -> None:
-    without = [image.id for image in images if image.mask is None]
-    if without and len(without) < len(images):
+def _masks_by_stem(folder: Path) -> dict[str, str]:
+    """The paths of the masks in a folder, by name without extension.
+
+    Raises:
+        UserError: two masks of one name.
+    """
+    masks: dict[str, str] = {}
+    for mask in _entries(folder):
+        if _is_image(mask):
+            stem = os.path.splitext(mask.name)[0]
+            if stem in masks:
+                raise UserError(f"{masks[stem]} and {mask.path} are masks of the same image; keep one.")
+            masks[stem] = mask.path
+    return masks
+
+
+def _check_masks(source: Path, images: Sequence[LabelledImage]) -> None:
+    masks = sum(image.mask is not None for image in images)
+    if 0 < masks < len(images):
+        without = next(image.id for image in images if image.mask is None)
         raise UserError(
-            f"{folder / MASKS} has masks for {len(images) - len(without)} of {len(images)} images, and none for "
-            f"{without[0]}; add the others, or rename the folder to do without masks."
+            f"{source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
+            "add the others, or rename the folder to do without masks."
         )

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
+import hashlib
 import itertools
 import os
 import re
@@ -64,6 +65,9 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
 
     Shards are made here, not by TFDS, which would hold each split in memory up to 1 GB and sort larger ones with
     TensorFlow. Records are in the order of `DomainImages.images`.
+
+    `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, by id why
+    an image was left out; and `duplicates`, by domain the groups of indices, within the split, of identical files.
     """
 
     # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
@@ -72,6 +76,8 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
     def __init__(self, *, source: DomainImages, policy: BadImagePolicy, **arguments: Any) -> None:
         self._source, self._policy = source, policy
         self._bad: dict[str, str] = {}
+        # SHA-256 of the files that are stored, in the order of each split's records.
+        self._digests: dict[str, list[bytes]] = {domain: [] for domain in source.domains}
         super().__init__(file_format="array_record", **arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -87,7 +93,12 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(splits=split_names(source.domains), skipped={}),
+            metadata=tfds.core.MetadataDict(
+                splits=split_names(source.domains),
+                source=str(source.source.resolve()),
+                skipped={},
+                duplicates={},
+            ),
         )
 
     def _shard_iterators_per_split(
@@ -105,17 +116,20 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         }
 
     def _examples(self, shard: Sequence[LabelledImage], progress: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        for image, example in zip(shard, in_order(_read, shard), strict=True):
-            if isinstance(example, images.BadImage):
-                self._bad[image.id] = str(example)
+        for image, result in zip(shard, in_order(_read, shard), strict=True):
+            if isinstance(result, images.BadImage):
+                self._bad[image.id] = str(result)
             else:
+                example, digest = result
+                self._digests[image.domain].append(digest)
                 yield image.id, example
             progress.update()
             if progress.n == progress.total:
                 progress.close()
 
     def _download_and_prepare(self, *arguments: Any, **options: Any) -> None:
-        super()._download_and_prepare(*arguments, **options)
+        with images.without_pillow_warnings():
+            super()._download_and_prepare(*arguments, **options)
         # Still in TFDS's temporary folder: a refusal leaves nothing behind.
         self._policy.apply(self.name, self._bad, len(self._source.images))
         lost = collections.Counter(tuple(image.split("/", 2)[:2]) for image in self._bad)
@@ -127,6 +141,30 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
             },
         )
         self.info.metadata["skipped"] = self._bad
+        self.info.metadata["duplicates"] = self._duplicates()
+
+    def _duplicates(self) -> dict[str, list[list[int]]]:
+        """The groups of each domain that has any, see `identical`."""
+        groups = {domain: identical(digests) for domain, digests in self._digests.items()}
+        groups = {domain: of_domain for domain, of_domain in groups.items() if of_domain}
+        if groups:
+            shown = ", ".join(
+                f"{domain} {sum(map(len, of_domain)):,} in {len(of_domain):,} groups"
+                for domain, of_domain in groups.items()
+            )
+            print(
+                f"Images of {self.info.full_name} whose files are identical within their domain: {shown}.",
+                file=sys.stderr,
+            )
+        return groups
+
+
+def identical(digests: Iterable[bytes]) -> list[list[int]]:
+    """Groups of two or more indices at which the digests are the same."""
+    groups: dict[bytes, list[int]] = {}
+    for index, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def split_names(domains: Iterable[str]) -> dict[str, str]:
@@ -168,19 +206,23 @@ def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
             yield waiting.popleft().result()
 
 
-def _read(image: LabelledImage) -> dict[str, Any] | images.BadImage:
-    """The example, or why there is none."""
+def _read(image: LabelledImage) -> tuple[dict[str, Any], bytes] | images.BadImage:
+    """The example and the digest of the image's file, or why there is none."""
     try:
-        content = images.storable(_content(image.path))
+        file = _content(image.path)
+        content = images.storable(file)
         example = {"image": content, "label": image.class_name, "domain": image.domain, "id": image.id}
         if image.mask is not None:
             example["mask"] = _mask(_content(image.mask), images.decode_stored(content).shape[:2])
     except images.BadImage as error:
         return error
-    return example
+    return example, hashlib.sha256(file).digest()
 
 
 def _content(path: str) -> bytes:
+    # To read a pipe would not end.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise images.BadImage("not a regular file")
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -1,7 +1,6 @@
 """Preparing a data set once, whole or not at all, by however many processes; shared by all builders."""
 
 import contextlib
-import fcntl
 import io
 import re
 import shutil
@@ -14,9 +13,10 @@ from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from align_jax.errors import UserError
+from align_jax.locks import lock
 
 
-def prepare_once(folder: Path, write: Callable[[Path], None]) -> None:
+def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
     """Has `write` make `folder`, unless it is there.
 
     TFDS writes into a folder called `incomplete.*` and renames it when all is written; what an earlier process left
@@ -27,9 +27,13 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> None:
         folder: the prepared data set's own, `DATA_DIR/NAME[/CONFIG]/VERSION`.
         write: prepares the data set, given an empty folder on the same disk for what it needs meanwhile.
 
+    Returns:
+        Whether `write` was called.
+
     Raises:
         UserError: `folder` is there without the file that TFDS writes, and that a copy brings, last.
     """
+    written = False
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.parent / ".lock"):
@@ -38,11 +42,13 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> None:
                     shutil.rmtree(leftover)
                 with _quiet_tfds(), tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent) as workspace:
                     write(Path(workspace))
+                written = True
     if not (folder / "dataset_info.json").is_file():
         raise UserError(
             f"{folder} is not a whole data set: dataset_info.json, which is written last, is not there; finish the "
             "copy, or remove the folder so that it is prepared again."
         )
+    return written
 
 
 def check_local(*paths: Path) -> None:
@@ -62,12 +68,12 @@ def check_local(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting for another process that prepares {path.parent}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with lock(path) as held:
+        if held is not None:
+            yield
+            return
+    print(f"Waiting for another process that prepares {path.parent}", file=sys.stderr)
+    with lock(path, wait=True):
         yield
 
 

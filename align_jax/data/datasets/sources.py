@@ -1,33 +1,54 @@
 """Where the user's copy of a data set lies: a folder, a folder below it, or an archive."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from align_jax.data.archives import SUFFIXES, extract, is_archive
-from align_jax.data.datasets.domain_images import DomainImages
 
 
-def candidates(root: Path, names: Sequence[str], workspace: Path) -> Iterator[Path]:
-    """Folders in which the data set may lie, the likeliest first; archives are extracted when their turn comes.
+class Place(NamedTuple):
+    """A folder in which a data set may lie.
+
+    Attributes:
+        folder: the folder itself; of an archive, where that was extracted, for now.
+        source: the user's folder or archive.
+        names: what it is called, in lower case: the source's name, without an archive's suffix, and those of the
+            archive's folders that lead to it.
+    """
+
+    folder: Path
+    source: Path
+    names: frozenset[str]
+
+
+def candidates(root: Path, names: Sequence[str], workspace: Path) -> Iterator[list[Place]]:
+    """Where the data set may lie: first the folders, then each archive's, which is extracted when its turn comes.
 
     Args:
         root: a folder or an archive.
         names: what the data set's folder or archive below `root` may be called, in any case of letters.
-        workspace: an empty folder to extract to.
+        workspace: a folder to extract to.
     """
     if is_archive(root) and root.is_file():
-        yield from folders_below(extract(root, workspace / "root"))
+        yield _places_in(root, workspace)
         return
     if not root.is_dir():
         return
-    yield root
     wanted = {name.lower() for name in names}
     below = sorted(root.iterdir())
-    yield from (path for path in below if path.name.lower() in wanted and path.is_dir())
+    folders = [root, *(path for path in below if path.name.lower() in wanted and path.is_dir())]
+    yield [Place(folder, folder, frozenset({folder.absolute().name.lower()})) for folder in folders]
     for path in below:
-        if path.is_file() and any(path.name.lower() == name + suffix for name in wanted for suffix in SUFFIXES):
-            yield from folders_below(extract(path, workspace / path.name))
+        if is_archive(path) and path.is_file() and _stem(path) in wanted:
+            yield _places_in(path, workspace)
+
+
+def extracted(archive: Path, workspace: Path) -> Path:
+    """A new folder in `workspace` with what is in the archive; `archives.extract` says what is refused."""
+    return extract(archive, Path(tempfile.mkdtemp(dir=workspace)))
 
 
 def folders_below(folder: Path, depth: int = 3) -> Iterator[Path]:
@@ -43,11 +64,14 @@ def folders_below(folder: Path, depth: int = 3) -> Iterator[Path]:
         ]
 
 
-def found(name: str, images: DomainImages) -> str:
-    """What was found and where, in a sentence."""
-    text = (
-        f"{name}: {len(images.images):,} images of {len(images.domains)} domains and {len(images.classes)} classes in "
-        f"{images.folder}"
-    )
-    text += ", with masks" if images.has_masks else ""
-    return text + (f"; other files and folders, ignored: {images.ignored:,}." if images.ignored else ".")
+def _places_in(archive: Path, workspace: Path) -> list[Place]:
+    top = extracted(archive, workspace)
+    return [
+        Place(folder, archive, frozenset({_stem(archive), *map(str.lower, folder.relative_to(top).parts)}))
+        for folder in folders_below(top)
+    ]
+
+
+def _stem(archive: Path) -> str:
+    name = archive.name.lower()
+    return name.removesuffix(next(suffix for suffix in SUFFIXES if name.endswith(suffix)))

@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from align_jax.reporting import names
@@ -10,7 +10,7 @@ from align_jax.reporting.benchmark import captions
 from align_jax.reporting.benchmark.cells import Cell, average_cell, cell_over_seeds, marked
 from align_jax.reporting.benchmark.collect import CollectedRun
 from align_jax.reporting.benchmark.planned import Planned
-from align_jax.reporting.benchmark.published import Published, published_results
+from align_jax.reporting.benchmark.published import PUBLISHED_EXAMPLES, Published, published_results
 from align_jax.reporting.benchmark.tables import BenchmarkTable, Group, Row
 from align_jax.reporting.benchmark.tasks import NEVER_RUN, Method, Task
 from align_jax.reporting.names import Metric
@@ -20,19 +20,37 @@ Values = Mapping[tuple[Method, str, str], Mapping[int, float]]
 
 
 def measurements(runs: Mapping[tuple[Method, str, int], CollectedRun], role: str, key: str) -> Values:
-    """What the tests of a role measured by the metric `key`."""
+    """What the tests of a role measured by the metric `key`; NaN where that was no finite number."""
     values: dict[tuple[Method, str, str], dict[int, float]] = {}
     for (method, domain, seed), run in runs.items():
         for result in run.results:
-            if result.role == role and key in result.values:
-                values.setdefault((method, domain, result.domain), {})[seed] = result.values[key]
+            if result.role == role and (key in result.values or key in result.not_finite):
+                values.setdefault((method, domain, result.domain), {})[seed] = result.values.get(key, math.nan)
     return values
 
 
+def every_domain(task: Task, singled_out: Iterable[str]) -> frozenset[str]:
+    """The domains of the data set, as far as they are known: without one of them there is no average.
+
+    Args:
+      task: whose runs know all domains, but for those within one domain.
+      singled_out: the domains that the protocol singles out in runs, complete or planned.
+    """
+    known = frozenset(singled_out) | frozenset(task.domains)
+    published = frozenset(PUBLISHED_EXAMPLES.get(task.dataset, ()))
+    return published if known <= published and task.protocol == "in_domain" else known
+
+
 def domain_table(
-    task: Task, metric: Metric, role: str, values: Values, titles: Mapping[Method, str], planned: Planned
+    task: Task,
+    metric: Metric,
+    role: str,
+    values: Values,
+    titles: Mapping[Method, str],
+    planned: Planned,
+    domains: frozenset[str],
 ) -> BenchmarkTable | None:
-    """The table of a metric and a role; None where nothing was measured.
+    """The table of a metric and a role; None where nothing was measured, or nothing finite.
 
     Args:
       task: what the values are measurements of.
@@ -41,15 +59,18 @@ def domain_table(
       values: the measurements.
       titles: the names of the rows, in their order.
       planned: what sweeps planned; it says which cells are missing.
+      domains: those of the data set, see `every_domain`; one that was not tested is missing.
     """
-    if not values:
+    if not any(math.isfinite(value) for by_seed in values.values() for value in by_seed.values()):
         return None
     # A method to which the metric does not apply (ERM has no mask) is not missing.
     has_value = {method for method, _, _ in values}
     methods = [method for method in titles if method in has_value or method.guidance == NEVER_RUN]
     grouped = any(singled != tested for _, singled, tested in values)
     singled_out = sorted({domain for _, domain, _ in values} | {domain for _, domain in planned.seeds})
-    columns = {tested for _, _, tested in values} | (set() if grouped else set(singled_out))
+    columns = {tested for _, _, tested in values}
+    # The only domain singled out is not tested in a table by group.
+    columns |= {domain for domain in domains if not grouped or singled_out != [domain]}
     others = []
     if not grouped and role == ("id" if task.protocol == "in_domain" else "ood") and task.selection != "oracle":
         others = published_results(task.dataset, task.protocol, metric.key, len(task.class_names))

@@ -1,22 +1,16 @@
 """What is said beside the numbers: a benchmark's title and notes, a table's caption, and how to read the tables."""
 
 from collections.abc import Mapping, Sequence, Sized
+from dataclasses import replace
 from typing import Literal
 
 from align_jax.reporting import names
 from align_jax.reporting.benchmark.cells import Cell
-from align_jax.reporting.benchmark.published import Published
+from align_jax.reporting.benchmark.published import PUBLISHED_EXAMPLES, Published
 from align_jax.reporting.benchmark.tables import BenchmarkTable, Row
 from align_jax.reporting.benchmark.tasks import NEVER_RUN, TASK_SETTINGS, Method, Task
 from align_jax.reporting.names import Metric
 
-DATASET_TITLES = {
-    "vlcs": "VLCS",
-    "terra_incognita": "Terra Incognita",
-    "emoji_scenes": "emoji_scenes",
-    "office_home": "Office-Home",
-    "domain_net": "DomainNet",
-}
 SELECTION_TITLES = {"training_domain_validation": "training-domain validation", "last": "last step"}
 PROTOCOL_TITLES = {"in_domain": "in domain", "single_source": "single source", "leave_one_out": "leave one out"}
 
@@ -26,6 +20,9 @@ ROLE_MEANINGS = {
     ("single_source", "ood"): "Trained on one domain, tested on the whole of each other one.",
 }
 
+# Of these the protocol says only which domains play which role.
+OWN_SPLITS = ("emoji_scenes",)
+
 CLASS_CAPTION = (
     "Accuracy in percent on the images of each class, mean over the tested domains; a class without images in "
     "a test is no part of its mean. Bold as in the other tables, along each row."
@@ -34,7 +31,7 @@ CLASS_CAPTION = (
 
 def task_title(task: Task, tasks: Sequence[Task]) -> str:
     """A title that no other task of a report has."""
-    title = f"{DATASET_TITLES.get(task.dataset, task.dataset)}, {PROTOCOL_TITLES[task.protocol]}"
+    title = f"{names.shortened(names.dataset_title(task.dataset))}, {PROTOCOL_TITLES[task.protocol]}"
     oracle = ["ORACLE selection"] if task.selection == "oracle" else []
     different = [text for name, text in _distinction(task, tasks).items() if name != "selection rule" or not oracle]
     return ", ".join([title, *oracle, *different])
@@ -60,10 +57,13 @@ def domain_caption(
     """What a table by domains measures, and where its published rows (`others`; as rows, `published`) come from."""
     unit = " in percent" if metric.unit else ""
     better = f", {metric.better} is better" if metric.better != "neither" else ""
-    meaning = ROLE_MEANINGS.get((task.protocol, role)) or names.role_meaning(role, task.dataset)
+    meaning = "" if task.dataset in OWN_SPLITS else ROLE_MEANINGS.get((task.protocol, role), "")
+    meaning = meaning or names.role_meaning(role, task.dataset, task.selection)
     caption = [f"{metric.title}{unit}{better}. {meaning}".strip()]
     for source in dict.fromkeys(row.source for row in others):
         caption.append(f"{source.name}: {source.reference}; {source.protocol}.")
+    if others and (different := _other_counts(task)):
+        caption.append(f"Published rows are of another copy of the data: {'; '.join(different)}.")
     if any(not row.average and ours.average.value is not None for row, ours in zip(others, published, strict=True)):
         caption.append("Averages of published rows whose source gives none are computed from their columns.")
     caption += [f"Note: {note}." for note in dict.fromkeys(row.note for row in others if row.note)]
@@ -123,7 +123,9 @@ def legend(tables: Sequence[BenchmarkTable]) -> list[str]:
             else "Bold: the best of our rows in a column; none where all are alike."
         )
     if any(cell.planned for cell in cells):
-        sentences.append("(2/3): two runs are complete of three that the sweep planned.")
+        sentences.append(
+            "(2/3): two runs of three; the others are planned and not complete, or their number is not finite."
+        )
     if any(cell.value is None and not cell.blank for cell in cells):
         sentences.append(f"{names.MISSING}: not run or not complete; the row then has no average.")
     if any(table.published for table in tables):
@@ -136,18 +138,44 @@ def _distinction(task: Task, tasks: Sequence[Task]) -> dict[str, str]:
     alike = [other for other in tasks if (other.dataset, other.protocol) == (task.dataset, task.protocol)]
     distinction = {}
     if len({other.selection for other in alike}) > 1:
-        distinction["selection rule"] = SELECTION_TITLES.get(task.selection, task.selection)
+        distinction["selection rule"] = SELECTION_TITLES.get(task.selection, names.shortened(task.selection))
     if len({other.class_names for other in alike}) > 1:
-        distinction["class names"] = f"{len(task.class_names)} classes from {task.class_names[0]}"
+        distinction["class names"] = f"{len(task.class_names)} classes from {names.shortened(task.class_names[0])}"
     if len({other.domains for other in alike}) > 1:
         distinction["domains"] = (
-            f"{len(task.domains)} domains from {task.domains[0] if task.domains else names.MISSING}"
+            f"{len(task.domains)} domains from {names.shortened(task.domains[0]) if task.domains else names.MISSING}"
         )
+    if counts := _contradicted(task, alike):
+        distinction["numbers of examples"] = ", ".join(counts)
     own = dict(task.settings)
     for name in TASK_SETTINGS:
         if len({dict(other.settings).get(name) for other in alike}) > 1:
-            distinction[name] = f"{name} = {own.get(name, names.MISSING)}"
+            distinction[name] = f"{name} = {names.shortened(own.get(name, names.MISSING))}"
     return distinction
+
+
+def _contradicted(task: Task, tasks: Sequence[Task]) -> list[str]:
+    """Some numbers of examples that another version of the same data set gives otherwise, as the task gives them.
+
+    What is trained on is said only where no test tells the versions apart.
+    """
+    others = [dict(o.examples) for o in tasks if replace(o, examples=()) == replace(task, examples=())]
+    different = [(test, n) for test, n in task.examples if any(o.get(test, n) != n for o in others)]
+    tests = [(test, n) for test, n in different if test[1]] or different
+    return [
+        f"{n:,} examples of {names.shortened(domain)} ({names.shortened(split or role)})"
+        for (domain, role, split), n in tests[:3]
+    ]
+
+
+def _other_counts(task: Task) -> list[str]:
+    """Held-out domains, which are tested whole, of which the published data set has another number of images."""
+    published = PUBLISHED_EXAMPLES.get(task.dataset, {})
+    return [
+        f"it has {published[domain]:,} images of {domain}, the one tested here {n:,}"
+        for (domain, role, _), n in task.examples
+        if role == "ood" and published.get(domain, n) != n
+    ]
 
 
 def _best_without_error(cells: Sequence[Cell]) -> bool:

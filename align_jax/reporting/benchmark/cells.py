@@ -14,7 +14,7 @@ class Cell:
     Attributes:
       error: of the mean, sd / sqrt(seeds); None for one seed.
       seeds: how many runs it is over.
-      planned: how many a sweep planned, where not all of them are complete; else 0.
+      planned: how many there are or a sweep planned, where not all of them are complete with a finite value; else 0.
       best: nothing that it is compared with is better by more than one standard error of the difference; where
         that is not known, nothing is better.
       blank: there can be no value, as for a domain that was trained on.
@@ -31,15 +31,17 @@ class Cell:
 
 
 def cell_over_seeds(by_seed: Mapping[int, float], planned: int = 0) -> Cell:
-    """Mean and standard error over seeds; missing where there are none."""
-    seeds = len(by_seed)
+    """Mean and standard error over the seeds whose value is finite; missing where there are none."""
+    finite = _finite(by_seed)
+    seeds = len(finite)
+    planned = max(planned, len(by_seed))
     planned = planned if planned > seeds else 0
     if not seeds:
         return Cell(planned=planned)
-    mean = math.fsum(by_seed.values()) / seeds
+    mean = math.fsum(finite.values()) / seeds
     error = None
     if seeds > 1:
-        variance = math.fsum((value - mean) ** 2 for value in by_seed.values()) / (seeds - 1)
+        variance = math.fsum((value - mean) ** 2 for value in finite.values()) / (seeds - 1)
         error = math.sqrt(variance / seeds)
     return Cell(mean, error, seeds, planned)
 
@@ -50,6 +52,7 @@ def average_cell(parts: Sequence[Mapping[int, float]]) -> Cell:
     Where all have the same seeds the error is that of the seeds' averages, which keeps what their cells share; else
     the mean of the cells' means stands without one.
     """
+    parts = [_finite(part) for part in parts]
     if not parts or not all(parts):
         return Cell()
     seeds = set(parts[0])
@@ -57,6 +60,10 @@ def average_cell(parts: Sequence[Mapping[int, float]]) -> Cell:
         return cell_over_seeds({seed: math.fsum(part[seed] for part in parts) / len(parts) for seed in sorted(seeds)})
     means = [math.fsum(part.values()) / len(part) for part in parts]
     return Cell(math.fsum(means) / len(means))
+
+
+def _finite(by_seed: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value for seed, value in by_seed.items() if math.isfinite(value)}
 
 
 def marked(metric: Metric, cells: Sequence[Cell]) -> list[Cell]:
@@ -78,7 +85,9 @@ def marked(metric: Metric, cells: Sequence[Cell]) -> list[Cell]:
             return True
         if cell.error is None or best.error is None:
             return False
-        return abs(cell.value - best.value) <= math.hypot(cell.error, best.error)
+        difference, error = abs(cell.value - best.value), math.hypot(cell.error, best.error)
+        # Exactly one error apart is within it, whatever the last bit of the difference is.
+        return difference <= error or math.isclose(difference, error, rel_tol=1e-9)
 
     if all(close(cell) for cell in present):
         return list(cells)

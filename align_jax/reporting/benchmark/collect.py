@@ -7,8 +7,9 @@ nothing is unpickled.
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from align_jax.errors import UserError
@@ -20,13 +21,20 @@ SKIPPED_FOLDERS = ("checkpoints", "tensorboard")
 SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy")
 """Metrics in [0, 1]; other numbers of a result need only be finite."""
 
-ABOUT_A_RESULT = ("domain", "role", "split", "examples", "per_class_accuracy")
+ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy")
 """What a result says beside its measurements."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One test of a run; `values` are finite, and a metric that does not apply is absent."""
+    """One test of a run.
+
+    Attributes:
+      examples: how many images were tested.
+      values: finite ones; a metric that does not apply is absent.
+      faithfulness_images: on how many of the images faithfulness was measured.
+      not_finite: metrics, or `per_class_accuracy/CLASS`, whose value is NaN or infinite.
+    """
 
     domain: str
     role: str
@@ -34,11 +42,27 @@ class Result:
     examples: int | None
     values: Mapping[str, float]
     per_class_accuracy: Mapping[str, float]
+    faithfulness_images: int | None = None
+    not_finite: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the classifier began with."""
+
+    source: str
+    sha256: str
 
 
 @dataclass(frozen=True)
 class CollectedRun:
-    """A complete run. `config` is flat (`optim.lr`), its values as JSON writes them."""
+    """A complete run.
+
+    Attributes:
+      config: flat (`optim.lr`), its values as JSON writes them.
+      weights: None where it began with none, or does not say with which.
+      examples: what its data.json says of the splits, trained on or tested, by domain, "" and split.
+    """
 
     path: pathlib.Path
     algorithm: str
@@ -56,6 +80,9 @@ class CollectedRun:
     class_names: tuple[str, ...]
     results: tuple[Result, ...]
     config: Mapping[str, str]
+    weights: Weights | None = None
+    validation_is_not_finite: bool = False
+    examples: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,13 +120,16 @@ def collect(folders: Sequence[pathlib.Path]) -> Collection:
     problems: list[str] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder: give the folders under which complete runs lie.")
+            raise UserError(f"{printable(str(folder))} is no folder: give the folders under which complete runs lie.")
         for path in _found(folder.resolve(), ("summary.json", "sweep.json"), problems):
             try:
                 _check_inside(folder.resolve(), path)
                 if path.name == "summary.json":
-                    _check_inside(folder.resolve(), path.with_name("config.json"))
-                    runs.setdefault(path.parent, read_collected_run(path.parent))
+                    for beside in ("config.json", "data.json"):
+                        _check_inside(folder.resolve(), path.with_name(beside))
+                    if path.parent not in runs:
+                        runs[path.parent] = read_collected_run(path.parent)
+                        problems += _not_finite_values(runs[path.parent])
                 else:
                     sweep_cells, strays = read_sweep(path.parent)
                     problems += strays
@@ -108,19 +138,20 @@ def collect(folders: Sequence[pathlib.Path]) -> Collection:
             except UserError as error:
                 problems.append(str(error))
     # The same broken file under two of the folders is one problem.
-    return Collection(tuple(runs.values()), tuple(cells.values()), tuple(dict.fromkeys(problems)))
+    return Collection(tuple(runs.values()), tuple(cells.values()), tuple(dict.fromkeys(map(printable, problems))))
 
 
 def read_collected_run(run: pathlib.Path) -> CollectedRun:
-    """Reads a run's summary.json and config.json.
+    """Reads a run's summary.json and config.json, and its data.json where it has one.
 
     Raises:
-      UserError: either is missing, broken or foreign; the message names the file, and says that it is left out.
+      UserError: one of them is missing, broken or foreign; the message names the file, and says that it is left out.
     """
     path = run / "summary.json"
     summary = Fields(read_object(path), path)
+    validation_accuracy = number(summary.content, "validation_accuracy", path, share=True)
     results = [_result(row, path) for row in summary.items("results", dict)]
-    tests = [(result.role, result.domain, result.split) for result in results]
+    tests = [(result.role, result.domain) for result in results]
     if len(set(tests)) < len(tests):
         raise left_out(path, "has two results of one domain and role")
     protocol = summary.text("protocol")
@@ -140,12 +171,15 @@ def read_collected_run(run: pathlib.Path) -> CollectedRun:
         step=summary.whole_or_none("step"),
         best_step=summary.whole_or_none("best_step"),
         selection=summary.text("selection"),
-        validation_accuracy=number(summary.content, "validation_accuracy", path, share=True),
+        validation_accuracy=validation_accuracy,
+        validation_is_not_finite=validation_accuracy is None and summary.content.get("validation_accuracy") is not None,
         train_domains=tuple(printable(name) for name in summary.items("train_domains", str)),
         held_out_domains=tuple(printable(name) for name in summary.items("held_out_domains", str)),
         class_names=class_names,
         results=tuple(results),
         config=read_flat_config(run / "config.json"),
+        weights=_weights(summary.content.get("pretrained"), path),
+        examples=_examples(run / "data.json"),
     )
 
 
@@ -243,9 +277,58 @@ def _result(row: Mapping[str, Any], path: pathlib.Path) -> Result:
         role="validation" if split == "validation" else fields.text("role"),
         split=split,
         examples=fields.whole_or_none("examples"),
+        faithfulness_images=fields.whole_or_none("faithfulness_images"),
         values={key: value for key, value in values.items() if value is not None},
         per_class_accuracy={name: value for name, value in by_class.items() if value is not None},
+        not_finite=(
+            *(key for key, value in values.items() if value is None and row.get(key) is not None),
+            *(
+                f"per_class_accuracy/{name}"
+                for name, value in by_class.items()
+                if value is None and per_class.get(name)
+            ),
+        ),
     )
+
+
+def _not_finite_values(run: CollectedRun) -> list[str]:
+    """A sentence for each value of the run that is no finite number: a network that diverged must not go unseen."""
+    tested = [
+        (key, f"{names.shortened(result.domain)} ({result.role})")
+        for result in run.results
+        for key in result.not_finite
+    ]
+    return [
+        f"{run.path / 'summary.json'} has a value of {names.shortened(key)} on {test} that is not finite: that value is "
+        "left out."
+        for key, test in tested + [("validation_accuracy", "the validation split")] * run.validation_is_not_finite
+    ]
+
+
+def _weights(value: Any, path: pathlib.Path) -> Weights | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise left_out(path, f"has pretrained = {short(value)}, which is no object")
+    fields = Fields(value, path)
+    sha256 = fields.text("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise left_out(path, f"has sha256 = {short(sha256)}, which is no such checksum")
+    return Weights(fields.text("source"), sha256)
+
+
+def _examples(path: pathlib.Path) -> dict[tuple[str, str, str], int]:
+    """`{"examples": {"train": {"SUN09": 2626}}}` as `{("SUN09", "", "train"): 2626}`."""
+    if not path.exists():
+        return {}
+    splits = read_object(path).get("examples") or {}
+    if not isinstance(splits, dict) or not all(isinstance(of_split, dict) for of_split in splits.values()):
+        raise left_out(path, "has examples that are no object of objects")
+    return {
+        (printable(domain), "", printable(split)): Fields(of_split, path).whole(domain)
+        for split, of_split in splits.items()
+        for domain in of_split
+    }
 
 
 def _overrides(value: Any, path: pathlib.Path) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,8 @@ from align_jax.reporting.benchmark.markdown import markdown
 from align_jax.reporting.benchmark.metrics import DEFAULT_METRICS, METRICS
 from align_jax.reporting.benchmark.report import Report, make_report
 from align_jax.reporting.benchmark.report_files import write_report
+from align_jax.reporting.benchmark.untrusted_json import printable
+from align_jax.reporting.output_folder import check_output_folder
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,14 +36,16 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments[1:])
 
     def run() -> None:
+        out = options.out or options.folders[0] / "tables"
+        check_output_folder(out, "tables")
         report = _report(options.folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
-        page = write_report(report, options.out or options.folders[0] / "tables")
+        page = write_report(report, out)
         _print(markdown(report))
         measured = {table.metric.key for benchmark in report.benchmarks for table in benchmark.tables}
         for metric in options.metric or ():
             if metric not in measured:
                 print(f"No run measured {metric}.", file=sys.stderr)
-        print(f"Report: {page}", file=sys.stderr)
+        print(f"Report: {printable(str(page))}", file=sys.stderr)
 
     return exit_status(
         run,
@@ -55,7 +59,7 @@ def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
     report = make_report(collection, metrics)
     if not report.benchmarks:
         found = "; ".join(collection.problems) or "no summary.json lies there"
-        raise UserError(f"No complete run under {', '.join(map(str, folders))} ({found}).")
+        raise UserError(f"No complete run under {printable(', '.join(map(str, folders)))} ({found}).")
     return report
 
 

@@ -41,7 +41,7 @@ def latex(report: Report) -> str:
     ]
     for benchmark in report.benchmarks:
         lines += ["", f"\\section*{{{escaped(benchmark.title)}}}"]
-        before = [words.oracle_warning(benchmark)] if benchmark.is_oracle else []
+        before = [warning] if (warning := words.oracle_warning(benchmark)) else []
         after = [*(f"{title}: {text}." for title, text in words.facts(benchmark).items()), *benchmark.notes]
         for table in benchmark.tables:
             header, rows = words.domain_rows(table, escaped, _cell)
@@ -52,9 +52,8 @@ def latex(report: Report) -> str:
             lines += _table(*words.class_rows(classes, escaped, _cell), caption)
         settings = benchmark.settings
         if settings.differing:
-            rows = [[escaped(name), *map(escaped, values)] for name, values in settings.differing.items()]
             caption = [f"{benchmark.title}: settings that differ between rows."]
-            lines += _table(["Setting", *map(escaped, settings.methods)], rows, caption)
+            lines += _table(*words.setting_rows(settings, escaped), caption)
         lines += ["", f"{{\\footnotesize\\raggedright {escaped(words.shared_settings(settings))}\\par}}", r"\clearpage"]
     return "\n".join([*lines, r"\end{document}", ""])
 

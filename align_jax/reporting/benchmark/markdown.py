@@ -15,8 +15,8 @@ def markdown(report: Report) -> str:
     parts = []
     for benchmark in report.benchmarks:
         parts.append(f"## {escaped(benchmark.title)}")
-        if benchmark.is_oracle:
-            parts.append(f"**{escaped(words.oracle_warning(benchmark))}**")
+        if warning := words.oracle_warning(benchmark):
+            parts.append(f"**{escaped(warning)}**")
         parts.append("\n".join(f"- {title}: {escaped(text)}" for title, text in words.facts(benchmark).items()))
         for sentences in (benchmark.notes, legend(benchmark.tables)):
             parts += [escaped(" ".join(sentences))] if sentences else []
@@ -53,8 +53,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _settings(settings: Settings) -> Iterator[str]:
     if settings.differing:
         yield "### Settings that differ between rows"
-        rows = [[escaped(name), *map(escaped, values)] for name, values in settings.differing.items()]
-        yield _table(["Setting", *map(escaped, settings.methods)], rows)
+        yield _table(*words.setting_rows(settings, escaped))
     yield escaped(words.shared_settings(settings))
 
 

@@ -6,12 +6,8 @@ from align_jax.reporting.names import Metric
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
-        names.ACCURACY,
-        Metric("balanced_accuracy", "Balanced accuracy", "higher", 100, 1),
-        Metric("auc", "AUC", "higher", 100, 1),
+        *names.PREDICTION,
         *names.FAITHFULNESS,
-        names.MASK_IOU,
-        names.CAM_ENERGY,
         Metric("validation_accuracy", "Validation accuracy", "higher", 100, 1),
     )
 }

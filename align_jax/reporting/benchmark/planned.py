@@ -29,8 +29,8 @@ def placed_cells(
         )
         if place is None:
             unplaced.append(
-                f"{cell.path} is planned and not complete, and no complete run of its sweep says what it would stand "
-                "beside: in no table."
+                f"{cell.path} is planned and not complete, and the complete runs of its sweep do not say what it would "
+                "stand beside: in no table."
             )
             continue
         task, method = place

@@ -1,19 +1,23 @@
 """Every table of a collection of runs, as data: a benchmark for each task, with what was left out and why."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from align_jax.reporting import names
 from align_jax.reporting.benchmark import captions
 from align_jax.reporting.benchmark.by_class import class_table
-from align_jax.reporting.benchmark.by_domain import domain_table, measurements
+from align_jax.reporting.benchmark.by_domain import domain_table, every_domain, measurements
 from align_jax.reporting.benchmark.collect import CollectedRun, Collection
+from align_jax.reporting.benchmark.data_versions import data_versions
 from align_jax.reporting.benchmark.metrics import DEFAULT_METRICS, METRICS
 from align_jax.reporting.benchmark.planned import Planned, placed_cells
 from align_jax.reporting.benchmark.settings import Settings, benchmark_settings
 from align_jax.reporting.benchmark.tables import BenchmarkTable, ClassTable
 from align_jax.reporting.benchmark.tasks import Method, Task, method_of, method_titles, task_of
+from align_jax.reporting.benchmark.untrusted_json import printable
+from align_jax.reporting.benchmark.weights import with_named_weights
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,12 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     """
     problems = list(collection.problems)
     tasks: dict[Task, dict[tuple[Method, str, int], CollectedRun]] = {}
-    for run in collection.runs:
-        of_task = tasks.setdefault(task_of(run), {})
-        first = of_task.setdefault((method_of(run), run.domain, run.seed), run)
-        if first is not run:
-            problems.append(f"{run.path} repeats {first.path} (same settings, domain and seed): left out.")
+    for task, runs in _by_task(with_named_weights(collection.runs)).items():
+        of_task = tasks.setdefault(task, {})
+        for run in runs:
+            first = of_task.setdefault((method_of(run), run.domain, run.seed), run)
+            if first is not run:
+                problems.append(f"{run.path} repeats {first.path} (same settings, domain and seed): left out.")
     complete = {run.path: (task, method) for task, runs in tasks.items() for (method, _, _), run in runs.items()}
     planned, unplaced = placed_cells(collection.cells, complete)
     problems += unplaced
@@ -67,8 +72,20 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
         tuple(
             _benchmark(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
         ),
-        tuple(problems),
+        tuple(map(printable, problems)),
     )
+
+
+def _by_task(runs: Sequence[CollectedRun]) -> dict[Task, list[CollectedRun]]:
+    """What one name of a data set stands for can be several versions of it, and then is several tasks."""
+    alike: dict[Task, list[CollectedRun]] = {}
+    for run in runs:
+        alike.setdefault(task_of(run), []).append(run)
+    return {
+        replace(task, examples=examples): of_version
+        for task, of_task in alike.items()
+        for examples, of_version in data_versions(of_task)
+    }
 
 
 def _benchmark(
@@ -82,17 +99,22 @@ def _benchmark(
     roles = names.in_role_order([result.role for run in runs.values() for result in run.results])
     first = "id" if task.protocol == "in_domain" else "ood"
     roles = sorted((role for role in roles if role != "validation"), key=lambda role: role != first)
+    domains = every_domain(task, [domain for _, domain, _ in runs] + [domain for _, domain in planned.seeds])
     tables = []
     for role in roles:
         for key in metrics:
             if key != "validation_accuracy":
-                tables.append(domain_table(task, METRICS[key], role, measurements(runs, role, key), titles, planned))
+                values = measurements(runs, role, key)
+                tables.append(domain_table(task, METRICS[key], role, values, titles, planned, domains))
     if "validation_accuracy" in metrics:
-        values: dict[tuple[Method, str, str], dict[int, float]] = {}
+        scores: dict[tuple[Method, str, str], dict[int, float]] = {}
         for (method, domain, seed), run in runs.items():
-            if run.validation_accuracy is not None:
-                values.setdefault((method, domain, domain), {})[seed] = run.validation_accuracy
-        tables.append(domain_table(task, METRICS["validation_accuracy"], "validation", values, titles, planned))
+            if run.validation_accuracy is not None or run.validation_is_not_finite:
+                score = math.nan if run.validation_accuracy is None else run.validation_accuracy
+                scores.setdefault((method, domain, domain), {})[seed] = score
+        tables.append(
+            domain_table(task, METRICS["validation_accuracy"], "validation", scores, titles, planned, domains)
+        )
     class_tables = [class_table(task, role, runs, titles) for role in roles]
     return Benchmark(
         title=captions.task_title(task, tasks),

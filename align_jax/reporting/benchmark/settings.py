@@ -25,7 +25,9 @@ class Settings:
     @property
     def main(self) -> str:
         """The shared settings that a reader asks for first, on one line."""
-        return ", ".join(f"{name} = {self.shared[name]}" for name in MAIN_SETTINGS if name in self.shared)
+        return ", ".join(
+            f"{name} = {names.shortened(self.shared[name])}" for name in MAIN_SETTINGS if name in self.shared
+        )
 
     @property
     def others(self) -> dict[str, str]:

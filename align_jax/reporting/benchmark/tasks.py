@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from align_jax.reporting import names
 from align_jax.reporting.benchmark.collect import CollectedRun
+from align_jax.reporting.benchmark.data_versions import Examples
 from align_jax.results import FREE_TO_CHANGE
 
 # Settings that say what is tested: runs that differ in them are not in one table.
@@ -32,7 +33,12 @@ NOT_COMPARED = {
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on and tested, and how the checkpoint was chosen; one set of tables each."""
+    """What is trained on and tested, and how the checkpoint was chosen; one set of tables each.
+
+    Attributes:
+      domains: all that the runs know of; none where each knows only its own.
+      examples: how many there are, which tells two versions of a data set apart.
+    """
 
     dataset: str
     protocol: str
@@ -40,6 +46,7 @@ class Task:
     class_names: tuple[str, ...]
     domains: tuple[str, ...]
     settings: tuple[tuple[str, str], ...]
+    examples: Examples = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ NEVER_RUN = "(never run)"
 
 
 def task_of(run: CollectedRun) -> Task:
-    """What the run is a measurement of."""
+    """What the run is a measurement of, but for the version of the data: see `data_versions`."""
     # Trained within one domain, a run does not know which others there are.
     domains = () if run.protocol == "in_domain" else tuple(sorted({*run.train_domains, *run.held_out_domains}))
     settings = tuple((name, run.config[name]) for name in TASK_SETTINGS if name in run.config)

@@ -93,7 +93,7 @@ def number(content: Mapping[str, Any], key: str, path: pathlib.Path, share: bool
 
 def left_out(path: pathlib.Path, what: str) -> UserError:
     """The error that says what is wrong with a file: `what` goes on from its name."""
-    return UserError(f"{path} {what}: left out.")
+    return UserError(printable(f"{path} {what}: left out."))
 
 
 def printable(text: str) -> str:

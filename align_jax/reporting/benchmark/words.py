@@ -36,12 +36,10 @@ def printed(metric: Metric, cell: Cell, usual_seeds: int = 0) -> PrintedCell:
 
 
 def oracle_warning(benchmark: Benchmark) -> str:
-    """Said before anything else where checkpoints were selected on the test itself."""
-    return (
-        "ORACLE SELECTION: every checkpoint here was chosen by its accuracy on the reported test itself, with labels "
-        "that nobody has when a model is chosen. These numbers bound what a better rule could reach; they are no "
-        "results, and no published ones stand beside them."
-    )
+    """Said before anything else where checkpoints were selected on the test itself; else empty."""
+    if not benchmark.is_oracle:
+        return ""
+    return f"{names.oracle_warning('every checkpoint here')} No published ones stand beside them."
 
 
 def facts(benchmark: Benchmark) -> dict[str, str]:
@@ -49,9 +47,9 @@ def facts(benchmark: Benchmark) -> dict[str, str]:
     complete = len(benchmark.runs)
     return {
         "Protocol": names.PROTOCOLS[benchmark.task.protocol],
-        "Checkpoint": benchmark.selection,
+        "Checkpoint": names.shortened(benchmark.selection),
         "Runs": f"{complete} of {benchmark.planned} planned" if benchmark.planned > complete else str(complete),
-        "Seeds": ", ".join(map(str, benchmark.seeds)),
+        "Seeds": _few(list(map(str, benchmark.seeds))),
         "Classes": f"{len(benchmark.task.class_names)}: {_few(benchmark.task.class_names)}",
         "Settings of all rows": benchmark.settings.main or "none in common",
     }
@@ -65,14 +63,14 @@ def heading(table: BenchmarkTable) -> str:
 
 def shared_settings(settings: Settings) -> str:
     """The shared settings that `facts` leaves out."""
-    others = ", ".join(f"{name} = {value}" for name, value in settings.others.items())
+    others = ", ".join(f"{names.shortened(name)} = {names.shortened(value)}" for name, value in settings.others.items())
     return f"All other settings that the rows share: {others or 'none'}."
 
 
 def domain_rows(
     table: BenchmarkTable, escaped: Callable[[str], str], written: Callable[[PrintedCell], str]
 ) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a table; a row of one entry is the title of those below it.
+    """The header and the rows of a table, long names shortened; a row of one entry is the title of those below it.
 
     Args:
       table: the table.
@@ -80,16 +78,20 @@ def domain_rows(
       written: a cell in the format.
     """
     several = len(table.columns) > 1
-    header = ["Method", *map(escaped, table.columns), *(["Average"] if several else [])]
+    header = [
+        "Method",
+        *(escaped(names.shortened(column)) for column in table.columns),
+        *(["Average"] if several else []),
+    ]
     rows: list[list[str]] = []
     groups = [(group.title, group.rows) for group in table.groups]
     if table.published:
         groups.append(("Published by others", table.published))
     for title, of_group in groups:
         if title:
-            rows.append([escaped(title)])
+            rows.append([escaped(names.shortened(title))])
         for row in of_group:
-            name = f"{row.name} (published, {row.source})" if row.source else row.name
+            name = f"{row.name} (published, {row.source})" if row.source else names.shortened(row.name)
             cells = [*row.cells, *([row.average] if several else [])]
             rows.append([escaped(name), *(written(printed(table.metric, c, table.usual_seeds)) for c in cells)])
     return header, rows
@@ -101,9 +103,21 @@ def class_rows(
     """As `domain_rows`."""
     rows: list[list[str]] = []
     for group in table.groups:
-        rows.append([escaped(group.title)])
-        rows += [[escaped(row.name), *(written(printed(names.ACCURACY, c)) for c in row.cells)] for row in group.rows]
-    return ["Class", *map(escaped, table.columns)], rows
+        rows.append([escaped(names.shortened(group.title))])
+        rows += [
+            [escaped(names.shortened(row.name)), *(written(printed(names.ACCURACY, c)) for c in row.cells)]
+            for row in group.rows
+        ]
+    return ["Class", *(escaped(names.shortened(column)) for column in table.columns)], rows
+
+
+def setting_rows(settings: Settings, escaped: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
+    """As `domain_rows`, of the settings that differ between the methods."""
+    rows = [[name, *values] for name, values in settings.differing.items()]
+    header, *body = [
+        [escaped(names.shortened(text)) for text in row] for row in [["Setting", *settings.methods], *rows]
+    ]
+    return header, body
 
 
 def with_note(text: str, cell: PrintedCell) -> str:
@@ -112,4 +126,5 @@ def with_note(text: str, cell: PrintedCell) -> str:
 
 
 def _few(items: Sequence[str]) -> str:
-    return ", ".join(items) if len(items) <= 12 else f"{', '.join(items[:10])} … {items[-1]}"
+    short = [names.shortened(item) for item in items]
+    return ", ".join(short) if len(short) <= 12 else f"{', '.join(short[:10])} … {short[-1]}"

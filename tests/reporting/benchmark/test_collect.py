@@ -73,6 +73,29 @@ def test_a_run_is_read_with_its_settings(tmp_path):
     }
 
 
+def test_a_run_says_with_which_weights_and_data_it_began(tmp_path):
+    run = write(tmp_path, pretrained={"source": "hf:a/b", "sha256": "0f" * 32})
+    (run / "data.json").write_text('{"examples": {"train": {"LabelMe": 80}, "test": {"SUN09": 100}}}')
+    read = read_collected_run(run)
+    assert (read.weights.source, read.weights.sha256) == ("hf:a/b", "0f" * 32)
+    assert read.examples == {("LabelMe", "", "train"): 80, ("SUN09", "", "test"): 100}
+    for content in ('{"examples": [1]}', '{"examples": {"train": {"LabelMe": "80"}}}', "["):
+        (run / "data.json").write_text(content)
+        (problem,) = problems(tmp_path)
+        assert problem.startswith(str(run / "data.json"))
+
+
+def test_a_problem_is_one_line_whatever_the_folders_are_called(tmp_path):
+    (write(tmp_path / "a\n# b\x1b[31m\udcff", "[") / "again").mkdir()
+    (tmp_path / "a\n# b\x1b[31m\udcff" / "sweep.json").write_text('{"cells": [{"path": "../.."}]}')
+    for problem in problems(tmp_path):
+        assert problem.isprintable(), problem
+        assert "a # b�[31m�/s" in problem
+    with pytest.raises(UserError) as error:
+        collect([tmp_path / "no\nfolder"])
+    assert str(error.value).isprintable()
+
+
 def test_runs_are_found_at_any_depth_once_and_never_among_checkpoints(tmp_path):
     write(tmp_path / "a" / "b")
     write(tmp_path / "c", seed=4)
@@ -115,7 +138,16 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
         (json.dumps(SUMMARY | {"class_names": [1]}), "wrong type"),
         (json.dumps(SUMMARY | {"results": [{"domain": "a"}]}), "lacks role"),
         (json.dumps(SUMMARY | {"results": SUMMARY["results"] * 2}), "two results of one domain and role"),
+        (
+            json.dumps(
+                SUMMARY | {"results": [SUMMARY["results"][0], SUMMARY["results"][0] | {"split": "test_random"}]}
+            ),
+            "two results of one domain and role",
+        ),
         (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": "0.9"}]}), "which is no number"),
+        (json.dumps(SUMMARY | {"pretrained": "a.safetensors"}), "which is no object"),
+        (json.dumps(SUMMARY | {"pretrained": {"source": "a.safetensors"}}), "lacks sha256"),
+        (json.dumps(SUMMARY | {"pretrained": {"source": "a", "sha256": "0" * 63 + "G"}}), "no such checksum"),
         (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": 87.5}]}), "no share between"),
         (
             json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "per_class_accuracy": [1]}]}),
@@ -153,8 +185,18 @@ def test_values_that_are_not_finite_are_missing(tmp_path):
     content = (
         json.dumps(SUMMARY).replace("0.75", "NaN").replace('"auc": null', '"sufficiency": 1e999, "x": ' + "9" * 400)
     )
-    run = read_collected_run(write(tmp_path, content))
+    run = read_collected_run(write(tmp_path, content.replace('"bird": 0.5', '"bird": -Infinity')))
     assert run.results[0].values == {}
+    assert run.results[0].not_finite == ("accuracy", "sufficiency", "x", "per_class_accuracy/bird")
+    said = collect([tmp_path]).problems
+    assert len(said) == 4
+    assert f"{tmp_path / 'summary.json'} has a value of accuracy on SUN09 (ood) that is not finite" in said[0]
+
+
+def test_null_is_no_problem_and_a_validation_accuracy_that_is_not_finite_is_one(tmp_path):
+    assert collect([write(tmp_path, validation_accuracy=None)]).problems == ()
+    (said,) = collect([write(tmp_path, json.dumps(SUMMARY).replace("0.8,", "NaN,"))]).problems
+    assert "validation_accuracy" in said
 
 
 def test_text_has_no_lines_controls_or_lone_surrogates(tmp_path):

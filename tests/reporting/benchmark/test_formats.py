@@ -8,7 +8,7 @@ import pytest
 
 from align_jax.reporting import names
 from align_jax.reporting.benchmark.cells import Cell
-from align_jax.reporting.benchmark.collect import Collection
+from align_jax.reporting.benchmark.collect import Collection, Result
 from align_jax.reporting.benchmark.command_line import main
 from align_jax.reporting.benchmark.csv_rows import csv_text
 from align_jax.reporting.benchmark.latex import latex
@@ -155,11 +155,52 @@ def test_csv_has_a_row_for_each_run_domain_role_and_metric():
     assert first["selection"] == "training_domain_validation"
 
 
+def test_csv_counts_the_images_that_were_measured():
+    measured = {"accuracy": 0.5, "insertion_auc": 0.4, "random_sufficiency": 0.3, "sufficiency_standard_error": 0.1}
+    result = Result("SUN09", "ood", "test", 3282, measured, {"bird": 1.0}, 128)
+    made = report([run("erm", "SUN09", 0, {}, results=(result,))])
+    examples = {row["metric"]: row["examples"] for row in csv.DictReader(io.StringIO(csv_text(made)))}
+    assert examples == {
+        "validation_accuracy": "",
+        "accuracy": "3282",
+        "insertion_auc": "128",
+        "random_sufficiency": "128",
+        "sufficiency_standard_error": "128",
+        "per_class_accuracy/bird": "3282",
+    }
+
+
+def test_long_names_are_short_in_tables_and_whole_in_the_csv():
+    method, domain, setting, seed = "m" * 3000, "d" * 3000, "s" * 3000, int("7" * 3000)
+    tests = {("ood", domain): {"accuracy": 0.5, "classes": {"c" * 3000: 0.25}}}
+    changed = {"class_names": ("c" * 3000,), "train_domains": ("t" * 3000,)}
+    runs = [run(method, domain, seed, tests, config={"optim.lr": text}, **changed) for text in ("1", setting)]
+    made = report(runs)
+    for text in (markdown(made), latex(made)):
+        assert max(map(len, re.findall(r"\w+", text))) <= 80
+        assert len(text) < 20_000
+    page = html(made)
+    assert f'title="{domain}"' in page
+    assert max(map(len, re.findall(r"\w+", re.sub(r'title="[^"]*"', "", page)))) <= 80
+    rows = csv_text(made)
+    assert all(text in rows for text in (method, domain, setting, str(seed), "c" * 3000))
+
+
 def test_csv_gives_a_spreadsheet_no_formula():
     made = report([held_out("=HYPERLINK(1)", "SUN09", 0, 0.5, config={"optim.lr": "+1"})])
     (row,) = [row for row in csv.DictReader(io.StringIO(csv_text(made))) if row["metric"] == "accuracy"]
     assert row["algorithm"] == "'=HYPERLINK(1)"
     assert row["value"] == "0.5"
+
+
+def test_folders_names_inject_no_lines(tmp_path):
+    odd = "x\n## Not ours\udcff"
+    runs = [held_out("erm", "SUN09", 0, 0.5, folder=f"{odd}{i}") for i in range(2)]
+    made = report(runs, [planned(odd, "irm", "SUN09", 0)])
+    assert len(made.problems) == 2
+    write_report(made, tmp_path)
+    for name in ("tables.md", "tables.csv", "tables.tex", "index.html"):
+        assert not any(line.startswith("## Not ours") for line in (tmp_path / name).read_text().splitlines())
 
 
 def test_csv_has_the_classes():
@@ -238,6 +279,14 @@ def test_the_command_writes_four_files_and_prints_the_first(tmp_path, capsys):
     assert main(["report.py", str(tmp_path), "--metric=mask_iou"]) == 0
     assert (tmp_path / "tables" / "index.html").exists()
     assert "No run measured mask_iou." in capsys.readouterr().err
+
+
+def test_a_runs_own_page_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    for out in (tmp_path, tmp_path / "report"):
+        assert main(["report.py", str(tmp_path), f"--out={out}"]) == 2
+        assert "own files of the run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_folder_without_runs_is_a_sentence(tmp_path, capsys):

@@ -6,9 +6,10 @@ import pytest
 from align_jax.reporting import names
 from align_jax.reporting.benchmark.captions import legend
 from align_jax.reporting.benchmark.cells import Cell, average_cell, cell_over_seeds, marked
-from align_jax.reporting.benchmark.collect import CollectedRun, Collection, Result, SweepCell
+from align_jax.reporting.benchmark.collect import CollectedRun, Collection, Result, SweepCell, Weights
 from align_jax.reporting.benchmark.report import make_report
 from align_jax.reporting.benchmark.tasks import method_of, method_titles
+from align_jax.reporting.benchmark.words import printed
 
 VLCS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
@@ -73,6 +74,24 @@ def test_a_cell_is_the_mean_and_the_standard_error_over_seeds():
     assert cell_over_seeds({}, planned=3) == Cell(None, None, 0, 3)
 
 
+def test_what_is_not_finite_is_left_out_and_counted():
+    assert cell_over_seeds({0: 0.5, 1: math.nan, 2: 0.5}) == Cell(0.5, 0.0, 2, 3)
+    assert cell_over_seeds({0: math.inf}) == Cell(None, None, 0, 1)
+    assert average_cell([{0: 0.5, 1: 0.5}, {0: 0.5, 1: math.nan}]) == Cell(0.5)
+    assert average_cell([{0: 0.5}, {0: math.nan}]).value is None
+
+
+def test_a_method_whose_value_is_not_finite_keeps_its_row():
+    diverged = Result("SUN09", "ood", "test", 100, {}, {}, not_finite=("accuracy",))
+    runs = [held_out("erm", "SUN09", 0, 0.5), run("align", "SUN09", 0, {}, results=(diverged,))]
+    (table,) = report(runs).benchmarks[0].tables
+    erm, align = table.groups[0].rows
+    column = table.columns.index("SUN09")
+    assert (erm.cells[column].value, align.cells[column].value) == (0.5, None)
+    assert printed(names.ACCURACY, align.cells[column]).note == "0/1"
+    assert report(runs[1:]).benchmarks[0].tables == ()
+
+
 def test_an_average_is_over_the_seeds_averages_and_needs_every_part():
     cell = average_cell([{0: 0.1, 1: 0.5}, {0: 0.5, 1: 0.1}])
     # Each seed's average is 0.3: what one domain loses the other gains.
@@ -101,6 +120,10 @@ def test_an_average_is_over_the_seeds_averages_and_needs_every_part():
         (names.ACCURACY, [(0.5, None), (0.5, None)], [False, False]),
         (names.ACCURACY, [(0.80, 0.01), (0.804, None)], [False, True]),
         (names.ACCURACY, [(0.80, 0.01), (0.804, 0.01), (0.803, None)], [True, True, False]),
+        # Exactly one error apart, though 0.30000000000000004 - 0.2 > 0.1: every row would be marked.
+        (names.ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0)], [False, False]),
+        (names.ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0), (0.1, 0.0)], [True, True, False]),
+        (names.ACCURACY, [(0.3 + 1e-6, 0.1), (0.2, 0.0)], [True, False]),
         (names.ACCURACY, [(0.80, 0.01)], [False]),
         (names.ACCURACY, [(0.80, 0.01), (None, None), (0.9, 0.01)], [False, False, True]),
         (names.Metric("x", "X"), [(0.1, 0.0), (0.9, 0.0)], [False, False]),
@@ -191,6 +214,101 @@ def test_published_rows_are_never_the_best():
     assert not any(cell.best for row in table.published for cell in (*row.cells, row.average))
 
 
+@pytest.mark.parametrize("dataset", ["vlcs", "mine"])
+def test_an_average_over_some_domains_is_none_whatever_the_metric(dataset):
+    both = {"accuracy": 0.5, "balanced_accuracy": 0.4, "auc": 0.6}
+    keys = ("accuracy", "balanced_accuracy", "auc", "validation_accuracy")
+    held = [run("erm", d, 0, {("ood", d): both}, dataset=dataset) for d in VLCS[:2]]
+    # A run within one domain knows no other; the others are those that published results have, or a sweep plans.
+    within = [run("erm", d, 0, {("id", d): both}, protocol="in_domain", dataset=dataset) for d in VLCS[:2]]
+    cells = [planned(r.path, "erm", r.domain, 0, ("data.protocol", "in_domain")) for r in within]
+    cells += [planned(d, "erm", d, 0, ("data.protocol", "in_domain")) for d in VLCS[2:]]
+    sourced = [run("erm", VLCS[0], 0, {("id", VLCS[0]): both}, protocol="single_source", dataset=dataset)]
+    made = report(held + within + sourced, cells if dataset == "mine" else (), keys)
+    assert len(made.benchmarks) == 3
+    for benchmark in made.benchmarks:
+        assert len(benchmark.tables) == 4
+        for table in benchmark.tables:
+            assert table.columns == VLCS
+            (row,) = table.groups[0].rows
+            assert row.cells[0].value is not None
+            assert (row.cells[2].value, row.cells[3].value, row.average.value) == (None, None, None)
+
+
+def test_a_metric_that_some_domains_runs_lack_has_no_average_over_the_others():
+    runs = [run("erm", d, 0, {("id", d): {"accuracy": 0.5}}, protocol="in_domain", dataset="mine") for d in "abc"]
+    runs[0] = run("erm", "a", 0, {("id", "a"): {"accuracy": 0.5, "auc": 0.5}}, protocol="in_domain", dataset="mine")
+    accuracy, auc = report(runs, metrics=("accuracy", "auc")).benchmarks[0].tables
+    assert values(accuracy.groups[0].rows[0]) == [50.0, 50.0, 50.0, 50.0]
+    assert values(auc.groups[0].rows[0]) == [50.0, None, None, None]
+
+
+def of_size(algorithm, domain, seed, size, **changed):
+    """A run that tested so many examples of the domain that it held out."""
+    result = Result(domain, "ood", "test", size, {"accuracy": 0.5}, {})
+    return run(algorithm, domain, seed, {}, results=(result,), **changed)
+
+
+def test_versions_of_the_data_are_neither_averaged_nor_set_beside_each_other():
+    runs = [of_size("erm", "SUN09", 0, 3282), of_size("erm", "SUN09", 1, 3000), of_size("align", "SUN09", 0, 3000)]
+    runs += [of_size("align", "SUN09", 1, None), of_size("erm", "SUN09", 0, 3000, folder="again")]
+    first, second = sorted(report(runs).benchmarks, key=lambda benchmark: benchmark.task.examples)
+    assert [(row.name, row.cells[2].seeds) for row in second.tables[0].groups[0].rows] == [("ERM", 1), ("ALIGN", 1)]
+    # Seed 0 of ERM is in both, as what repeats it is of other data.
+    assert [(row.name, row.cells[2].seeds) for row in first.tables[0].groups[0].rows] == [("ERM", 2), ("ALIGN", 1)]
+    assert "3,000 examples of SUN09" in first.title
+    assert "3,282 examples of SUN09" in second.title
+    assert all("numbers of examples" in benchmark.notes[0] for benchmark in (first, second))
+
+
+def test_what_runs_were_trained_on_tells_versions_apart_where_no_test_does():
+    def of_copy(domain, trained_on):
+        examples = {(d, "", "train"): trained_on for d in VLCS if d != domain}
+        return of_size("erm", domain, 0, 100, examples=examples)
+
+    runs = [of_copy("SUN09", 80), of_copy("LabelMe", 80), of_copy("VOC2007", 70)]
+    benchmarks = report(runs).benchmarks
+    assert sorted(sorted(r.domain for r in benchmark.runs) for benchmark in benchmarks) == [
+        ["LabelMe", "SUN09"],
+        ["VOC2007"],
+    ]
+    assert any("80 examples of Caltech101 (train)" in benchmark.title for benchmark in benchmarks)
+
+
+def test_published_rows_beside_another_copy_of_the_data_say_so():
+    def caption(examples):
+        return " ".join(report([of_size("erm", "SUN09", 0, examples)]).benchmarks[0].tables[0].caption)
+
+    assert "another copy of the data: it has 3,282 images of SUN09, the one tested here 3,000." in caption(3000)
+    assert "another copy" not in caption(3282)
+    assert "another copy" not in caption(None)
+    # A part of a domain is not compared with the whole.
+    result = Result("SUN09", "id", "test", 656, {"accuracy": 0.5}, {})
+    within = run("erm", "SUN09", 0, {}, protocol="in_domain", results=(result,))
+    (table,) = report([within]).benchmarks[0].tables
+    assert table.published
+    assert "another copy" not in " ".join(table.caption)
+
+
+def test_rows_are_told_apart_by_their_weights_and_not_by_the_path():
+    def began_with(seed, path, digit):
+        config = {"classifier.pretrained": path}
+        return held_out("erm", "SUN09", seed, 0.5, config=config, weights=Weights(path, digit * 64))
+
+    (row,) = report([began_with(0, "b", "0"), began_with(1, "a", "0")]).benchmarks[0].tables[0].groups[0].rows
+    assert row.cells[2].seeds == 2
+    (benchmark,) = report([began_with(0, "a", "0"), began_with(1, "a", "1")]).benchmarks
+    assert [row.cells[2].seeds for row in benchmark.tables[0].groups[0].rows] == [1, 1]
+    assert benchmark.settings.differing == {
+        "classifier.pretrained": ("a (sha256 000000000000…)", "a (sha256 111111111111…)")
+    }
+
+
+def test_the_rule_of_selection_gives_no_warm_up_to_methods_that_have_none():
+    (benchmark,) = report([held_out("erm", "SUN09", 0, 0.5)]).benchmarks
+    assert "best on the validation split of the training domains; with guidance" in benchmark.selection
+
+
 def test_single_source_has_a_group_for_each_source_and_their_mean():
     def tests(source, shift):
         return {("ood", t): {"accuracy": 0.1 * (i + 1) + shift} for i, t in enumerate(VLCS) if t != source}
@@ -218,14 +336,21 @@ def test_each_role_is_a_table_of_its_own():
         ("background_shift", "noto"): {"accuracy": 0.5},
         ("ood", "fluent3d"): {"accuracy": 0.7},
     }
-    (benchmark,) = report([run("align", "fluent3d", 0, tests, dataset="emoji_scenes")]).benchmarks
+    changed = {"dataset": "emoji_scenes", "train_domains": ("noto", "twemoji")}
+    (benchmark,) = report([run("align", "fluent3d", 0, tests, **changed)]).benchmarks
     ood, identical, shifted = benchmark.tables
     assert [table.role for table in benchmark.tables] == ["ood", "id", "background_shift"]
     assert [group.title for group in identical.groups] == ["Held out: fluent3d"]
     assert identical.columns == ("noto", "twemoji")
     assert values(identical.groups[0].rows[0]) == [80.0, 60.0, 70.0]
-    assert ood.columns == ("fluent3d",)
-    assert shifted.columns == ("noto",)
+    assert ood.columns == ("fluent3d", "noto", "twemoji")
+    assert values(ood.groups[0].rows[0]) == [70.0, None, None, None]
+    # Of a training domain that was not tested the row lacks a value, and so its average.
+    assert shifted.columns == ("noto", "twemoji")
+    assert values(shifted.groups[0].rows[0]) == [50.0, None, None]
+    # Its splits are its own: of the held-out domain not everything is tested.
+    for table in benchmark.tables:
+        assert names.role_meaning(table.role, "emoji_scenes") in table.caption[0]
 
 
 def test_settings_that_differ_make_rows_and_names_of_their_own():
@@ -344,5 +469,5 @@ def test_accuracy_by_class_is_the_mean_over_seeds_and_over_the_domains_that_have
 def test_the_validation_accuracy_is_a_table_when_asked_for():
     (benchmark,) = report([held_out("erm", "SUN09", 0, 0.5)], metrics=("validation_accuracy", "auc")).benchmarks
     (table,) = benchmark.tables
-    assert (table.role, table.columns) == ("validation", ("SUN09",))
-    assert table.groups[0].rows[0].cells[0].value == 0.9
+    assert (table.role, table.columns) == ("validation", VLCS)
+    assert values(table.groups[0].rows[0]) == [None, None, 90.0, None, None]

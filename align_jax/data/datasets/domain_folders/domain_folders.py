@@ -1,16 +1,16 @@
 """The TFDS builder of domain_folders, and how it is prepared."""
 
+import functools
 import re
-import sys
 from pathlib import Path
 from typing import Literal
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.datasets.domain_images import check_nothing_absent, looks_like_domain_folders, scan
+from align_jax.data.datasets.domain_images import MASKS, DomainImages, images_in_layout, scan
 from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing import check_local, prepare_once
-from align_jax.data.datasets.sources import candidates, found
+from align_jax.data.datasets.preparing_images import prepare_images
+from align_jax.data.datasets.sources import Place, candidates
 from align_jax.errors import UserError
 
 
@@ -44,37 +44,41 @@ def prepare(
     Raises:
         UserError: nothing is found, or it is not as it should be.
     """
-    check_local(root, prepared)
     if not re.fullmatch(r"\w[\w+.-]*", folder, re.ASCII):
         raise UserError(
             f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
             "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
         )
 
-    def write(workspace: Path) -> None:
-        places = (
-            place
-            # The root is the data set's folder only if it is called so: its prepared form gets the name.
-            for place in candidates(root, (folder,), workspace)
-            if place != root or root.name.lower() == folder.lower()
-        )
-        source = next((place for place in places if looks_like_domain_folders(place)), None)
-        if source is None:
-            raise UserError(
-                f"{root} has no folder or archive {folder} with images (.jpg, .jpeg, .png, .webp) in DOMAIN/CLASS/; "
-                f"put the data set at {root / folder}, or give its place as root. DomainBed's README (GitHub, "
-                "facebookresearch/DomainBed) says how to get PACS, Office-Home and DomainNet in this layout."
-            )
-        images = scan(source)
-        check_nothing_absent(images, images.counts())
-        print(found(folder, images), file=sys.stderr)
-        DomainFolders(
-            source=images,
-            policy=BadImagePolicy(on_bad_image, most_skipped),
-            config=tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}."),
-            data_dir=prepared,
-        ).download_and_prepare(download_dir=workspace)
+    return prepare_images(
+        DomainFolders,
+        functools.partial(find, folder),
+        root,
+        prepared,
+        BadImagePolicy(on_bad_image, most_skipped),
+        config=tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}."),
+    )
 
-    place = prepared / "domain_folders" / folder / str(DomainFolders.VERSION)
-    prepare_once(place, write)
-    return tfds.builder_from_directory(place)
+
+def find(folder: str, root: Path, workspace: Path) -> DomainImages:
+    """The images in `root/folder`, in `root` if it is called so, or in an archive, extracted to `workspace`.
+
+    Raises:
+        UserError: there is nothing.
+    """
+    for places in candidates(root, (folder,), workspace):
+        # The prepared data set gets the name: nothing called otherwise is taken for it.
+        images_in = {place: images_in_layout(place.folder) for place in places if _may_be(place, folder)}
+        # Strays may make a layout of other folders too.
+        best = max(images_in, key=images_in.__getitem__, default=None)
+        if best is not None and images_in[best]:
+            return scan(best)
+    raise UserError(
+        f"{root} has no folder or archive {folder} with images (.jpg, .jpeg, .png, .webp) of two classes or more in "
+        f"DOMAIN/CLASS/; put the data set at {root / folder}, or give its place as root. DomainBed's README (GitHub, "
+        "facebookresearch/DomainBed) says how to get PACS, Office-Home and DomainNet in this layout."
+    )
+
+
+def _may_be(place: Place, folder: str) -> bool:
+    return folder.lower() in place.names and place.folder.name != MASKS

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from align_jax.data.archives import extract, is_archive
+from align_jax.data.archives import is_archive
 from align_jax.data.datasets.domain_images import DomainImages, LabelledImage
-from align_jax.data.datasets.sources import folders_below
+from align_jax.data.datasets.sources import Place, extracted, folders_below
 from align_jax.errors import UserError
 
 # What the name of each file contains, in this order.
@@ -33,7 +33,7 @@ def find_annotations(place: Path, workspace: Path) -> list[Path] | None:
         if files := _annotations_in(folder):
             return files
     for archive in _archives(place, "annotation"):
-        for folder in folders_below(extract(archive, workspace / "annotations")):
+        for folder in folders_below(extracted(archive, workspace)):
             if files := _annotations_in(folder):
                 return files
     return None
@@ -65,7 +65,7 @@ def _is_part(name: str, part: tuple[str, ...]) -> bool:
     return part != ("train",) or not ("cis" in name or "trans" in name)
 
 
-def find_image_folder(place: Path, files: Sequence[str], workspace: Path) -> Path:
+def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Path:
     """The folder below `place`, or in an archive of images in it, that has the annotated files.
 
     Args:
@@ -81,16 +81,16 @@ def find_image_folder(place: Path, files: Sequence[str], workspace: Path) -> Pat
     def matches(folder: Path) -> int:
         return sum((folder / name).is_file() for name in sample)
 
-    best = max(folders_below(place), key=matches)
+    best = max(folders_below(place.folder), key=matches)
     if matches(best):
         return best
-    for archive in _archives(place, "image"):
-        best = max(folders_below(extract(archive, workspace / "images")), key=matches)
+    for archive in _archives(place.folder, "image"):
+        best = max(folders_below(extracted(archive, workspace)), key=matches)
         if matches(best):
             return best
     raise UserError(
-        f"{place} has the annotations of Terra Incognita, but none of the images that they name, such as {sample[0]}, "
-        "in a folder or an archive *images*; put eccv_18_all_images_sm (or its .tar.gz) there."
+        f"{place.source} has the annotations of Terra Incognita, but none of the images that they name, such as "
+        f"{sample[0]}, in a folder or an archive *images*; put eccv_18_all_images_sm (or its .tar.gz) there."
     )
 
 
@@ -137,16 +137,16 @@ def read_annotations(
 
 
 def sort_by_label(
-    labels: Mapping[str, tuple[str, str]], folder: Path, domains: Sequence[str], classes: Sequence[str]
+    labels: Mapping[str, tuple[str, str]], place: Place, domains: Sequence[str], classes: Sequence[str]
 ) -> DomainImages:
-    """The files in `folder` that have labels, as `domain_images.scan` gives those that lie in folders."""
+    """The files in the place that have labels, as `domain_images.scan` gives those that lie in folders."""
     found = []
     for name, (domain, class_name) in labels.items():
-        path = os.path.join(folder, name)
+        path = os.path.join(place.folder, name)
         size = os.path.getsize(path) if os.path.isfile(path) else 0  # What is missing is a bad image, later.
         found.append(LabelledImage(domain, class_name, name, path, None, size))
     found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
-    return DomainImages(folder, tuple(domains), tuple(classes), tuple(found), ignored=0)
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
 
 
 def _load(path: Path) -> Any:

@@ -1,16 +1,16 @@
 """The TFDS builder of Terra Incognita, and how it is prepared."""
 
-import sys
+import itertools
 from pathlib import Path
 from typing import Literal
 
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.counts import counts_table
-from align_jax.data.datasets.domain_images import Counts, DomainImages, check_nothing_absent, scan
+from align_jax.data.datasets.domain_images import Counts, DomainImages, scan
 from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing import check_local, prepare_once
-from align_jax.data.datasets.sources import candidates, found
+from align_jax.data.datasets.preparing_images import prepare_images
+from align_jax.data.datasets.sources import Place, candidates
 from align_jax.data.datasets.terra_incognita.raw_release import (
     find_annotations,
     find_image_folder,
@@ -61,40 +61,31 @@ def prepare(
     Raises:
         UserError: nothing is found, or it is not as it should be.
     """
-    check_local(root, prepared)
-
-    def write(workspace: Path) -> None:
-        images = find(root, workspace)
-        check_nothing_absent(images, images.counts())
-        print(f"{found('Terra Incognita', images)}\n{which_version(images.counts())}", file=sys.stderr)
-        TerraIncognita(
-            source=images, policy=BadImagePolicy(on_bad_image, most_skipped), data_dir=prepared
-        ).download_and_prepare(download_dir=workspace)
-
-    place = prepared / "terra_incognita" / str(TerraIncognita.VERSION)
-    prepare_once(place, write)
-    return tfds.builder_from_directory(place)
+    return prepare_images(
+        TerraIncognita, find, root, prepared, BadImagePolicy(on_bad_image, most_skipped), describe=which_version
+    )
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, sorted into folders or as released.
+    """The images in `root`, sorted into folders or as released; archives are extracted to `workspace`.
 
     Raises:
         UserError: there is nothing, or part of it.
     """
-    partial = None
-    for place in candidates(root, ("terra_incognita",), workspace):
-        present = [domain for domain in DOMAINS if (place / domain).is_dir()]
+    partial: Place | None = None
+    for place in itertools.chain.from_iterable(candidates(root, ("terra_incognita",), workspace)):
+        present = [domain for domain in DOMAINS if (place.folder / domain).is_dir()]
         if len(present) == len(DOMAINS):
             return scan(place, DOMAINS, CLASSES)
         partial = partial or (place if present else None)
-        annotations = find_annotations(place, workspace)
+        annotations = find_annotations(place.folder, workspace)
         if annotations is not None:
             labels = read_annotations(annotations, DOMAINS, CLASSES)
-            return sort_by_label(labels, find_image_folder(place, sorted(labels), workspace), DOMAINS, CLASSES)
+            folder = find_image_folder(place, sorted(labels), workspace)
+            return sort_by_label(labels, place._replace(folder=folder), DOMAINS, CLASSES)
     if partial is not None:
-        absent = ", ".join(domain for domain in DOMAINS if not (partial / domain).is_dir())
-        raise UserError(f"{partial} has no folder {absent}; {HOW_TO_GET_IT}.")
+        absent = ", ".join(domain for domain in DOMAINS if not (partial.folder / domain).is_dir())
+        raise UserError(f"{partial.source} has no folder {absent}; {HOW_TO_GET_IT}.")
     raise UserError(
         f"Terra Incognita was not found at {root}: neither folders {', '.join(DOMAINS)}, nor the raw release's five "
         f"annotation files, nor a folder or archive called terra_incognita; {HOW_TO_GET_IT}; put it at "
@@ -103,7 +94,11 @@ def find(root: Path, workspace: Path) -> DomainImages:
 
 
 def which_version(counts: Counts) -> str:
-    """Which of the two versions in circulation this is, by its counts; a table where it is not the published one."""
+    """Which of the two versions in circulation this is, by its counts; a table where it is not the published one.
+
+    The raw release may give neither: images that show several of the classes are left out of it, and today's DomainBed
+    sorts by another annotation file.
+    """
     totals = {domain: sum(of_classes.values()) for domain, of_classes in counts.items()}
     total = sum(totals.values())
     if totals == PUBLISHED:
@@ -114,4 +109,7 @@ def which_version(counts: Counts) -> str:
     )
     if total == NEWER_TOTAL:
         return f"These are the 24,330 images of newer downloads, not the 24,788 as published:\n{table}"
-    return f"These are neither the 24,788 images as published nor the 24,330 of newer downloads:\n{table}"
+    return (
+        "These are neither the 24,788 images as published nor the 24,330 of newer downloads, as may be with the raw "
+        f"release, of which images that show several of the classes are left out:\n{table}"
+    )

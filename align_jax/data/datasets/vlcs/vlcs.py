@@ -1,16 +1,16 @@
 """The TFDS builder of VLCS, and how it is prepared."""
 
-import sys
+import itertools
 from pathlib import Path
 from typing import Literal
 
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.counts import counts_table
-from align_jax.data.datasets.domain_images import DomainImages, check_nothing_absent, scan
+from align_jax.data.datasets.domain_images import Counts, DomainImages, scan
 from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing import check_local, prepare_once
-from align_jax.data.datasets.sources import candidates, found
+from align_jax.data.datasets.preparing_images import prepare_images
+from align_jax.data.datasets.sources import Place, candidates
 from align_jax.errors import UserError
 
 DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
@@ -64,50 +64,41 @@ def prepare(
     Raises:
         UserError: nothing is found, or it is not as it should be.
     """
-    check_local(root, prepared)
-
-    def write(workspace: Path) -> None:
-        images = find(root, workspace)
-        print(found("VLCS", images), file=sys.stderr)
-        if images.counts() != EXPECTED:
-            table = counts_table(images.counts(), EXPECTED)
-            print(f"This is not the copy of 10,729 images that DomainBed uses:\n{table}", file=sys.stderr)
-        VLCS(source=images, policy=BadImagePolicy(on_bad_image, most_skipped), data_dir=prepared).download_and_prepare(
-            download_dir=workspace
-        )
-
-    place = prepared / "vlcs" / str(VLCS.VERSION)
-    prepare_once(place, write)
-    return tfds.builder_from_directory(place)
+    return prepare_images(VLCS, find, root, prepared, BadImagePolicy(on_bad_image, most_skipped), describe=which_copy)
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, none of the domains and classes being absent.
+    """The images in `root`, archives being extracted to `workspace`.
 
     Raises:
         UserError: there is nothing, or part of it, or another copy.
     """
-    partial = None
-    for place in candidates(root, ("VLCS",), workspace):
-        present = [domain for domain in DOMAINS if (place / domain).is_dir()]
+    partial: Place | None = None
+    for place in itertools.chain.from_iterable(candidates(root, ("VLCS",), workspace)):
+        present = [domain for domain in DOMAINS if (place.folder / domain).is_dir()]
         if len(present) == len(DOMAINS):
-            images = scan(place, DOMAINS, CLASSES)
-            check_nothing_absent(images, images.counts())
-            return images
-        if is_other_copy(place):
+            return scan(place, DOMAINS, CLASSES)
+        if is_other_copy(place.folder):
             raise UserError(
-                f"{place} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with train, "
-                f"crossval and test, as Dassl and JigenDG use it), with other images in other splits: its numbers "
-                f"cannot be compared; {HOW_TO_GET_IT}."
+                f"{place.source} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with "
+                "train, crossval and test, as Dassl and JigenDG use it), with other images in other splits: its "
+                f"numbers cannot be compared; {HOW_TO_GET_IT}."
             )
         partial = partial or (place if present else None)
     if partial is not None:
-        absent = ", ".join(domain for domain in DOMAINS if not (partial / domain).is_dir())
-        raise UserError(f"{partial} has no folder {absent}; {HOW_TO_GET_IT}.")
+        absent = ", ".join(domain for domain in DOMAINS if not (partial.folder / domain).is_dir())
+        raise UserError(f"{partial.source} has no folder {absent}; {HOW_TO_GET_IT}.")
     raise UserError(
         f"VLCS was not found at {root}: neither folders {', '.join(DOMAINS)}, nor a folder or archive called VLCS; "
         f"{HOW_TO_GET_IT}; put it at {root / 'VLCS'}, or give its place as root."
     )
+
+
+def which_copy(counts: Counts) -> str:
+    """A table where the counts are not the expected ones, otherwise nothing."""
+    if counts == EXPECTED:
+        return ""
+    return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, EXPECTED)}"
 
 
 def is_other_copy(folder: Path) -> bool:
