@@ -1,6 +1,7 @@
 """From a config's `data` to domains and their roles."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
+from align_jax.data.datasets.preparing import damaged
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
 from align_jax.data.images import decode_stored
 from align_jax.data.protocols import seeded_domains, training_and_unseen
@@ -26,19 +28,38 @@ class Records:
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
-        self._records: Any = builder.as_data_source(
-            split, decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features}
-        )
+        """Opens the split.
+
+        Raises:
+          UserError: its files are damaged; so for reading a record.
+        """
+        self._folder, self._split = Path(builder.data_dir), split
+        with self._naming_damage():
+            self._records: Any = builder.as_data_source(
+                split,
+                decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features},
+            )
+            if len(self._records) != builder.info.splits[split].num_examples:
+                raise ValueError(f"{len(self._records)} of {builder.info.splits[split].num_examples} records")
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
+        with self._naming_damage():
+            return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
 
     def labels(self) -> Int[np.ndarray, " n"]:
         """Every label; the pictures are read, but not decoded."""
-        return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
+        with self._naming_damage():
+            return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever a damaged file brings about inside array_record and TFDS
+            raise damaged(self._folder, f"{self._split}: {error}") from error
 
 
 def _decoded(name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
@@ -49,6 +50,29 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
             "copy, or remove the folder so that it is prepared again."
         )
     return written
+
+
+def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
+    """A builder that reads a prepared data set; the raw data and the configuration it was made with are not needed.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    try:
+        builder = tfds.builder_from_directory(folder)
+        files = [Path(file) for split in builder.info.splits.values() for file in split.filepaths]
+    except Exception as error:  # whatever damaged JSON brings about inside TFDS
+        raise damaged(folder, error) from error
+    for file in files:
+        if not file.is_file():
+            raise damaged(folder, f"{file.name} is missing")
+    return builder
+
+
+def damaged(folder: Path, reason: object) -> UserError:
+    """The one sentence for a prepared data set that cannot be read."""
+    text = (" ".join(str(reason).split()) or type(reason).__name__)[:200]
+    return UserError(f"The prepared data set in {folder} is damaged ({text}); delete it to prepare anew.")
 
 
 def check_local(*paths: Path) -> None:

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.domain_images import Counts, DomainImages, check_nothing_absent
 from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing import check_local, prepare_once
+from align_jax.data.datasets.preparing import check_local, open_prepared, prepare_once
 from align_jax.errors import UserError
 
 
@@ -50,7 +50,7 @@ def prepare_images(
 
     folder = prepared / builder_class.name / (config.name if config is not None else "") / str(builder_class.VERSION)
     written = prepare_once(folder, write)
-    builder = tfds.builder_from_directory(folder)
+    builder = open_prepared(folder)
     if not written:
         _check_prepared(name, folder, builder.info, policy)
     return builder
