@@ -115,6 +115,11 @@ def parse(arguments: Sequence[str]) -> Request:
     for flag in UNREAD[values.dataset]:
         if values[flag].present:
             raise UserError(f"--{flag} is not read by {values.dataset}; leave it out.")
+    if values.copy_to is not None and Path(values.copy_to).resolve() in (
+        Path().resolve(),
+        Path(values.prepared).resolve(),
+    ):
+        raise UserError(f"--copy_to is {values.copy_to!r}; give a folder other than this one and --prepared.")
     for flag in ("root", "prepared", "copy_to"):
         if re.match(r"[\w+.-]+://", values[flag].value or ""):
             raise UserError(

@@ -215,17 +215,17 @@ def test_only_regular_files_of_some_size_are_read(trained, tmp_path, monkeypatch
     (photos / "zero.jpg").symlink_to("/dev/zero")
     (photos / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
     (photos / "giant.webp").write_bytes(b"")
-    os.truncate(photos / "giant.webp", 2**16 + 1)
-    monkeypatch.setattr(explaining, "MOST_BYTES", 2**16)
-    result = explain_images(trained, [photos, Path("/dev/zero")], tmp_path / "out")
+    os.truncate(photos / "giant.webp", 2**20 + 1)
+    monkeypatch.setattr(explaining, "MOST_BYTES", 2**20)
+    result = explain_images(trained, [photos, Path("/dev/null")], tmp_path / "out")
     assert result.explained == 1
     reasons = {Path(image.name).name: image.reason for image in result.skipped}
     assert reasons == {
         "pipe.png": "not a regular file",
         "zero.jpg": "not a regular file",
-        "zero": "not a regular file",
+        "null": "not a regular file",
         "nowhere.jpg": "No such file or directory",
-        "giant.webp": "larger than 0 MiB",
+        "giant.webp": "larger than 1 MiB",
     }
 
 

@@ -274,3 +274,10 @@ def test_the_root_is_needed_no_more(data):
     assert prepare_vlcs(data) == 0
     shutil.rmtree(data / "data")
     assert prepare_vlcs(data) == 0
+
+
+@pytest.mark.parametrize("copy_to", ["", ".", "prepared"])
+def test_a_copy_goes_elsewhere(tmp_path, monkeypatch, copy_to):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"--copy_to is .*; give a folder other than"):
+        parse(["prepare.py", "--dataset=vlcs", "--root=x", "--prepared=prepared", f"--copy_to={copy_to}"])

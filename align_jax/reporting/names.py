@@ -180,7 +180,7 @@ def class_name(names: Sequence[str], label: int) -> str:
 
 
 def selection_meaning(selection: str) -> str:
-    return SELECTION.get(selection, selection.replace("_", " "))
+    return SELECTION.get(selection, shortened(selection.replace("_", " ")))
 
 
 def oracle_warning(checkpoint: str) -> str:

@@ -19,5 +19,6 @@ def check_output_folder(out: pathlib.Path, part: str) -> None:
     for folder in (real, *real.parents):
         if (folder / "config.json").is_file() and not real.is_relative_to(folder / part):
             raise UserError(
-                f"--out {out} lies among the own files of the run {folder}; give a folder in {folder / part}, or elsewhere."
+                f"--out {out} lies among the own files of the run {folder}; give a folder in {folder / part}, or "
+                "elsewhere."
             )

@@ -127,7 +127,7 @@ def legend(tables: Sequence[BenchmarkTable]) -> list[str]:
             "(2/3): two runs of three; the others are planned and not complete, or their number is not finite."
         )
     if any(cell.value is None and not cell.blank for cell in cells):
-        sentences.append(f"{names.MISSING}: not run or not complete; the row then has no average.")
+        sentences.append(f"{names.MISSING}: not run or not complete, or no finite number; the row then has no average.")
     if any(table.published for table in tables):
         sentences.append("Published rows are other people's numbers, as printed; bold does not compare them with ours.")
     return sentences

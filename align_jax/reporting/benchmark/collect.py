@@ -299,8 +299,7 @@ def _not_finite_values(run: CollectedRun) -> list[str]:
         for key in result.not_finite
     ]
     return [
-        f"{run.path / 'summary.json'} has a value of {names.shortened(key)} on {test} that is not finite: that value is "
-        "left out."
+        f"{run.path / 'summary.json'} has a value of {names.shortened(key)} on {test} that is not finite: left out."
         for key, test in tested + [("validation_accuracy", "the validation split")] * run.validation_is_not_finite
     ]
 

@@ -47,7 +47,7 @@ def facts(benchmark: Benchmark) -> dict[str, str]:
     complete = len(benchmark.runs)
     return {
         "Protocol": names.PROTOCOLS[benchmark.task.protocol],
-        "Checkpoint": names.shortened(benchmark.selection),
+        "Checkpoint": benchmark.selection,
         "Runs": f"{complete} of {benchmark.planned} planned" if benchmark.planned > complete else str(complete),
         "Seeds": _few(list(map(str, benchmark.seeds))),
         "Classes": f"{len(benchmark.task.class_names)}: {_few(benchmark.task.class_names)}",
