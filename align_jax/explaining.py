@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from align_jax.data.augment import resample
-from align_jax.data.images import BadImage, as_png, decode
+from align_jax.data.images import BadImage, as_png, decode, without_pillow_warnings
 from align_jax.errors import UserError
 from align_jax.evaluation import as_network_input, explain
 from align_jax.files import write_atomically
@@ -207,7 +207,8 @@ def _readable(
     """The images that can be read, one at a time; the others are named in `skipped`."""
     for found in images:
         try:
-            pixels = decode(_content(found.path))
+            with without_pillow_warnings():
+                pixels = decode(_content(found.path))
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
