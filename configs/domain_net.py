@@ -1,7 +1,6 @@
 """DomainNet: 345 classes in six styles.
 
-    python launch/main.py --config=configs/domain_net.py --config.data.root=PATH \
-        --workdir=runs/domain_net_clipart
+    python launch/main.py --config=configs/domain_net.py --config.data.root=PATH
     python launch/sweep.py --config=configs/domain_net.py:leave_one_out --config.data.root=PATH \
         --workdir=runs/domain_net --methods=align,erm --seeds=0,1,2 \
         --domains=clipart,infograph,painting,quickdraw,real,sketch

@@ -1,7 +1,6 @@
 """Office-Home: sixty-five things of offices and homes in four styles.
 
-    python launch/main.py --config=configs/office_home.py --config.data.root=PATH \
-        --workdir=runs/office_home_art
+    python launch/main.py --config=configs/office_home.py --config.data.root=PATH
     python launch/sweep.py --config=configs/office_home.py:leave_one_out --config.data.root=PATH \
         --workdir=runs/office_home --methods=align,erm --seeds=0,1,2 \
         --domains=Art,Clipart,Product,Real

@@ -1,7 +1,6 @@
 """PACS: seven classes as photographs, paintings, cartoons and sketches.
 
-    python launch/main.py --config=configs/pacs.py --config.data.root=PATH \
-        --workdir=runs/pacs_art_painting
+    python launch/main.py --config=configs/pacs.py --config.data.root=PATH
     python launch/sweep.py --config=configs/pacs.py:leave_one_out --config.data.root=PATH \
         --workdir=runs/pacs --methods=align,erm --seeds=0,1,2 \
         --domains=art_painting,cartoon,photo,sketch

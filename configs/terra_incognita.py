@@ -1,7 +1,6 @@
 """Terra Incognita: nine animals, and empty frames, at four camera traps, 24,788 images as published.
 
-    python launch/main.py --config=configs/terra_incognita.py --config.data.root=PATH \
-        --workdir=runs/terra_incognita_location_38
+    python launch/main.py --config=configs/terra_incognita.py --config.data.root=PATH
     python launch/sweep.py --config=configs/terra_incognita.py:leave_one_out --config.data.root=PATH \
         --workdir=runs/terra_incognita --methods=align,erm --seeds=0,1,2 \
         --domains=location_38,location_43,location_46,location_100

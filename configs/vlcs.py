@@ -1,7 +1,6 @@
 """VLCS: photographs of five classes from four collections, 10,729 images.
 
-    python launch/main.py --config=configs/vlcs.py --config.data.root=PATH \
-        --workdir=runs/vlcs_voc2007
+    python launch/main.py --config=configs/vlcs.py --config.data.root=PATH
     python launch/sweep.py --config=configs/vlcs.py:leave_one_out --config.data.root=PATH \
         --workdir=runs/vlcs --methods=align,erm --seeds=0,1,2 \
         --domains=Caltech101,LabelMe,SUN09,VOC2007
