@@ -89,7 +89,8 @@ def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts,
         return emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
 
     monkeypatch.setattr(emoji_scenes, "prepare", unprepared)
-    monkeypatch.setattr("align_jax.data.load.Records", lambda builder, split: range(60))
+    monkeypatch.setattr("align_jax.data.load.Records.__init__", lambda self, builder, split: None)
+    monkeypatch.setattr("align_jax.data.load.Records.__len__", lambda self: 60)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     status = main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override, "--config.compare=()"])
     error = capsys.readouterr().err
