@@ -61,7 +61,10 @@ def evaluate(arguments: Sequence[str]) -> int:
 
         trained = _trained(values)
         config = _overridden(trained.config, overrides)
-        check(config)
+        # Not the whole of it: the algorithm may be of the user's own making.
+        evaluated = default_config()
+        evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})
+        check(evaluated)
         out = Path(values.out) if values.out is not None else None
         if out is not None:
             check_out(trained, out)

@@ -19,8 +19,9 @@ def default_config() -> ml_collections.ConfigDict:
     # Methods to run beside it, one folder each, with one page above them all.
     config.compare = ()
     config.seed = 0
-    # What guides the classifier: the masks that the masker learns (P), true masks where the data has them, or nothing.
-    config.guidance = "learned"
+    # Where the masks come from that guide a method which takes any: "method" is what it was made for (ALIGN's are
+    # learned, those of rrr, gradia and haics are true); see guidance.py.
+    config.guidance = "method"  # "method" | "learned" | "true" | "folder" | "grey" | "none"
 
     config.data = data = ml_collections.ConfigDict()
     data.name = "emoji_scenes"
@@ -45,6 +46,10 @@ def default_config() -> ml_collections.ConfigDict:
     data.correlation = 0.3
     data.fold = 0
     data.class_set = "five"
+    # Of guidance = "folder": masks made elsewhere, as MASK_FOLDER/ID.png.
+    data.mask_folder = ""
+    # Of guidance = "true": the true masks as they are, or made worse on purpose; see data/mask_quality.py.
+    data.mask_quality = "true"
     data.threads = 2
     data.prefetch = 2
 
@@ -93,6 +98,17 @@ def default_config() -> ml_collections.ConfigDict:
     align.normalise = "minmax"  # (D) "minmax" | "max"
     align.mixing_concentration = 0.2
     align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "image_mean" | "blur" | "black"
+
+    # The other methods; their weights are their authors' or DomainBed's.
+    config.sgt = ml_collections.ConfigDict({"weight": 1.0, "fraction": 0.5, "replacement": "noise"})  # "noise" | "mean"
+    config.irm = ml_collections.ConfigDict({"weight": 100.0, "switch_step": 500})  # 1 before the switch
+    config.vrex = ml_collections.ConfigDict({"weight": 10.0, "switch_step": 500})  # 1 before the switch
+    config.group_dro = ml_collections.ConfigDict({"step_size": 0.01})
+    config.mixup = ml_collections.ConfigDict({"concentration": 0.2})
+    config.coral = ml_collections.ConfigDict({"weight": 1.0})
+    config.rrr = ml_collections.ConfigDict({"weight": 10.0})
+    config.gradia = ml_collections.ConfigDict({"weight": 1.0})
+    config.haics = ml_collections.ConfigDict({"weight": 1.0})
 
     config.schedule = schedule = ml_collections.ConfigDict()
     schedule.batch_size = 32  # over all devices
@@ -175,8 +191,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     from align_jax.algorithms import ALGORITHMS
     from align_jax.algorithms.align import ALIGNMENTS
     from align_jax.data.load import DATASETS, DOMAINS
+    from align_jax.data.mask_quality import QUALITIES
     from align_jax.data.protocols import PROTOCOLS
     from align_jax.fills import FILLS
+    from align_jax.guidance import GUIDANCES
     from align_jax.models.resnet import RESNETS
     from align_jax.optimizers import OPTIMIZERS, SCHEDULES
     from align_jax.saliency import NORMALISATIONS
@@ -184,10 +202,12 @@ def check(config: ml_collections.ConfigDict) -> None:
 
     choices: dict[str, Any] = {
         "algorithm": ALGORITHMS,
-        "guidance": ("learned", "true", "none"),
+        "guidance": ("method", *GUIDANCES),
+        "sgt.replacement": ("noise", "mean"),
         "data.name": DATASETS,
         "data.on_bad_image": ("error", "skip"),
         "data.protocol": PROTOCOLS,
+        "data.mask_quality": tuple(QUALITIES),
         "selection": SELECTIONS,
         "classifier.name": RESNETS,
         "classifier.dtype": ("float32", "bfloat16"),
@@ -229,7 +249,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "log_every",
     ):
         _require(config, field, lambda value: value >= 1, "at least 1")
-    for field in ("optim.lr", "masker_optim.lr", "align.mixing_concentration"):
+    for field in ("optim.lr", "masker_optim.lr", "align.mixing_concentration", "mixup.concentration"):
         _require(config, field, lambda value: 0 < value < float("inf"), "a positive number")
     for field in (
         "optim.weight_decay",
@@ -240,10 +260,16 @@ def check(config: ml_collections.ConfigDict) -> None:
             for name in ("guidance", "regularisation", "consistency", "sparsity", "mixed_cls")
         ),
         *(f"align.masker.{name}" for name in ("sparsity", "smoothness")),
+        *(f"{method}.weight" for method in ("sgt", "irm", "vrex", "coral", "rrr", "gradia", "haics")),
+        *(f"{method}.switch_step" for method in ("irm", "vrex")),
+        "group_dro.step_size",
     ):
         _require(config, field, lambda value: 0 <= value < float("inf"), "zero or more")
     if config.schedule.warmup_unit == "fraction":
         _require(config, "schedule.warmup", lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
+    _require(config, "sgt.fraction", lambda value: 0 <= value <= 1, "between 0 and 1")
+    if config.guidance == "folder":
+        _require(config, "data.mask_folder", bool, "the folder of the masks, where config.guidance is 'folder'")
     _require(config, "data.augmentation.smallest_crop", lambda value: 0 < value <= 1, "above 0 and at most 1")
     for field in ("jitter", "hue", "grey"):
         _require(config, f"data.augmentation.{field}", lambda value: 0 <= value <= 1, "between 0 and 1")
@@ -267,15 +293,15 @@ def _require(config: ml_collections.ConfigDict, field: str, holds: Callable[[Any
         raise UserError(f"config.{field} is {value!r}; it must be {valid}.")
 
 
-def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int) -> tuple[int, int]:
-    """The run's length and its warm-up, both in steps (classifier updates).
+def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_up: bool = True) -> tuple[int, int]:
+    """The run's length and its warm-up, both in steps (classifier updates); a method may have no warm-up.
 
     Raises:
       UserError: the warm-up is longer than the run, or whole rounds do not fill the rest.
     """
     steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
     warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
-    warmup = round(schedule.warmup * warmup_unit)
+    warmup = round(schedule.warmup * warmup_unit) if warms_up else 0
     if warmup > steps:
         raise UserError(
             f"config.schedule.warmup is {schedule.warmup:g} {schedule.warmup_unit}, {warmup} steps, but the whole run "

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import mixup, saliency
 from align_jax.networks import BatchStats, Classifier, Masker, Params
@@ -49,7 +49,7 @@ class _OfBatch:
             for name, value in vars(cls).items()
             if isinstance(value, cached_property) and name[0] != "_"
         }
-        return frozenset(found - ({"domain"} - self.batch.keys()))
+        return frozenset(found if "domain" in self.batch else found - {"domain", "membership"})
 
     @cached_property
     def image(self) -> Image:
@@ -77,6 +77,7 @@ class ClassifierForward(_OfBatch):
       batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `mask`, ...).
       key: randomness of this update alone.
       masks: from the batch to the masks that guide; called only if a term reads `mask`. None where nothing guides.
+      num_domains: how many domains training has; `domain` counts them from 0.
     """
 
     classifier: Classifier
@@ -86,6 +87,7 @@ class ClassifierForward(_OfBatch):
     key: Key[Array, ""]
     masks: Callable[[Batch], Mask] | None
     explanation: Explanation
+    num_domains: int = 1
 
     def names(self) -> frozenset[str]:
         """Everything that a term may ask for; `mask` only where something guides."""
@@ -118,9 +120,39 @@ class ClassifierForward(_OfBatch):
         return jax.lax.stop_gradient(self.masks(self.batch))
 
     @cached_property
+    def membership(self) -> Bool[Array, "d b"]:
+        """Which examples are of which domain; a domain may be absent from a batch."""
+        return self.domain[None, :] == jnp.arange(self.num_domains)[:, None]
+
+    @cached_property
+    def random_key(self) -> Key[Array, ""]:
+        """For a term's own randomness; terms that draw apart fold in a number of their own."""
+        return jax.random.fold_in(self.key, 2)
+
+    @cached_property
+    def classify(self) -> Callable[[Image], Float[Array, "b k"]]:
+        """From other images to logits, as in training: with their own batch's statistics, which are not stored."""
+
+        def classify(image: Image) -> Float[Array, "b k"]:
+            features, _ = self.classifier.features(self.params, self.batch_stats, image, True)
+            return self.classifier.head(self.params, features)
+
+        return classify
+
+    @cached_property
+    def predict(self) -> Callable[[Image], Float[Array, "b k"]]:
+        """From images to logits, as in evaluation: with stored statistics, so that no example reads another."""
+        return lambda image: self.classifier.logits(self.params, self.batch_stats, image)
+
+    @cached_property
     def features(self) -> Float[Array, "b u v d"]:
         """The last convolutional map of x."""
         return self._clean[0]
+
+    @cached_property
+    def pooled(self) -> Float[Array, "b d"]:
+        """The features' spatial mean, in float32."""
+        return self.features.astype(jnp.float32).mean((1, 2))
 
     @cached_property
     def logits(self) -> Float[Array, "b k"]:

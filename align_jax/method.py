@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from align_jax.algorithms import ALGORITHMS
+from align_jax.algorithms import ALGORITHMS, align
 from align_jax.fills import FILLS
 from align_jax.forward import Batch, Explanation, Mask
+from align_jax.guidance import given_masks
 from align_jax.models.masker import Masker
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen, masker_from_linen
@@ -24,23 +25,47 @@ class Method(NamedTuple):
       classifier: the classifier's update in the rounds.
       warmup: its update before them: the same less the guided terms.
       masker: the masker's update, or None where no masker is trained.
-      given_masks: from the batch to masks that the data set has, where those guide.
-      guided: whether the rounds differ from warm-up at all.
+      guidance: where the masks come from (`guidance.GUIDANCES`); "none" for a method that takes none.
+      given_masks: from the batch to the masks that guide, where they are not learned.
       learning_rate: the classifier's, by step.
     """
 
     classifier: ClassifierUpdate
     warmup: ClassifierUpdate
     masker: MaskerUpdate | None
+    guidance: str
     given_masks: Callable[[Batch], Mask] | None
-    guided: bool
     learning_rate: optax.Schedule
 
 
-def build_method(config: ml_collections.ConfigDict, num_classes: int, steps: int, warmup: int) -> Method:
-    """The method that `config.algorithm` and `config.guidance` name, for `steps` steps of which `warmup` come first."""
+def guidance_of(config: ml_collections.ConfigDict) -> str:
+    """Where this run's masks come from: `config.guidance`, or the method's own; "none" for one that takes none."""
     algorithm = ALGORITHMS[config.algorithm]
-    guided = bool(algorithm.guided_terms) and config.guidance != "none"
+    if not algorithm.guided_terms:
+        return "none"
+    return algorithm.guidance if config.guidance == "method" else config.guidance
+
+
+def warms_up(config: ml_collections.ConfigDict) -> bool:
+    """Whether this run begins without its guided terms, for `config.schedule.warmup`."""
+    return ALGORITHMS[config.algorithm].warms_up and guidance_of(config) != "none"
+
+
+def build_method(
+    config: ml_collections.ConfigDict, num_classes: int, num_domains: int, steps: int, warmup: int
+) -> Method:
+    """The method that `config.algorithm` and `config.guidance` name.
+
+    Args:
+      config: the run's.
+      num_classes: how many logits.
+      num_domains: how many domains are trained on.
+      steps: classifier updates in all.
+      warmup: how many come before the rounds.
+    """
+    algorithm = ALGORITHMS[config.algorithm]
+    guidance = guidance_of(config)
+    guided = guidance != "none"
     schedule = learning_rate(config.optim.schedule, config.optim.lr, steps)
     objective = algorithm.classifier_objective(config)
     unguided = objective.without(*algorithm.guided_terms)
@@ -54,20 +79,21 @@ def build_method(config: ml_collections.ConfigDict, num_classes: int, steps: int
     before_guidance = ClassifierUpdate(
         classifier_from_linen(network),
         unguided,
-        optimizer(config.optim.name, schedule, config.optim.weight_decay),
+        optimizer(config.optim.name, schedule, config.optim.weight_decay, algorithm.restart(config)),
         Explanation(
             # DRE's code, which `as_published` follows, takes the channel weights as constants.
             "constant" if config.align.classifier.as_published else config.align.alpha,
             config.align.normalise,
             config.align.mixing_concentration,
         ),
+        num_domains,
     )
     masker = None
     masker_updates = (steps - warmup) // config.schedule.classifier_steps * config.schedule.masker_steps
-    if guided and config.guidance == "learned" and algorithm.masker_objective is not None:
+    if guidance == "learned":
         masker = MaskerUpdate(
             masker_from_linen(Masker(tuple(config.masker.widths), dtype)),
-            algorithm.masker_objective(config),
+            align.masker_objective(**config.align.masker),
             optimizer(
                 config.masker_optim.name,
                 learning_rate(config.masker_optim.schedule, config.masker_optim.lr, masker_updates),
@@ -79,7 +105,7 @@ def build_method(config: ml_collections.ConfigDict, num_classes: int, steps: int
         classifier=before_guidance._replace(objective=objective) if guided else before_guidance,
         warmup=before_guidance,
         masker=masker,
-        given_masks=(lambda batch: batch["mask"]) if guided and config.guidance == "true" else None,
-        guided=guided,
+        guidance=guidance,
+        given_masks=given_masks(guidance),
         learning_rate=schedule,
     )

@@ -15,6 +15,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -61,56 +62,99 @@ def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, 
     return lambda step: jnp.where(step >= start, weight, 0.0)
 
 
+def switch(step: int, before: float, after: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """A schedule: `before` until `step`, `after` from there on."""
+    return lambda now: jnp.where(now >= step, after, before)
+
+
+class Carried(NamedTuple):
+    """State that an objective carries from step to step, such as GroupDRO's weights of the domains.
+
+    Attributes:
+      initial: from the number of domains to the value before the first step.
+      update: from quantities that its parameters name, its own previous value among them, to the new value. No gradient
+        passes through it.
+    """
+
+    initial: Callable[[int], Array]
+    update: Callable[..., Array]
+
+
 class Objective(NamedTuple):
-    """A weighted sum of named terms; made by `weighted`, called inside a loss function."""
+    """A weighted sum of named terms; made by `weighted`, called inside a loss function.
+
+    Attributes:
+      terms: by name.
+      reduction: from per-example values to a scalar.
+      carried: state that terms may name too, and that is updated before they read it.
+    """
 
     terms: Mapping[str, Term]
-    reduction: Reduction
+    reduction: Reduction = mean_over_batch
+    carried: Mapping[str, Carried] = {}
 
     def __call__(
-        self, quantities: ClassifierForward | MaskerForward, step: Int[Array, ""]
-    ) -> tuple[Float[Array, ""], Metrics]:
-        """`sum_t weight_t(step) * reduce(term_t)`, and each term's unweighted value as a metric.
+        self,
+        quantities: ClassifierForward | MaskerForward,
+        step: Int[Array, ""],
+        carried: Mapping[str, Array] | None = None,
+    ) -> tuple[Float[Array, ""], Metrics, dict[str, Array]]:
+        """`sum_t weight_t(step) * reduce(term_t)`, each term's unweighted value as a metric, and the new carried state.
 
         Terms whose weight is the number 0 are not evaluated and have no metric.
 
         Raises:
           ValueError: a term asks for something that the forward pass does not have.
         """
+        carried = dict(carried or {})
+        for name, (_, update) in self.carried.items():
+            carried[name] = jax.lax.stop_gradient(update(**_arguments(name, update, quantities, carried)))
         loss, metrics = jnp.zeros((), jnp.float32), {}
         for name, (function, weight) in self.terms.items():
             if not callable(weight) and weight == 0:
                 continue
-            values = function(**_arguments(name, function, quantities)).astype(jnp.float32)
+            values = function(**_arguments(name, function, quantities, carried)).astype(jnp.float32)
             examples = quantities.label.shape[0]
             value = self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
             metrics[name] = Mean(value * examples, jnp.float32(examples))
             loss += (weight(step) if callable(weight) else weight) * value
         metrics["loss"] = Mean(loss * quantities.label.shape[0], jnp.float32(quantities.label.shape[0]))
-        return loss, metrics
+        return loss, metrics, carried
+
+    def initial_carried(self, num_domains: int) -> dict[str, Array]:
+        """What is carried before the first step."""
+        return {name: carried.initial(num_domains) for name, carried in self.carried.items()}
 
     def without(self, *names: str) -> "Objective":
         """The objective less some of its terms: they are not in the program at all."""
         return self._replace(terms={k: v for k, v in self.terms.items() if k not in names})
 
 
-def weighted(*, reduction: Reduction = mean_over_batch, **terms: Term) -> Objective:
+def weighted(
+    *, reduction: Reduction = mean_over_batch, carried: Mapping[str, Carried] | None = None, **terms: Term
+) -> Objective:
     """An objective from named terms.
 
     Args:
       reduction: from per-example values to a scalar: `losses.mean_over_batch` or `losses.mean_over_classes`.
+      carried: state that lives from step to step, by the name under which terms read it.
       **terms: `name=term(loss, weight)`.
     """
-    return Objective(terms, reduction)
+    return Objective(terms, reduction, carried or {})
 
 
 def _arguments(
-    name: str, function: Callable[..., Array], quantities: ClassifierForward | MaskerForward
+    name: str,
+    function: Callable[..., Array],
+    quantities: ClassifierForward | MaskerForward,
+    carried: Mapping[str, Array],
 ) -> dict[str, Any]:
-    valid = quantities.names()
+    valid = quantities.names() | carried.keys()
     arguments = {}
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in valid:
+        if parameter.name in carried:
+            arguments[parameter.name] = carried[parameter.name]
+        elif parameter.name in valid:
             arguments[parameter.name] = getattr(quantities, parameter.name)
         elif parameter.default is inspect.Parameter.empty:
             raise ValueError(

@@ -1,13 +1,17 @@
-"""Optimisers and learning-rate schedules by name, all of them optax's."""
+"""Optimisers and learning-rate schedules by name: optax's, less the learning rate, which comes last."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": lambda lr, weight_decay: optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(lr)),
-    "adamw": lambda lr, weight_decay: optax.adamw(lr, weight_decay=weight_decay),
-    "sgd": lambda lr, weight_decay: optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(lr, momentum=0.9)),
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "adam": lambda weight_decay: optax.chain(optax.add_decayed_weights(weight_decay), optax.scale_by_adam()),
+    "adamw": lambda weight_decay: optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(weight_decay)),
+    "sgd": lambda weight_decay: optax.chain(optax.add_decayed_weights(weight_decay), optax.trace(decay=0.9)),
 }
 
 SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
@@ -21,6 +25,45 @@ def learning_rate(schedule: str, lr: float, steps: int) -> optax.Schedule:
     return SCHEDULES[schedule](lr, steps)
 
 
-def optimizer(name: str, learning_rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
-    """An optimiser: `adam` (decay added to the gradient, as PyTorch's), `adamw` (decoupled), `sgd` (momentum 0.9)."""
-    return OPTIMIZERS[name](learning_rate, weight_decay)
+class RestartingState(NamedTuple):
+    """How many updates there were, and the inner optimiser's state."""
+
+    updates: Int[Array, ""]
+    inner: Any
+
+
+def restarting(inner: optax.GradientTransformation, at: int) -> optax.GradientTransformation:
+    """An optimiser that forgets its moments before update number `at`, as if it had just been made.
+
+    A loss whose scale jumps leaves moments that fit the old scale (IRM's switch of the penalty's weight).
+    """
+
+    def init(params: optax.Params) -> RestartingState:
+        return RestartingState(jnp.zeros((), jnp.int32), inner.init(params))
+
+    def update(
+        updates: optax.Updates, state: RestartingState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, RestartingState]:
+        fresh = inner.init(updates if params is None else params)
+        kept = jax.tree.map(lambda new, old: jnp.where(state.updates == at, new, old), fresh, state.inner)
+        updates, inner_state = inner.update(updates, kept, params)
+        return updates, RestartingState(state.updates + 1, inner_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+def optimizer(
+    name: str, learning_rate: optax.Schedule, weight_decay: float, restart: int | None = None
+) -> optax.GradientTransformation:
+    """An optimiser: `adam` (decay added to the gradient, as PyTorch's), `adamw` (decoupled), `sgd` (momentum 0.9).
+
+    Args:
+      name: one of `OPTIMIZERS`.
+      learning_rate: by step; a restart does not begin it anew.
+      weight_decay: its strength.
+      restart: before which update the moments are forgotten, or None.
+    """
+    direction = OPTIMIZERS[name](weight_decay)
+    if restart is not None:
+        direction = restarting(direction, restart)
+    return optax.chain(direction, optax.scale_by_learning_rate(learning_rate))

@@ -9,6 +9,7 @@ import numpy as np
 
 from align_jax.data.domains import DomainData
 from align_jax.errors import UserError
+from align_jax.method import guidance_of
 
 
 def check_start(config: ml_collections.ConfigDict, data: DomainData, devices: int) -> None:
@@ -34,9 +35,10 @@ def check_start(config: ml_collections.ConfigDict, data: DomainData, devices: in
             f"config.schedule.batch_size is {config.schedule.batch_size}, which the {len(data.train)} training domains "
             f"({', '.join(data.train)}) cannot share evenly; give a multiple of {len(data.train)}."
         )
-    if config.guidance == "true" and not data.has_masks:
+    if guidance_of(config) == "true" and not data.has_masks:
         raise UserError(
-            f"config.guidance is 'true', but {data.name} has no masks; choose 'learned' or 'none', or another data set."
+            f"{config.algorithm} is to be guided by true masks, but {data.name} has none; set config.guidance to "
+            "'learned', 'folder', 'grey' or 'none', or choose another data set."
         )
 
 
@@ -69,7 +71,7 @@ def describe(
         )
     oracle = " (an ORACLE: it looks at the test)" if config.selection == "oracle" else ""
     say(f"selection   {config.selection}{oracle}")
-    say(f"guidance    {config.guidance if config.algorithm != 'erm' else 'none'}, algorithm {config.algorithm}")
+    say(f"guidance    {guidance_of(config)}, algorithm {config.algorithm}")
     for network, tree in parameters.items():
         rows = {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in tree.items()}
         say(f"{network:<12}{sum(rows.values()):>12,} parameters")

@@ -4,6 +4,7 @@ The fields are typed loosely because a pytree's leaves are not always arrays: th
 copies. In training `step` is an `Int[Array, ""]`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,12 +17,16 @@ from align_jax.networks import BatchStats, Classifier, Masker, Params
 
 @struct.dataclass
 class ClassifierState:
-    """The classifier f: `step` counts its updates, which is what budgets, schedules and warm-up are measured in."""
+    """The classifier f: `step` counts its updates, which is what budgets, schedules and warm-up are measured in.
+
+    `carried` is the objective's own state (`objectives.Carried`), by name; most methods have none.
+    """
 
     step: Any
     params: Params
     batch_stats: BatchStats
     optimizer_state: Any
+    carried: Any = struct.field(default_factory=dict)
 
 
 @struct.dataclass
@@ -43,10 +48,11 @@ def create_classifier_state(
     optimizer: optax.GradientTransformation,
     key: Key[Array, ""],
     image: Float[Array, "b h w c"],
+    carried: Mapping[str, Array] | None = None,
 ) -> ClassifierState:
-    """A classifier at step 0; `image` gives shapes only."""
+    """A classifier at step 0; `image` gives shapes only, `carried` is `Objective.initial_carried`'s."""
     params, batch_stats = classifier.init(key, image)
-    return ClassifierState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+    return ClassifierState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params), dict(carried or {}))
 
 
 def create_masker_state(

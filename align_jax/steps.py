@@ -5,7 +5,7 @@ Randomness is a function of (key, step): the key is the run's, and is never stor
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -22,12 +22,16 @@ State = TypeVar("State", ClassifierState, MaskerState)
 
 
 class ClassifierUpdate(NamedTuple):
-    """All that is fixed in a classifier's update: the network, its objective L_clf and the optimiser."""
+    """All that is fixed in a classifier's update: the network, its objective L_clf and the optimiser.
+
+    `num_domains` is how many domains training has, for objectives over domains.
+    """
 
     network: Classifier
     objective: Objective
     optimizer: optax.GradientTransformation
-    explanation: Explanation
+    explanation: Explanation = Explanation()
+    num_domains: int = 1
 
 
 class MaskerUpdate(NamedTuple):
@@ -47,16 +51,21 @@ def classifier_loss(
     key: Key[Array, ""],
     step: Int[Array, ""],
     masks: Callable[[Batch], Mask] | None,
-) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
-    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`; aux is (metrics, new BatchNorm statistics).
+    carried: Mapping[str, Array] | None = None,
+) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats, dict[str, Array]]]:
+    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`.
+
+    The second of the returned pair is (metrics, new BatchNorm statistics, new carried state).
 
     Source: ALIGN, "Classifier objective".
     """
-    forward = ClassifierForward(update.network, params, batch_stats, batch, key, masks, update.explanation)
-    loss, metrics = update.objective(forward, step)
+    forward = ClassifierForward(
+        update.network, params, batch_stats, batch, key, masks, update.explanation, update.num_domains
+    )
+    loss, metrics, carried = update.objective(forward, step, carried)
     correct = (forward.logits.argmax(-1) == forward.label).astype(jnp.float32)
     metrics["accuracy"] = Mean(correct.sum(), jnp.float32(correct.size))
-    return loss, (metrics, forward.new_batch_stats)
+    return loss, (metrics, forward.new_batch_stats, carried)
 
 
 def masker_loss(
@@ -72,7 +81,7 @@ def masker_loss(
     Source: ALIGN, "Masker objective".
     """
     forward = MaskerForward(update.network, params, batch_stats, batch, frozen_logits, update.fill)
-    loss, metrics = update.objective(forward, step)
+    loss, metrics, _ = update.objective(forward, step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
     metrics["mask_mean"] = Mean(mean.sum(), jnp.float32(mean.size))
     return loss, (metrics, forward.new_batch_stats)
@@ -97,7 +106,7 @@ def classifier_step(
     Returns:
       The new state, and each term's value with `loss`, `accuracy` and `gradient_norm`.
     """
-    (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
+    (_, (metrics, batch_stats, carried)), gradient = jax.value_and_grad(
         lambda params: classifier_loss(
             update,
             params,
@@ -106,11 +115,13 @@ def classifier_step(
             jax.random.fold_in(key, state.step),
             state.step,
             masks,
+            state.carried,
         ),
         has_aux=True,
     )(state.params)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    return _descended(state, update.optimizer, gradient, batch_stats), metrics
+    state = _descended(state, update.optimizer, gradient, batch_stats)
+    return dataclasses.replace(state, carried=carried), metrics
 
 
 def masker_step(

@@ -118,8 +118,12 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
         inside = sorted(str(found.parent) for found in run.glob("*/config.json"))
         remedy = f"the runs in it are {_listed(inside)}" if inside else "give the --workdir that a run was trained in"
         raise UserError(f"{run} is no run, for it has no config.json; {remedy}.")
-    config = default_config()
-    unknown, defaulted = _update(config, _read_object(path), "config", path)
+    config, content = default_config(), _read_object(path)
+    # A method of the user's own brings a group of settings, which using its networks does not need.
+    own = {name: group for name, group in content.items() if isinstance(group, dict) and name not in config}
+    known = {name: value for name, value in content.items() if name not in own}
+    unknown, defaulted = _update(config, known, "config", path)
+    config.update(own)
     if unknown:
         raise UserError(
             f"{path} has what this version of align_jax does not know ({_listed(unknown)}); use the version that "

@@ -23,15 +23,18 @@ from align_jax.configuration import check, durations
 from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData, describe_data
 from align_jax.data.load import load
+from align_jax.data.mask_folder import with_masks
+from align_jax.data.mask_quality import with_quality
 from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.diagnostics import CollapseWarning, Pending, check_parameters, diverged
 from align_jax.errors import UserError
 from align_jax.evaluation import Evaluator, Stopped, summarise
 from align_jax.files import write_arrays
 from align_jax.gallery import gallery_examples, write_gallery
+from align_jax.guidance import reads_masks
 from align_jax.interruption import Interrupted, StopRequest, stop_request
 from align_jax.locks import lock
-from align_jax.method import build_method
+from align_jax.method import build_method, warms_up
 from align_jax.models.pretrained import Loaded, locate
 from align_jax.models.pretrained import load as load_weights
 from align_jax.objectives import Metrics
@@ -83,10 +86,13 @@ class _Run:
         self.mesh = data_mesh()
         startup.check_start(config, self.data, self.mesh.size)
         steps_per_epoch = max(sum(map(len, self.data.train.values())) // config.schedule.batch_size, 1)
-        self.steps, warmup = durations(config.schedule, steps_per_epoch)
-        self.method = build_method(config, len(self.data.class_names), self.steps, warmup)
-        # Without guidance both phases are one and the same.
-        self.warmup = warmup if self.method.guided else 0
+        self.steps, self.warmup = durations(config.schedule, steps_per_epoch, warms_up(config))
+        self.method = build_method(config, len(self.data.class_names), len(self.data.train), self.steps, self.warmup)
+        train = self.data.train
+        if self.method.guidance == "folder":
+            train = with_masks(train, Path(config.data.mask_folder))
+        elif self.method.guidance == "true":
+            train = with_quality(train, config.data.mask_quality)
         self.key = jax.device_put(jax.random.key(config.seed), replicated(self.mesh))
         self.states = self._initial_states()
         description = describe_data(config, self.data)
@@ -115,10 +121,10 @@ class _Run:
         stack.callback(self.writer.close)
         self.batches = TrainingBatches(
             training_examples(
-                self.data.train,
+                train,
                 size=config.data.image_size,
                 seed=config.seed,
-                with_masks=self.method.given_masks is not None,
+                with_masks=reads_masks(self.method.guidance),
                 augmentation=Augmentation(**config.data.augmentation),
             ),
             batch_size=config.schedule.batch_size,
@@ -170,7 +176,8 @@ class _Run:
         def create(key: jax.Array) -> States:
             classifier_key, masker_key = jax.random.split(key)
             update = self.method.classifier
-            classifier_state = create_classifier_state(update.network, update.optimizer, classifier_key, image)
+            carried = update.objective.initial_carried(update.num_domains)
+            classifier_state = create_classifier_state(update.network, update.optimizer, classifier_key, image, carried)
             if masker is None:
                 return classifier_state, None
             return classifier_state, create_masker_state(masker.network, masker.optimizer, masker_key, image)
@@ -196,7 +203,7 @@ class _Run:
         logged = step
         while True:
             advance = schedule.classifier_steps if step > self.warmup and self.method.masker else 1
-            if step == self.warmup and self.method.guided:
+            if step == self.warmup > 0:
                 self._write_gallery("before_guidance", self.states)
             if _crosses(step, advance, self.config.evaluation.every) or step >= self.steps > 0:
                 self._evaluate(step)
@@ -275,6 +282,11 @@ class _Run:
         validation = mean_accuracy(evaluated, "validation")
         self.progress.say(f"step {step}: validation accuracy {100 * validation:.1f} % (training domains)")
 
+    def _guidance(self) -> str:
+        """What guided, for the results: worsened masks are not to pass for true ones."""
+        quality = self.config.data.mask_quality
+        return f"{quality} masks" if self.method.guidance == "true" and quality != "true" else self.method.guidance
+
     def _write_gallery(self, name: str, states: States) -> None:
         examples = gallery_examples(self.data, self.config.evaluation.gallery_images)
         write_gallery(self.run / "gallery" / f"{name}.npz", self.evaluator, states, examples)
@@ -304,7 +316,7 @@ class _Run:
         self._write_gallery("final", states)
         summary = {
             "algorithm": config.algorithm,
-            "guidance": config.guidance if self.method.guided else "none",
+            "guidance": self._guidance(),
             "dataset": self.data.name,
             "protocol": config.data.protocol,
             "domain": config.data.domain,

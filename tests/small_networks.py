@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import optax
 
 from align_jax import algorithms
+from align_jax.configuration import default_config
 from align_jax.fills import FILLS
 from align_jax.forward import Explanation
 from align_jax.networks import classifier_from_linen, masker_from_linen
+from align_jax.optimizers import optimizer
 from align_jax.states import create_classifier_state, create_masker_state
 from align_jax.steps import ClassifierUpdate, MaskerUpdate
 
@@ -76,4 +78,28 @@ def small_states(classifier, masker, seed=0):
     return (
         create_classifier_state(classifier.network, classifier.optimizer, first, image),
         create_masker_state(masker.network, masker.optimizer, second, image),
+    )
+
+
+def small_method(name, changes=None, optimizer_name="adam", learning_rate=lambda step: 1e-2):
+    """A method by its name on the small classifier, with three domains; `changes` are to the default config."""
+    config = default_config()
+    config.update_from_flattened_dict(changes or {})
+    algorithm = algorithms.ALGORITHMS[name]
+    return ClassifierUpdate(
+        classifier_from_linen(SmallClassifier()),
+        algorithm.classifier_objective(config),
+        optimizer(optimizer_name, learning_rate, 0.0, algorithm.restart(config)),
+        num_domains=3,
+    )
+
+
+def small_state(update, seed=0):
+    """The classifier's at step 0, with what its objective carries."""
+    return create_classifier_state(
+        update.network,
+        update.optimizer,
+        jax.random.key(seed),
+        jnp.zeros((1, SIZE, SIZE, 3)),
+        update.objective.initial_carried(update.num_domains),
     )

@@ -1,15 +1,17 @@
 """Terms get what they name, once; weights may be schedules; what cannot be given is refused."""
 
+import dataclasses
 import functools
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from align_jax import losses
 from align_jax.forward import ClassifierForward, Explanation, MaskerForward
-from align_jax.objectives import Mean, after, term, weighted
+from align_jax.objectives import Carried, Mean, after, switch, term, weighted
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
 
 
@@ -37,7 +39,7 @@ def test_the_loss_is_the_weighted_sum_and_metrics_are_unweighted():
         cls=term(losses.cross_entropy), mine=term(lambda logits, label: (logits**2).sum(-1) * (label + 1), weight=0.5)
     )
     quantities = forward()
-    loss, metrics = objective(quantities, jnp.int32(0))
+    loss, metrics, _ = objective(quantities, jnp.int32(0))
     cls = losses.cross_entropy(quantities.logits, quantities.label).mean()
     mine = ((quantities.logits**2).sum(-1) * (quantities.label + 1)).mean()
     chex.assert_trees_all_close(loss, cls + 0.5 * mine, rtol=1e-6)
@@ -54,15 +56,15 @@ def test_a_term_may_be_a_scalar_and_have_defaults():
 
 def test_after_switches_a_term_on():
     objective = weighted(cls=term(losses.cross_entropy, weight=after(10, 2.0)))
-    before, _ = objective(forward(), jnp.int32(9))
-    on, metrics = objective(forward(), jnp.int32(10))
+    before, _, _ = objective(forward(), jnp.int32(9))
+    on, metrics, _ = objective(forward(), jnp.int32(10))
     assert float(before) == 0
     chex.assert_trees_all_close(on, 2 * metrics["cls"].value(), rtol=1e-6)
 
 
 def test_without_removes_terms():
     objective = weighted(cls=term(losses.cross_entropy), egl=term(losses.alignment)).without("egl")
-    _, metrics = objective(forward(masks=None), jnp.int32(0))
+    _, metrics, _ = objective(forward(masks=None), jnp.int32(0))
     assert set(metrics) == {"cls", "loss"}
 
 
@@ -80,6 +82,47 @@ def test_what_several_terms_need_is_computed_once():
     )  # fmt: skip
     classifier.objective(quantities, jnp.int32(0))
     assert len(passes) == 2  # clean and mixed
+
+
+def test_other_images_are_classified_as_in_training_or_as_in_evaluation():
+    quantities = forward()
+    chex.assert_trees_all_close(quantities.classify(quantities.image), quantities.logits, rtol=1e-5)
+    (classifier, _), (state, _) = networks()
+    stored = classifier.network.logits(state.params, state.batch_stats, quantities.image)
+    chex.assert_trees_all_close(quantities.predict(quantities.image), stored, rtol=1e-5)
+    assert not np.allclose(stored, quantities.logits, rtol=1e-2)
+
+
+def test_a_domain_that_the_batch_lacks_has_no_members():
+    quantities = dataclasses.replace(forward(), num_domains=3)
+    np.testing.assert_array_equal(quantities.membership.sum(1), [6, 6, 0])
+    np.testing.assert_array_equal(quantities.membership[1], quantities.domain == 1)
+
+
+def test_switch_changes_a_weight():
+    schedule = switch(10, 1.0, 100.0)
+    assert [float(schedule(jnp.int32(step))) for step in (0, 9, 10, 11)] == [1, 1, 100, 100]
+
+
+def test_what_is_carried_is_updated_before_terms_read_it_and_gets_no_gradient():
+    count = Carried(lambda domains: jnp.full(domains, 2.0), lambda count, logits: count + logits.sum() ** 0)
+    objective = weighted(carried={"count": count}, mine=term(lambda count, logits: count.sum() * logits.sum() ** 0))
+    carried = objective.initial_carried(3)
+    np.testing.assert_array_equal(carried["count"], [2, 2, 2])
+    loss, _, carried = objective(forward(), jnp.int32(0), carried)
+    np.testing.assert_array_equal(carried["count"], [3, 3, 3])
+    assert float(loss) == 9
+
+    squared = Carried(lambda domains: jnp.zeros(()), lambda squared, logits: (logits**2).sum())
+    objective = weighted(carried={"squared": squared}, mine=term(lambda squared, logits: squared * logits.sum()))
+
+    def value(logits):
+        quantities = forward()
+        vars(quantities)["logits"] = logits
+        return objective(quantities, jnp.int32(0), objective.initial_carried(1))[0]
+
+    logits = forward().logits
+    np.testing.assert_allclose(jax.grad(value)(logits), jnp.full_like(logits, (logits**2).sum()), rtol=1e-5)
 
 
 def test_a_term_that_names_what_is_not_there_is_refused_with_what_is():
@@ -104,7 +147,11 @@ def test_every_name_can_be_read():
         ),
     ):  # fmt: skip
         for name in quantities.names():
-            assert getattr(quantities, name).shape[0] == 12, name
+            value = getattr(quantities, name)
+            if name in ("classify", "predict"):
+                value = value(quantities.image)
+            examples = {"membership": -1, "random_key": None}.get(name, 0)
+            assert examples is None or value.shape[examples] == 12, name
 
 
 @pytest.mark.parametrize("mask", [0.0, 0.25, 1.0])

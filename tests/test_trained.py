@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from align_jax.checkpoints import Checkpoints
-from align_jax.cli import export
+from align_jax.cli import evaluate, export
 from align_jax.errors import UserError
 from align_jax.trained import load_trained
 from align_jax.training import train_and_evaluate
@@ -89,6 +89,14 @@ def test_an_incomplete_run_gives_what_it_had_selected(run):
     shutil.rmtree(run / "checkpoints" / "4")
     assert load_trained(run).step == 2, "nothing is selected yet: the newest"
     assert not (run / "summary.json").exists()
+
+
+def test_a_method_of_the_users_own_does_not_stand_in_the_way(run):
+    """Its group of settings, and its name, are unknown where its file was not imported; its networks are not."""
+    change(run / "config.json", algorithm="mine", mine={"weight": 2.0, "kind": ["a", "b"]})
+    trained = load_trained(run)
+    assert trained.config.mine.weight == 2.0
+    assert evaluate(["", f"--workdir={run}", "--config.evaluation.faithfulness_images=2"]) == 0
 
 
 def test_reading_changes_nothing(run):

@@ -218,7 +218,7 @@ def test_other_protocols_and_the_last_step(tmp_path, protocol, roles):
 def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     """Three sound updates, then one that throws the parameters away: the next loss is the first that is not finite."""
     exploding = optax.sgd(lambda step: jnp.where(step < 3, 1e-3, 1e30))
-    monkeypatch.setitem(OPTIMIZERS, "sgd", lambda lr, weight_decay: exploding)
+    monkeypatch.setitem(OPTIMIZERS, "sgd", lambda weight_decay: exploding)
     config = get_config()
     config.algorithm, config.optim.name = "erm", "sgd"
     config.checkpoint_every, config.evaluation.every = 1, 8

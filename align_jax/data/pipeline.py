@@ -1,6 +1,7 @@
 """From sources to batches on devices, with Grain: every batch is a function of (seed, step) and of nothing else."""
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -35,14 +36,19 @@ def training_examples(
     """
     fields = ("image", "label", "domain", "mask") if with_masks else ("image", "label", "domain")
 
-    def prepared(example: Example, generator: np.random.Generator) -> Example:
-        return augment({field: example[field] for field in fields}, generator, size, augmentation)
+    def prepared(number: int, example: Example, generator: np.random.Generator) -> Example:
+        # Counted among the training domains: what is held out has no number that a loss over domains could see.
+        example = {field: example[field] for field in fields} | {"domain": np.int64(number)}
+        return augment(example, generator, size, augmentation)
 
     # Seeds are spawned, not added up: seed 1's second domain must not be seed 2's first one.
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(sources)).reshape(-1, 2).tolist()
     domains = [
-        grain.MapDataset.source(source).shuffle(seed=shuffling).repeat().random_map(prepared, seed=changes)
-        for source, (shuffling, changes) in zip(sources.values(), seeds, strict=True)
+        grain.MapDataset.source(source)
+        .shuffle(seed=shuffling)
+        .repeat()
+        .random_map(functools.partial(prepared, number), seed=changes)
+        for number, (source, (shuffling, changes)) in enumerate(zip(sources.values(), seeds, strict=True))
     ]
     return grain.MapDataset.mix(domains)
 

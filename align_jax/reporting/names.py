@@ -37,6 +37,9 @@ ALGORITHM_TITLES = {
     "sgt": "SGT",
     "dre": "DRE",
     "align": "ALIGN",
+    "rrr": "RRR",
+    "gradia": "GRADIA",
+    "haics": "HAICS",
 }
 
 PROTOCOLS = {
@@ -45,7 +48,16 @@ PROTOCOLS = {
     "leave_one_out": "leave one out: trained on all domains but one",
 }
 
-GUIDANCE = {"learned": "learned masks", "true": "true masks", "none": "none"}
+GUIDANCE = {
+    "learned": "learned masks",
+    "true": "true masks",
+    "folder": "masks made elsewhere",
+    "grey": "grey images as masks",
+    "none": "none",
+}
+
+OWN_GUIDANCE = {"align": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
+"""What guides a method unless its name says otherwise; the methods that are not here take no masks."""
 
 SELECTION = {
     "training_domain_validation": (
@@ -170,9 +182,11 @@ def series_title(key: str) -> str:
 
 def method_name(summary: Mapping[str, Any]) -> str:
     """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
-    algorithm = str(summary["algorithm"])
+    algorithm, guidance = str(summary["algorithm"]), str(summary.get("guidance") or "none")
     title = ALGORITHM_TITLES.get(algorithm, algorithm)
-    return f"{title}, true masks" if summary.get("guidance") == "true" else title
+    if guidance == OWN_GUIDANCE.get(algorithm, "none"):
+        return title
+    return f"{title}, {'no guidance' if guidance == 'none' else GUIDANCE.get(guidance, guidance)}"
 
 
 def class_name(names: Sequence[str], label: int) -> str:

@@ -110,3 +110,11 @@ def test_evaluation_pads_the_last_batch_and_says_so():
     assert (batches[0]["image"][2] == 2).all()
     chosen = next(evaluation_batches(SOURCES["b"], size=16, batch_size=4, threads=2, indices=np.array([7, 1])))
     np.testing.assert_array_equal(chosen["label"][chosen["valid"]], [7, 1])
+
+
+def test_domains_are_counted_among_those_that_are_trained_on():
+    """Whatever numbers the data give them: a loss over domains knows of no others."""
+    sources = {"b": Numbered(1, 9), "d": Numbered(3, 7)}
+    stream = training_examples(sources, size=16, seed=0, with_masks=False, augmentation=Augmentation())
+    assert [int(stream[index]["domain"]) for index in range(6)] == [0, 1, 0, 1, 0, 1]
+    assert sources["d"][0]["domain"] == 3

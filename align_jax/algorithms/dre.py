@@ -1,0 +1,18 @@
+"""DRE (Li et al., CVPR 2023): explanations that are consistent under same-class mixup, and sparse.
+
+ALIGN's L_cls + L_reg *is* DRE: this is its objective with l3 = 0.
+"""
+
+from typing import Any
+
+from align_jax.algorithms import align
+from align_jax.objectives import Objective
+
+
+def classifier_objective(**settings: Any) -> Objective:
+    """L_clf = L_cls + 1.0 consistency + 0.5 sparsity + 0.1 L_cls(x~).
+
+    Args:
+      **settings: `align.classifier_objective`'s; `guidance` is not read.
+    """
+    return align.classifier_objective(**(settings | {"guidance": 0.0}))

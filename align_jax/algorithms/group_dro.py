@@ -1,0 +1,41 @@
+"""Distributionally robust optimisation over domains (GroupDRO; Sagawa et al. 2020)."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from align_jax import losses
+from align_jax.domain_means import domain_means
+from align_jax.objectives import Carried, Objective, term, weighted
+
+
+def robust_risk(
+    logits: Float[Array, "b k"],
+    label: Int[Array, " b"],
+    membership: Bool[Array, "d b"],
+    domain_weights: Float[Array, " d"],
+) -> Float[Array, ""]:
+    """`sum_d q_d L_d`, with L_d the domain's mean cross-entropy.
+
+    Of a batch that lacks a domain the weights of the others are scaled to add up to 1.
+    """
+    q = jnp.where(membership.any(1), domain_weights, 0.0)
+    return (q * domain_means(losses.cross_entropy(logits, label), membership)).sum() / jnp.maximum(q.sum(), 1e-12)
+
+
+def classifier_objective(*, step_size: float = 0.01) -> Objective:
+    """L_clf = sum_d q_d L_d, where q is carried: `q_d *= exp(step_size * L_d)`, then normalised, before each step."""
+
+    def updated(
+        logits: Float[Array, "b k"],
+        label: Int[Array, " b"],
+        membership: Bool[Array, "d b"],
+        domain_weights: Float[Array, " d"],
+    ) -> Float[Array, " d"]:
+        # A domain that the batch lacks has a mean of 0 here, and keeps its weight.
+        q = domain_weights * jnp.exp(step_size * domain_means(losses.cross_entropy(logits, label), membership))
+        return q / q.sum()
+
+    return weighted(
+        cls=term(robust_risk),
+        carried={"domain_weights": Carried(lambda domains: jnp.full(domains, 1.0 / domains, jnp.float32), updated)},
+    )

@@ -1,0 +1,41 @@
+"""Invariant risk minimisation (Arjovsky et al. 2019), as DomainBed has it: IRMv1 with an unbiased penalty."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from align_jax import losses
+from align_jax.domain_means import mean_over_present
+from align_jax.objectives import Objective, switch, term, weighted
+
+
+def invariance_penalty(
+    logits: Float[Array, "b k"], label: Int[Array, " b"], membership: Bool[Array, "d b"]
+) -> Float[Array, ""]:
+    """Mean over domains of `dCE(w z[::2], y[::2])/dw * dCE(w z[1::2], y[1::2])/dw` at w = 1.
+
+    For one example `dCE(w z, y)/dw = sum_k p_k z_k - z_y` at w = 1, so no gradient is taken of a gradient. A half of a
+    domain without examples contributes 0.
+
+    Source: IRMv1; DomainBed's estimate from two halves of each domain's batch.
+    """
+    logits = logits.astype(jnp.float32)
+    slope = (jax.nn.softmax(logits) * logits).sum(-1) - jnp.take_along_axis(logits, label[:, None], axis=1)[:, 0]
+    place = jnp.cumsum(membership, axis=1) - 1  # of each example within its domain, in the batch's order
+    penalty = _mean(slope, membership & (place % 2 == 0)) * _mean(slope, membership & (place % 2 == 1))
+    return mean_over_present(penalty, membership)
+
+
+def _mean(values: Float[Array, " b"], chosen: Bool[Array, "d b"]) -> Float[Array, " d"]:
+    return jnp.where(chosen, values, 0.0).sum(1) / jnp.maximum(chosen.sum(1), 1)
+
+
+def classifier_objective(*, weight: float = 100.0, switch_step: int = 500) -> Objective:
+    """L_clf = L_cls + w(step) * penalty; w is 1 until `switch_step`, then `weight` (0 leaves the penalty out)."""
+    penalty = switch(switch_step, 1.0, weight) if weight else 0.0
+    return weighted(cls=term(losses.cross_entropy), penalty=term(invariance_penalty, weight=penalty))
+
+
+def restart(*, weight: float = 100.0, switch_step: int = 500) -> int | None:
+    """The optimiser's moments are forgotten where the penalty's weight jumps."""
+    return switch_step if weight else None

@@ -1,0 +1,28 @@
+"""Right for the right reasons (RRR; Ross et al. 2017): no input gradient where the mask says that nothing matters."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from align_jax import losses
+from align_jax.objectives import Objective, term, weighted
+
+
+def wrong_reasons(
+    image: Float[Array, "b h w c"],
+    mask: Float[Array, "b h w 1"],
+    predict: Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]],
+) -> Float[Array, " b"]:
+    """`sum (A * d/dx sum_k log p_k(x))^2` over pixels and channels, A = 1 - mask: irrelevant where the mask is 0.
+
+    With stored BatchNorm statistics, so that an example's gradient reads its own pixels alone. Second order.
+    """
+    gradient = jax.grad(lambda x: jax.nn.log_softmax(predict(x).astype(jnp.float32)).sum())(image)
+    return jnp.square((1.0 - mask) * gradient).sum((1, 2, 3))
+
+
+def classifier_objective(*, weight: float = 10.0) -> Objective:
+    """L_clf = L_cls + weight * wrong reasons (l1 in its paper), as means over the batch."""
+    return weighted(cls=term(losses.cross_entropy), reasons=term(wrong_reasons, weight=weight))

@@ -1,0 +1,61 @@
+"""Saliency-guided training (SGT; Ismail et al. 2021): predictions that do not need the pixels of least gradient."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from align_jax import losses
+from align_jax.objectives import Objective, term, weighted
+
+Images = Float[Array, "b h w c"]
+
+
+def without_lowest(image: Images, gradient: Float[Array, "b h w"], fraction: float, replacement: Images) -> Images:
+    """x~: the fraction of pixels with the lowest (signed) gradient is replaced; of equals the first ones."""
+    pixels = gradient.reshape(gradient.shape[0], -1)
+    lowest = jnp.argsort(jnp.argsort(pixels, axis=1, stable=True), axis=1) < int(fraction * pixels.shape[1])
+    return jnp.where(lowest.reshape(gradient.shape)[..., None], replacement, image)
+
+
+def label_gradient(predict: Callable[[Images], Float[Array, "b k"]], image: Images, label: Int[Array, " b"]) -> Images:
+    """`d f(x)_y / d x`, with stored BatchNorm statistics: an example's saliency reads its own pixels alone."""
+    return jax.grad(lambda x: jnp.take_along_axis(predict(x).astype(jnp.float32), label[:, None], axis=1).sum())(image)
+
+
+def prediction_divergence(logits: Float[Array, "b k"], other: Float[Array, "b k"]) -> Float[Array, " b"]:
+    """`KL(f(x) || f(x~))`, in nats."""
+    expected, actual = jax.nn.log_softmax(logits.astype(jnp.float32)), jax.nn.log_softmax(other.astype(jnp.float32))
+    return (jnp.exp(expected) * (expected - actual)).sum(-1)
+
+
+def classifier_objective(
+    *, weight: float = 1.0, fraction: float = 0.5, replacement: Literal["noise", "mean"] = "noise"
+) -> Objective:
+    """L_clf = L_cls + weight * KL(f(x) || f(x~)).
+
+    Args:
+      weight: of the divergence.
+      fraction: of the pixels, that x~ replaces.
+      replacement: by uniform noise within the channel's range in the image, or by the channel's mean.
+    """
+
+    def divergence(
+        image: Images,
+        label: Int[Array, " b"],
+        logits: Float[Array, "b k"],
+        predict: Callable[[Images], Float[Array, "b k"]],
+        classify: Callable[[Images], Float[Array, "b k"]],
+        random_key: Key[Array, ""],
+    ) -> Float[Array, " b"]:
+        gradient = jax.lax.stop_gradient(label_gradient(predict, image, label)).mean(-1)
+        if replacement == "mean":
+            removed = jnp.broadcast_to(image.mean((1, 2), keepdims=True), image.shape)
+        else:
+            low, high = image.min((1, 2), keepdims=True), image.max((1, 2), keepdims=True)
+            removed = low + (high - low) * jax.random.uniform(random_key, image.shape, image.dtype)
+        return prediction_divergence(logits, classify(without_lowest(image, gradient, fraction, removed)))
+
+    return weighted(cls=term(losses.cross_entropy), divergence=term(divergence, weight=weight))

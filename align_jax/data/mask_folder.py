@@ -1,0 +1,84 @@
+"""Masks that were made elsewhere, by a segmentation model say: FOLDER/ID.png for every training example.
+
+An example's id is what its data set says: `DOMAIN/CLASS/FILE` for folders of images, so that the mask of
+`photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from align_jax.data.domains import Source
+from align_jax.data.images import BadImage, decode_mask
+from align_jax.errors import UserError
+
+SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class WithMasks:
+    """A source whose examples carry the folder's masks, in place of any of their own."""
+
+    source: Source
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self.source[index]
+        height, width = example["image"].shape[:2]
+        return example | {"mask": _read(mask_path(self.folder, example["id"]), height, width)}
+
+
+def mask_path(folder: Path, identifier: str) -> Path:
+    """Where an example's mask lies: never outside of the folder.
+
+    Raises:
+      UserError: an id that leads out of it, or names no file.
+    """
+    relative = PurePosixPath(identifier)
+    if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in identifier:
+        raise UserError(
+            f"The example's id {identifier!r} names no file inside of the masks' folder; prepare the data set anew."
+        )
+    # Only what images are called by is replaced: an id need not be a file's name.
+    known = relative.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
+    return folder / (relative.with_suffix(".png") if known else relative.with_name(f"{relative.name}.png"))
+
+
+def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]:
+    """Training sources with the folder's masks; that all are there is checked first.
+
+    Raises:
+      UserError: the folder or masks are missing.
+    """
+    if not folder.is_dir():
+        raise UserError(f"config.data.mask_folder is {str(folder)!r}, which is no folder; give one with ID.png in it.")
+    missing = [
+        path
+        for source in sources.values()
+        for index in range(len(source))
+        if not (path := mask_path(folder, source[index]["id"])).is_file()
+    ]
+    if missing:
+        shown = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
+        total = sum(map(len, sources.values()))
+        raise UserError(f"{len(missing):,} of {total:,} training images have no mask: {shown} must be there.")
+    return {domain: WithMasks(source, folder) for domain, source in sources.items()}
+
+
+def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:
+    try:
+        mask = decode_mask(path.read_bytes())
+    except (BadImage, OSError) as error:
+        raise UserError(f"The mask {path} cannot be read ({error}); make it anew.") from error
+    if mask.shape[:2] != (height, width):
+        raise UserError(
+            f"The mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, its image {width} x {height}; make it anew."
+        )
+    return mask

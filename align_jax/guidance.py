@@ -1,0 +1,46 @@
+"""Where the masks that guide come from: one setting for every method that takes masks.
+
+| guidance | masks | the paper's name |
+|---|---|---|
+| `learned` | the masker's, trained in turn with the classifier | ALIGN |
+| `true` | the data set's own | - |
+| `folder` | files made elsewhere, `config.data.mask_folder/ID.png` | m-SAM |
+| `grey` | the image's luminance | m-Gray |
+| `none` | none: the guided terms are left out | w/o EG |
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
+from align_jax.forward import Batch, Mask
+
+GUIDANCES = ("learned", "true", "folder", "grey", "none")
+
+# Of red, green and blue, as ITU-R BT.601 and Pillow have them.
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def grey_mask(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
+    """A normalised image's luminance in [0, 1]: the brighter, the more it is taken to matter.
+
+    Source: ALIGN's ablation m-Gray.
+    """
+    pixels = image.astype(jnp.float32) * jnp.array(CHANNEL_STANDARD_DEVIATION) + jnp.array(CHANNEL_MEAN)
+    return jnp.clip(pixels @ jnp.array(LUMINANCE), 0.0, 1.0)[..., None]
+
+
+def given_masks(guidance: str) -> Callable[[Batch], Mask] | None:
+    """From a batch to the masks that guide where nothing has to be learned for them; else None."""
+    if guidance == "grey":
+        return lambda batch: grey_mask(batch["image"])
+    if guidance in ("true", "folder"):
+        return lambda batch: batch["mask"]
+    return None
+
+
+def reads_masks(guidance: str) -> bool:
+    """Whether batches have to bring `mask`."""
+    return guidance in ("true", "folder")
