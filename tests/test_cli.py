@@ -47,7 +47,10 @@ def test_typed_overrides():
         ([QUICKSTART, "--workdir=x", "--config.optim.lr=nan"], ["config.optim.lr is nan", "a positive number"]),
         ([QUICKSTART, "--workdir=x", "--config.algorithm=alighn"], ["config.algorithm is 'alighn'", "align, erm"]),
         ([QUICKSTART, "--workdir=x", "--config.compare=('dro',)"], ["'dro'", "align, erm"]),
-        ([QUICKSTART, "--workdir=x", "--config.guidance=masks"], ["'masks'", "method, learned, true, folder, grey, none"]),
+        (
+            [QUICKSTART, "--workdir=x", "--config.guidance=masks"],
+            ["'masks'", "method, learned, true, folder, grey, none"],
+        ),
         ([QUICKSTART, "--workdir=x", "--config.classifier.name=vit"], ["'vit'", "resnet18", "resnet_small"]),
         ([QUICKSTART, "--workdir=x", "--config.data.image_size=50"], ["image_size is 50", "multiple of"]),
         ([QUICKSTART, "--workdir=x", "--config.schedule.warmup=7"], ["schedule.warmup is 7.0", "between 0 and 1"]),
