@@ -34,6 +34,16 @@ class Part:
         return self.source[int(self.indices[index])]
 
 
+def identifiers(source: Source) -> list[str]:
+    """Every example's id, in order; no picture is decoded where the source can do without (`ids`)."""
+    if isinstance(source, Part):
+        whole = identifiers(source.source)
+        return [whole[int(index)] for index in source.indices]
+    if hasattr(source, "ids"):
+        return source.ids()
+    return [source[index]["id"] for index in range(len(source))]
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationSplit:
     """One domain's examples for one purpose.

@@ -54,6 +54,11 @@ class Records:
         with self._naming_damage():
             return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
 
+    def ids(self) -> list[str]:
+        """Every id; the pictures are read, but not decoded."""
+        with self._naming_damage():
+            return [self._records[index]["id"].decode() for index in range(len(self))]
+
     @contextlib.contextmanager
     def _naming_damage(self) -> Iterator[None]:
         try:

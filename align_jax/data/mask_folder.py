@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from align_jax.data.domains import Source
+from align_jax.data.domains import Source, identifiers
 from align_jax.data.images import BadImage, decode_mask
 from align_jax.errors import UserError
 
@@ -62,8 +62,8 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
     missing = [
         path
         for source in sources.values()
-        for index in range(len(source))
-        if not (path := mask_path(folder, source[index]["id"])).is_file()
+        for identifier in identifiers(source)
+        if not (path := mask_path(folder, identifier)).is_file()
     ]
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from align_jax.configuration import default_config
+from align_jax.data.domains import identifiers
 from align_jax.data.load import load
 from align_jax.errors import UserError
 from tests.test_benchmark_configs import CLASSES, write_images
@@ -56,3 +57,16 @@ def test_damage_is_one_sentence_with_a_remedy(config, tmp_path, pattern, damage)
     with pytest.raises(UserError, match="delete it to prepare anew") as caught:
         read_everything(config)
     assert "\n" not in str(caught.value)
+
+
+def test_ids_are_known_without_decoding(config, monkeypatch):
+    data = load(config)
+    part = data.train["VOC2007"]
+    expected = [part[index]["id"] for index in range(len(part))]
+
+    def decoded(*arguments):
+        raise AssertionError("a picture was decoded")
+
+    monkeypatch.setattr("align_jax.data.load.decode_stored", decoded)
+    assert identifiers(part) == expected
+    assert len(set(expected)) == len(expected) == 8
