@@ -182,9 +182,10 @@ def series_title(key: str) -> str:
 
 def method_name(summary: Mapping[str, Any]) -> str:
     """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
-    algorithm, guidance = str(summary["algorithm"]), str(summary.get("guidance") or "none")
-    title = ALGORITHM_TITLES.get(algorithm, algorithm)
-    if guidance == OWN_GUIDANCE.get(algorithm, "none"):
+    algorithm = str(summary["algorithm"])
+    title, own = ALGORITHM_TITLES.get(algorithm, algorithm), OWN_GUIDANCE.get(algorithm)
+    guidance = str(summary.get("guidance") or own)
+    if own is None or guidance == own:
         return title
     return f"{title}, {'no guidance' if guidance == 'none' else GUIDANCE.get(guidance, guidance)}"
 

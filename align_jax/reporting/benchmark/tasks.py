@@ -105,10 +105,10 @@ def differing_settings(methods: Sequence[Method]) -> list[str]:
 
 
 def _title(method: Method, methods: Sequence[Method]) -> str:
-    title = names.method_name({"algorithm": method.algorithm, "guidance": method.guidance})
-    algorithms = {m.algorithm for m in methods if names.method_name({"algorithm": m.algorithm}) == title}
+    plain = names.method_name({"algorithm": method.algorithm})
+    algorithms = {m.algorithm for m in methods if names.method_name({"algorithm": m.algorithm}) == plain}
     if len(algorithms) > 1:
         return f"{method.algorithm} ({method.guidance})"
-    unguided = method.guidance == "none" and method.algorithm != "erm"
-    guided = any(m.algorithm == method.algorithm and m.guidance in ("learned", "true") for m in methods)
-    return f"{title}, no guidance" if unguided and guided else title
+    if method.guidance == NEVER_RUN:
+        return plain
+    return names.method_name({"algorithm": method.algorithm, "guidance": method.guidance})
