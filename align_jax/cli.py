@@ -132,21 +132,21 @@ def answer_help(arguments: Sequence[str], usage: str) -> None:
         raise HelpAsked(usage)
 
 
-def exit_status(program: Callable[[], None], *, on_os_error: str, on_interrupt: str) -> int:
+def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_interrupt: str) -> int:
     """Runs a program and says in one line what went wrong.
 
     Args:
-      program: raises `UserError` for a user's mistake.
+      program: raises `UserError` for a user's mistake; may give a status of its own.
       on_os_error: what to look at where a file could not be read or written.
       on_interrupt: what Ctrl-C has left.
 
     Returns:
-      0, 2 for a user's mistake, 128 plus the signal's number when interrupted.
+      The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
     """
     from align_jax.interruption import Interrupted
 
     try:
-        program()
+        return program() or 0
     except HelpAsked as usage:
         print(usage)
         return 0
@@ -162,7 +162,6 @@ def exit_status(program: Callable[[], None], *, on_os_error: str, on_interrupt: 
     except KeyboardInterrupt:
         print(f"\nInterrupted; {on_interrupt}", file=sys.stderr)
         return 130
-    return 0
 
 
 def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:

@@ -89,21 +89,19 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
     """
-    failed = False
 
-    def run() -> None:
-        nonlocal failed
+    def run() -> int:
         sweep, named = plan(arguments, config)
-        failed = not _train(sweep, list(named), program, again=shlex.join(["python", *arguments]))
-        if not failed:
-            print(report(sweep, named))
+        if not _train(sweep, list(named), program, again=shlex.join(["python", *arguments])):
+            return 1
+        print(report(sweep, named))
+        return 0
 
-    status = cli.exit_status(
+    return cli.exit_status(
         run,
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
     )
-    return status or int(failed)
 
 
 def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]:

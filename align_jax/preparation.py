@@ -25,7 +25,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 from tqdm import tqdm
 
-from align_jax.cli import exit_status
+from align_jax.cli import answer_help, exit_status
 from align_jax.data import images
 from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
 from align_jax.data.datasets.counts import counts_table
@@ -33,7 +33,10 @@ from align_jax.data.datasets.domain_images import Counts
 from align_jax.data.datasets.domain_images_builder import in_order
 from align_jax.errors import UserError
 
-USAGE = "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--copy_to=DIR]"
+USAGE = (
+    "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
+    "[--most_skipped=0.01] [--copy_to=DIR]"
+)
 # TFDS writes it last, and takes a folder that has it for a whole data set.
 LAST_FILE = "dataset_info.json"
 # Flags that a data set does not read.
@@ -91,6 +94,7 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
       UserError: an unknown flag or value, or a flag that the data set does not read.
     """
+    answer_help(arguments, USAGE)
     values = flags.FlagValues()
     define: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_enum("dataset", None, list(DATASETS), "The data set.", **define)

@@ -146,6 +146,12 @@ def test_without_a_workdir_the_run_goes_where_a_sweep_would_put_it():
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_is_given(capsys, flag):
-    assert main(["main.py", flag]) == 0
-    assert "python launch/main.py --config" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    "program", sorted(path.stem for path in (ROOT / "launch").glob("*.py")), ids=lambda program: program
+)
+def test_every_program_says_how_it_is_used(program, flag):
+    command = [sys.executable, str(ROOT / "launch" / f"{program}.py"), flag]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert f"{program}.py" in result.stdout
+    assert result.stderr == ""

@@ -245,17 +245,11 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
     """
-    try:
-        return _run(parse(arguments), Path(arguments[0]), program)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}; can --workdir be written, and is there room?", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; what was saved is whole, and the same command goes on from there.", file=sys.stderr)
-        return 130
+    return cli.exit_status(
+        lambda: _run(parse(arguments), Path(arguments[0]), program),
+        on_os_error="can --workdir be written, and is there room?",
+        on_interrupt="what was saved is whole, and the same command goes on from there.",
+    )
 
 
 def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
