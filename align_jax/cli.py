@@ -50,8 +50,8 @@ def evaluate(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         overrides, others = _split(arguments)
-        values, rest = _parsed(others, EVALUATE_USAGE, strings=("workdir", "out"), integers=("step",))
-        _refuse_positional(rest, EVALUATE_USAGE)
+        values, rest = parsed(others, EVALUATE_USAGE, strings=("workdir", "out"), integers=("step",))
+        refuse_positional(rest, EVALUATE_USAGE)
         from align_jax.configuration import check, default_config
         from align_jax.devices import check_accelerator
 
@@ -83,7 +83,7 @@ def explain(arguments: Sequence[str]) -> int:
     """Runs `launch/explain.py` and returns its exit status, as `main`."""
 
     def run() -> None:
-        values, images = _parsed(arguments, EXPLAIN_USAGE, strings=("workdir", "out"), integers=("step",))
+        values, images = parsed(arguments, EXPLAIN_USAGE, strings=("workdir", "out"), integers=("step",))
         if not images:
             raise UserError(f"No image is given; write {EXPLAIN_USAGE}.")
         from align_jax.explaining import explain_images
@@ -104,8 +104,8 @@ def export(arguments: Sequence[str]) -> int:
     """Runs `launch/export.py` and returns its exit status, as `main`."""
 
     def run() -> None:
-        values, rest = _parsed(arguments, EXPORT_USAGE, strings=("workdir", "to"), integers=("step",))
-        _refuse_positional(rest, EXPORT_USAGE)
+        values, rest = parsed(arguments, EXPORT_USAGE, strings=("workdir", "to"), integers=("step",))
+        refuse_positional(rest, EXPORT_USAGE)
         if values.to is None or not values.to.endswith(".safetensors"):
             raise UserError(f"--to is {values.to!r}; give a file that ends in .safetensors: {EXPORT_USAGE}.")
         from align_jax.models import pretrained
@@ -184,8 +184,8 @@ def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigD
     config = config_flags.DEFINE_config_file(
         "config", None, "The config file.", flag_values=values, sys_argv=list(arguments)
     )
-    values, rest = _parsed(arguments, USAGE, strings=("workdir",), values=values)
-    _refuse_positional(rest, USAGE)
+    values, rest = parsed(arguments, USAGE, strings=("workdir",), values=values)
+    refuse_positional(rest, USAGE)
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
     readable = _readable(config.value)
@@ -201,7 +201,7 @@ def default_workdir(config: ml_collections.ConfigDict, name: str) -> Path:
     return workdir if config.compare else workdir / config.algorithm / config.data.domain / f"seed{config.seed}"
 
 
-def _parsed(
+def parsed(
     arguments: Sequence[str],
     usage: str,
     *,
@@ -232,7 +232,12 @@ def _parsed(
         raise UserError(_one_line(error)) from error
 
 
-def _refuse_positional(rest: Sequence[str], usage: str) -> None:
+def refuse_positional(rest: Sequence[str], usage: str) -> None:
+    """Refuses arguments that are no flags.
+
+    Raises:
+      UserError: the first of them.
+    """
     if rest:
         raise UserError(f"{rest[0]!r} is no flag; write {usage}.")
 
@@ -280,7 +285,7 @@ def _overridden(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> 
     arguments = ["", *overrides]
     copy = config.copy_and_resolve_references()
     config_flags.DEFINE_config_dict("config", copy, flag_values=values, sys_argv=arguments)
-    _parsed(arguments, "--config.FIELD=VALUE", values=values)
+    parsed(arguments, "--config.FIELD=VALUE", values=values)
     return copy
 
 

@@ -25,7 +25,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 from tqdm import tqdm
 
-from align_jax.cli import answer_help, exit_status
+from align_jax.cli import exit_status, parsed, refuse_positional
 from align_jax.data import images
 from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
 from align_jax.data.datasets.counts import counts_table
@@ -94,7 +94,6 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
       UserError: an unknown flag or value, or a flag that the data set does not read.
     """
-    answer_help(arguments, USAGE)
     values = flags.FlagValues()
     define: dict[str, Any] = {"flag_values": values}
     flags.DEFINE_enum("dataset", None, list(DATASETS), "The data set.", **define)
@@ -106,14 +105,8 @@ def parse(arguments: Sequence[str]) -> Request:
     flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], "For images that cannot be read.", **define)
     flags.DEFINE_float("most_skipped", 0.01, "At most, as a fraction.", lower_bound=0.0, upper_bound=1.0, **define)
     flags.DEFINE_string("copy_to", None, "Where to copy the prepared data set.", **define)
-    try:
-        rest = values(list(arguments))
-    except flags.UnrecognizedFlagError as error:
-        raise UserError(f"--{error.flagname} is no flag; write {USAGE}.") from error
-    except flags.Error as error:
-        raise UserError(" ".join(str(error).split())) from error
-    if rest[1:]:
-        raise UserError(f"{rest[1]!r} is no flag; write {USAGE}.")
+    values, rest = parsed(arguments, USAGE, values=values)
+    refuse_positional(rest, USAGE)
     if values.dataset is None:
         raise UserError(f"--dataset is missing; choose one of {', '.join(DATASETS)}.")
     for flag in UNREAD[values.dataset]:

@@ -112,7 +112,6 @@ def parse(arguments: Sequence[str]) -> Sweep:
 
 def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
     """The flags of the sweep itself, and the values of --config.FIELD=VALUE."""
-    cli.answer_help(arguments, USAGE)
     values = flags.FlagValues()
     for name, text in {
         "config": "The config file.",
@@ -128,14 +127,9 @@ def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
     flags.DEFINE_integer("jobs", 1, "Cells that run at a time.", flag_values=values)
     flags.DEFINE_boolean("dry_run", False, "Show the cells and their states, and end.", flag_values=values)
     is_override = [argument.lstrip("-").startswith("config.") for argument in arguments]
-    try:
-        rest = values([argument for argument, is_one in zip(arguments, is_override, strict=True) if not is_one])
-    except flags.UnrecognizedFlagError as error:
-        raise UserError(f"--{error.flagname} is no flag; write {USAGE}.") from error
-    except flags.Error as error:
-        raise UserError(" ".join(str(error).split())) from error
-    if rest[1:]:
-        raise UserError(f"{rest[1]!r} is no flag; write {USAGE}.")
+    others = [argument for argument, is_one in zip(arguments, is_override, strict=True) if not is_one]
+    values, rest = cli.parsed(others, USAGE, values=values)
+    cli.refuse_positional(rest, USAGE)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise UserError(f"--{name} is missing; write {USAGE}.")
