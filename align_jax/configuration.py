@@ -89,6 +89,8 @@ def default_config() -> ml_collections.ConfigDict:
     align.classifier.consistency = 1.0
     align.classifier.sparsity = 0.5
     align.classifier.mixed_cls = 0.1
+    # Weight of the cross-entropy on M(x) x + (1 - M(x)) x': a swapped background. Beyond the paper, which has none.
+    align.classifier.swapped_cls = 0.0
     align.classifier.resolution = "cam"  # (D) "cam" | "image"
     align.classifier.as_published = False  # (D) DRE's code: means within each class, its own sparsity
     align.masker = ml_collections.ConfigDict()
@@ -96,6 +98,11 @@ def default_config() -> ml_collections.ConfigDict:
     align.masker.smoothness = 0.3  # l2 (D)
     align.alpha = "differentiated"  # (D) "differentiated" | "constant"
     align.normalise = "minmax"  # (D) "minmax" | "max"
+    # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
+    align.explained = "logit"  # "logit" | "log_probability"
+    # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the guidance
+    # by them. Beyond the paper, which has none.
+    align.ramp = 0
     align.mixing_concentration = 0.2
     align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "image_mean" | "blur" | "black"
 
@@ -218,6 +225,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "align.classifier.resolution": ALIGNMENTS,
         "align.alpha": ("differentiated", "constant"),
         "align.normalise": NORMALISATIONS,
+        "align.explained": ("logit", "log_probability"),
         "align.fill": FILLS,
         "schedule.unit": ("steps", "epochs"),
         "schedule.warmup_unit": ("steps", "epochs", "fraction"),
@@ -257,12 +265,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         "schedule.warmup",
         *(
             f"align.classifier.{name}"
-            for name in ("guidance", "regularisation", "consistency", "sparsity", "mixed_cls")
+            for name in ("guidance", "regularisation", "consistency", "sparsity", "mixed_cls", "swapped_cls")
         ),
         *(f"align.masker.{name}" for name in ("sparsity", "smoothness")),
         *(f"{method}.weight" for method in ("sgt", "irm", "vrex", "coral", "rrr", "gradia", "haics")),
         *(f"{method}.switch_step" for method in ("irm", "vrex")),
         "group_dro.step_size",
+        "align.ramp",
     ):
         _require(config, field, lambda value: 0 <= value < float("inf"), "zero or more")
     if config.schedule.warmup_unit == "fraction":

@@ -28,12 +28,14 @@ class Explanation:
     Attributes:
       alpha: whether Grad-CAM's channel weights are differentiated or constants.
       normalise: "minmax" or "max" (see `saliency.NORMALISATIONS`).
+      explained: Grad-CAM of the label's "logit" or of its "log_probability".
       mixing_concentration: lambda ~ Beta(c, c) of the same-class mixup.
     """
 
     alpha: Literal["differentiated", "constant"] = "differentiated"
     normalise: Literal["minmax", "max"] = "minmax"
     mixing_concentration: float = 0.2
+    explained: saliency.Explained = "logit"
 
 
 class _OfBatch:
@@ -90,8 +92,8 @@ class ClassifierForward(_OfBatch):
     num_domains: int = 1
 
     def names(self) -> frozenset[str]:
-        """Everything that a term may ask for; `mask` only where something guides."""
-        return super().names() - ({"mask"} if self.masks is None else set())
+        """Everything that a term may ask for; `mask` and what is made with it only where something guides."""
+        return super().names() - ({"mask", "swapped_logits"} if self.masks is None else set())
 
     @property
     def num_classes(self) -> int:
@@ -105,7 +107,11 @@ class ClassifierForward(_OfBatch):
 
     def _phi(self, features: Float[Array, "b u v d"]) -> Float[Array, "b u v"]:
         raw = saliency.grad_cam(
-            lambda h: self.classifier.head(self.params, h), features, self.label, self.explanation.alpha
+            lambda h: self.classifier.head(self.params, h),
+            features,
+            self.label,
+            self.explanation.alpha,
+            self.explanation.explained,
         )
         return saliency.NORMALISATIONS[self.explanation.normalise](raw)
 
@@ -118,6 +124,13 @@ class ClassifierForward(_OfBatch):
         """M(x), or whatever else guides; a constant."""
         assert self.masks is not None
         return jax.lax.stop_gradient(self.masks(self.batch))
+
+    @cached_property
+    def swapped_logits(self) -> Float[Array, "b k"]:
+        """f(M(x) x + (1 - M(x)) x'), x' any image of the batch; its own batch's statistics, not stored."""
+        other = jax.random.permutation(jax.random.fold_in(self.key, 3), self.image.shape[0])
+        background = self.image[other]
+        return self.classify(background + self.mask * (self.image - background))
 
     @cached_property
     def membership(self) -> Bool[Array, "d b"]:

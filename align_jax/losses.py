@@ -136,6 +136,19 @@ def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b
     return cross_entropy(mixed_logits, label)
 
 
+# ---- beyond the paper ------------------------------------------------------------------------------------------------
+
+
+def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
+    """Cross-entropy on `M(x) x + (1 - M(x)) x'`: what the mask removes is another image's, and the label stays.
+
+    Asks for directly what ALIGN's theory derives from guidance: a prediction that does not move with the background.
+
+    Source: beyond the paper.
+    """
+    return cross_entropy(swapped_logits, label)
+
+
 # ---- from per-example values to a scalar -----------------------------------------------------------------------------
 
 

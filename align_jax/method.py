@@ -68,6 +68,8 @@ def build_method(
     guided = guidance != "none"
     schedule = learning_rate(config.optim.schedule, config.optim.lr, steps)
     objective = algorithm.classifier_objective(config)
+    if algorithm.warms_up:
+        objective = objective.ramped(algorithm.guided_terms, warmup, config.align.ramp)
     unguided = objective.without(*algorithm.guided_terms)
     dtype = jnp.dtype(config.classifier.dtype)
     network = resnet(
@@ -85,6 +87,7 @@ def build_method(
             "constant" if config.align.classifier.as_published else config.align.alpha,
             config.align.normalise,
             config.align.mixing_concentration,
+            config.align.explained,
         ),
         num_domains,
     )

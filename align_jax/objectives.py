@@ -12,7 +12,7 @@ never computed, and what several ask for is computed once.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,6 +60,13 @@ def term(loss: Callable[..., Array], weight: Weight = 1.0) -> Term:
 def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
     """A schedule: 0 before step `start`, `weight` from there on."""
     return lambda step: jnp.where(step >= start, weight, 0.0)
+
+
+def ramped(weight: Weight, start: int, steps: int) -> Weight:
+    """A weight that grows linearly from 0 at step `start` to its whole at `start + steps`; a weight of 0 stays 0."""
+    if steps == 0 or (not callable(weight) and weight == 0):
+        return weight
+    return lambda step: jnp.clip((step - start) / steps, 0.0, 1.0) * (weight(step) if callable(weight) else weight)
 
 
 def switch(step: int, before: float, after: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
@@ -124,6 +131,15 @@ class Objective(NamedTuple):
     def initial_carried(self, num_domains: int) -> dict[str, Array]:
         """What is carried before the first step."""
         return {name: carried.initial(num_domains) for name, carried in self.carried.items()}
+
+    def ramped(self, names: Sequence[str], start: int, steps: int) -> "Objective":
+        """The objective with some of its terms' weights growing from 0 over `steps`; see `ramped`."""
+        return self._replace(
+            terms={
+                name: Term(loss, ramped(weight, start, steps) if name in names else weight)
+                for name, (loss, weight) in self.terms.items()
+            }
+        )
 
     def without(self, *names: str) -> "Objective":
         """The objective less some of its terms: they are not in the program at all."""

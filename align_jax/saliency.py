@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
+Explained = Literal["logit", "log_probability"]
 
 # A map whose range (or maximum) is below this says nothing: it becomes zeros, with zero gradient. Without the guard
 # the gradient of a nearly constant map is of the order of 1 / RANGE_EPSILON.
@@ -24,6 +25,7 @@ def grad_cam(
     features: Float[Array, "b h w c"],
     label: Int[Array, " b"],
     alpha: Literal["differentiated", "constant"] = "differentiated",
+    explained: Explained = "logit",
 ) -> Float[Array, "b h w"]:
     """Grad-CAM before ReLU and normalisation: `sum_k alpha_k A_k`, `alpha_k = mean_hw d logit_y / d A_k`.
 
@@ -33,19 +35,24 @@ def grad_cam(
       label: the class whose logit is explained.
       alpha: whether a loss on the map is differentiated through the channel weights (`differentiated`), or takes them
         as constants (`constant`, as DRE's published code does). The values are the same, the gradients are not.
+      explained: `logit`, or `log_probability`: d log p_y in the place of d logit_y. What raises the other classes'
+        logits then counts against the label, which the label's logit alone does not show.
 
     Returns:
       The raw map in float32, unbounded and signed.
 
-    Source: Selvaraju et al. 2017, eq. 1-2; ALIGN, "Classifier objective"; alpha: decision of this project.
+    Source: Selvaraju et al. 2017, eq. 1-2; ALIGN, "Classifier objective"; alpha: decision of this project;
+      log_probability: beyond the paper.
     """
 
-    def label_logits(features: Float[Array, "b h w c"]) -> Float[Array, ""]:
-        logits = head(features).astype(jnp.float32)
-        return jnp.take_along_axis(logits, label[:, None], axis=1).sum()
+    def label_scores(features: Float[Array, "b h w c"]) -> Float[Array, ""]:
+        scores = head(features).astype(jnp.float32)
+        if explained == "log_probability":
+            scores = jax.nn.log_softmax(scores)
+        return jnp.take_along_axis(scores, label[:, None], axis=1).sum()
 
     # The sum over the batch gives every example its own gradient, since no example reads another's features.
-    weights = jax.grad(label_logits)(features).astype(jnp.float32).mean((1, 2))
+    weights = jax.grad(label_scores)(features).astype(jnp.float32).mean((1, 2))
     if alpha == "constant":
         weights = jax.lax.stop_gradient(weights)
     return jnp.einsum("bhwc,bc->bhw", features.astype(jnp.float32), weights)

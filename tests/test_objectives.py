@@ -11,7 +11,7 @@ import pytest
 
 from align_jax import losses
 from align_jax.forward import ClassifierForward, Explanation, MaskerForward
-from align_jax.objectives import Carried, Mean, after, switch, term, weighted
+from align_jax.objectives import Carried, Mean, after, ramped, switch, term, weighted
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
 
 
@@ -97,6 +97,44 @@ def test_a_domain_that_the_batch_lacks_has_no_members():
     quantities = dataclasses.replace(forward(), num_domains=3)
     np.testing.assert_array_equal(quantities.membership.sum(1), [6, 6, 0])
     np.testing.assert_array_equal(quantities.membership[1], quantities.domain == 1)
+
+
+def test_named_terms_come_in_gradually():
+    objective = weighted(cls=term(losses.cross_entropy), egl=term(losses.alignment, weight=0.5))
+    begins_at_10 = objective.ramped(("egl",), 10, 4)
+    for step, share in ((0, 0.0), (10, 0.0), (12, 0.5), (14, 1.0), (99, 1.0)):
+        loss, metrics, _ = begins_at_10(forward(), jnp.int32(step))
+        expected = metrics["cls"].value() + share * 0.5 * metrics["egl"].value()
+        chex.assert_trees_all_close(loss, expected, rtol=1e-6)
+    # Schedules multiply; what has no weight, or no ramp, stays what it was.
+    assert float(ramped(after(12, 2.0), 10, 4)(jnp.int32(13))) == 1.5
+    assert ramped(0.0, 10, 4) == 0.0
+    assert objective.ramped(("egl",), 10, 0) == objective
+
+
+def test_a_swapped_background_is_another_images_where_the_mask_is_0():
+    (classifier, _), (state, _) = networks()
+    seen = []
+
+    def watched(params, batch_stats, image, train):
+        seen.append(image)
+        return classifier.network.features(params, batch_stats, image, train)
+
+    batch = small_batch()
+    half = batch | {"mask": jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0)}
+    quantities = ClassifierForward(
+        classifier.network._replace(features=watched), state.params, state.batch_stats, half,
+        jax.random.key(0), lambda batch: batch["mask"], Explanation(),
+    )  # fmt: skip
+    assert quantities.swapped_logits.shape == (12, 3)
+    (swapped,) = seen
+    chex.assert_trees_all_close(swapped[:, : SIZE // 2], batch["image"][:, : SIZE // 2], atol=1e-6)
+    removed, images = np.asarray(swapped[:, SIZE // 2 :]), np.asarray(batch["image"][:, SIZE // 2 :])
+    other = [int(np.argmin([np.abs(row - image).max() for image in images])) for row in removed]
+    np.testing.assert_allclose(removed, images[other], atol=1e-6)
+    assert sorted(other) == list(range(12)) != other
+    value = losses.swapped_cross_entropy(quantities.swapped_logits, quantities.label)
+    chex.assert_trees_all_close(value, losses.cross_entropy(quantities.classify(swapped), quantities.label), rtol=1e-5)
 
 
 def test_switch_changes_a_weight():

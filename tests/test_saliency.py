@@ -41,6 +41,15 @@ def test_constant_alpha_has_the_same_value_and_no_gradient_in_the_heads_weights(
     assert (jax.grad(total)(KERNEL, "differentiated") != 0).all()
 
 
+def test_the_log_probability_counts_the_evidence_of_the_other_classes():
+    """With a pooled linear head alpha is W_y - sum_k p_k W_k, where the logit's is W_y."""
+    pooled = FEATURES.mean((1, 2))
+    probabilities = jax.nn.softmax(pooled @ KERNEL)
+    expected = jnp.einsum("bhwc,bc->bhw", FEATURES, KERNEL[:, LABEL].T - probabilities @ KERNEL.T) / (H * W)
+    found = saliency.grad_cam(linear_head, FEATURES, LABEL, explained="log_probability")
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_normalisations():
     raw = jnp.array([[[-1.0, 0.0], [1.0, 3.0]]])
     chex.assert_trees_all_close(saliency.normalise_minmax(raw), jnp.array([[[0, 0.25], [0.5, 1]]]), atol=1e-6)

@@ -166,10 +166,13 @@ def test_terms_without_weight_are_not_in_the_program():
 @pytest.mark.parametrize("alpha", ["differentiated", "constant"])
 @pytest.mark.parametrize("normalise", ["minmax", "max"])
 @pytest.mark.parametrize("as_published", [False, True])
-def test_every_variant_is_finite_on_the_edge_cases(alpha, normalise, as_published):
+@pytest.mark.parametrize("explained", ["logit", "log_probability"])
+def test_every_variant_is_finite_on_the_edge_cases(alpha, normalise, as_published, explained):
     """One class in the batch, a blank image (zero maps), saturated masks: values and gradients stay finite."""
     classifier, masker = small_updates(
-        explanation=Explanation(alpha=alpha, normalise=normalise), as_published=as_published
+        explanation=Explanation(alpha=alpha, normalise=normalise, explained=explained),
+        as_published=as_published,
+        swapped_cls=0.5,
     )
     states = small_states(classifier, masker)
     batch = small_batch() | {"label": jnp.ones(12, jnp.int32)}

@@ -23,7 +23,7 @@ from align_jax.sweeping.cells import Cell, grid, remaining_s, share
 from align_jax.sweeping.command_line import main, parse
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import slurm_script
-from align_jax.sweeping.subprocesses import last_error, state
+from align_jax.sweeping.subprocesses import core_shares, last_error, state
 from tests.tiny_config import get_config
 
 ROOT = Path(__file__).parents[1]
@@ -289,6 +289,24 @@ def test_so_many_at_a_time_and_no_more(tmp_path, pretended, jobs, capsys):
         running += (": begins" in line) - (": complete in" in line)
         most = max(most, running)
     assert most == jobs
+
+
+def test_processes_at_the_same_time_have_cores_of_their_own(tmp_path):
+    assert core_shares({4, 2, 3, 9}, 2) == [{2, 4}, {3, 9}]
+    assert core_shares({1, 2}, 1) == [{1, 2}]
+    assert core_shares({1, 2}, 3) == [{1, 2}] * 3
+    available = os.sched_getaffinity(0)
+    if len(available) < 2:
+        pytest.skip("this machine has one core")
+    code = "import os, pathlib, sys, time; time.sleep(0.2); "
+    code += "pathlib.Path(sys.argv[1].partition('=')[2], 'cores').write_text(repr(sorted(os.sched_getaffinity(0))))"
+    # They leave no report, hence fail; a program that cannot be started gives its cores back too.
+    assert sweep(tmp_path / "s", *FOUR_CELLS, "--jobs=2", program=(sys.executable, "-c", code)) == 1
+    found = [set(json.loads(path.read_text())) for path in (tmp_path / "s").rglob("cores")]
+    assert len(found) == 4
+    assert set.union(*found) == available
+    assert all(cores in map(set, core_shares(available, 2)) for cores in found)
+    assert sweep(tmp_path / "t", *FOUR_CELLS, "--jobs=2", program=(str(tmp_path / "nowhere"),)) == 1
 
 
 def test_workers_share_the_cells_and_record_them_all(tmp_path, pretended):

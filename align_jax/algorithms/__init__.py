@@ -43,7 +43,7 @@ class Algorithm(NamedTuple):
 ALGORITHMS: dict[str, Algorithm] = {
     "align": Algorithm(
         lambda config: align.classifier_objective(**config.align.classifier),
-        guided_terms=("egl",),
+        guided_terms=("egl", "swapped_cls"),
         guidance="learned",
         warms_up=True,
     ),

@@ -31,6 +31,7 @@ def classifier_objective(
     consistency: float = 1.0,
     sparsity: float = 0.5,
     mixed_cls: float = 0.1,
+    swapped_cls: float = 0.0,
     resolution: Literal["cam", "image"] = "cam",
     as_published: bool = False,
 ) -> Objective:
@@ -44,6 +45,7 @@ def classifier_objective(
       consistency: weight within L_reg.
       sparsity: weight within L_reg.
       mixed_cls: weight within L_reg of the cross-entropy on the mixed image.
+      swapped_cls: weight of the cross-entropy on images whose background was swapped; beyond the paper, which has none.
       resolution: where saliency and mask meet: on the Grad-CAM's grid, or upsampled to the image's.
       as_published: follow DRE's code: means within each class, summed and divided by the number of classes, and its
         own sparsity. (Its constant channel weights are `forward.Explanation.alpha`.)
@@ -60,4 +62,5 @@ def classifier_objective(
             weight=regularisation * sparsity,
         ),
         mixed_cls=term(losses.mixed_cross_entropy, weight=regularisation * mixed_cls),
+        swapped_cls=term(losses.swapped_cross_entropy, weight=swapped_cls),
     )

@@ -13,6 +13,6 @@ def classifier_objective(**settings: Any) -> Objective:
     """L_clf = L_cls + 1.0 consistency + 0.5 sparsity + 0.1 L_cls(x~).
 
     Args:
-      **settings: `align.classifier_objective`'s; `guidance` is not read.
+      **settings: `align.classifier_objective`'s; those of guided terms are not read.
     """
-    return align.classifier_objective(**(settings | {"guidance": 0.0}))
+    return align.classifier_objective(**(settings | {"guidance": 0.0, "swapped_cls": 0.0}))
