@@ -31,7 +31,7 @@ _ERROR = re.compile(r"(error: |[\w.]*(Error|Exception|Interrupt|Exit)\b)")
 
 @dataclasses.dataclass(frozen=True)
 class _Child:
-    """A cell's process; when it began, by the monotonic clock; where its part of the log begins, in bytes; its cores."""
+    """A cell's process; when it began, by the monotonic clock; where its log begins, in bytes; its cores."""
 
     cell: Cell
     process: subprocess.Popen[bytes]
@@ -41,7 +41,7 @@ class _Child:
 
 
 def core_shares(cores: Iterable[int], jobs: int) -> list[frozenset[int]]:
-    """Cores for each of `jobs` processes: all of them for one process or where they do not suffice, else disjoint shares.
+    """Cores for each of `jobs` processes: all for one process or where they do not suffice, else disjoint shares.
 
     Processes that each compute on all cores wait for one another: two runs on one core each take less time than the
     two at once on two cores.
