@@ -1,15 +1,14 @@
-"""The theory as an experiment: guidance by masks of falling quality, with ALIGN's learned masks and ERM beside it.
+"""The theory as an experiment: guidance by masks of falling quality, with ALIGN's learned masks and no masks beside it.
 
 `launch/mask_quality.py` trains one cell a quality and seed with the machinery of a sweep (what is complete is not
 repeated, what was stopped goes on), and writes WORKDIR/mask_quality.csv, one row a run, and the figure,
-WORKDIR/mask_quality.svg and .png. It can show that bad masks are worse than none (ERM), or fail to show it.
+WORKDIR/mask_quality.svg and .png. It can show that bad masks are worse than none (DRE and ERM), or fail to show it.
 """
 
 import csv
 import dataclasses
 import io
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,10 @@ import numpy as np
 from align_jax import cli
 from align_jax.errors import UserError
 from align_jax.files import write_atomically
-from align_jax.interruption import Interrupted, stop_request
 from align_jax.results import check_run_folder, read_summary
 from align_jax.sweeping.cells import Cell
 from align_jax.sweeping.command_line import Sweep, parse
-from align_jax.sweeping.record import record
-from align_jax.sweeping.subprocesses import is_complete, run_cells
+from align_jax.sweeping.experiment import experiment
 
 if TYPE_CHECKING:
     from align_jax.data.domains import Source
@@ -37,7 +34,9 @@ FLAGS = ("config", "workdir", "seeds", "jobs")
 VARIED = ("algorithm", "compare", "guidance", "data.mask_quality")
 
 # Conditions that are no quality of the true masks.
-LEARNED, UNGUIDED = "learned", "erm"
+LEARNED = "learned"
+# Without masks: ALIGN less the guidance, which is DRE and shows what guidance alone changes; and cross-entropy alone.
+UNGUIDED = ("dre", "erm")
 ROLES = ("id", "background_shift", "ood")
 METRICS = ("accuracy", "cam_energy")
 COLUMNS = ("condition", "seed", "mask_iou", *(f"{metric}_{role}" for metric in METRICS for role in ROLES))
@@ -48,7 +47,7 @@ class Measured:
     """One run's row.
 
     Attributes:
-      condition: a quality of the true masks, `LEARNED` or `UNGUIDED`.
+      condition: a quality of the true masks, `LEARNED` or one of `UNGUIDED`.
       seed: the run's.
       mask_iou: of the masks that guided; None without any. Qualities: the mean over the training images. Learned
         masks: over the test images of the training domains, where the run measured them.
@@ -66,7 +65,8 @@ def conditions() -> dict[str, tuple[str, dict[str, str]]]:
     from align_jax.data.mask_quality import QUALITIES
 
     guided = {quality: ("align", {"guidance": "true", "data.mask_quality": quality}) for quality in QUALITIES}
-    return guided | {LEARNED: ("align", {"guidance": "learned"}), UNGUIDED: ("erm", {})}
+    unguided: dict[str, tuple[str, dict[str, str]]] = {name: (name, {}) for name in UNGUIDED}
+    return guided | {LEARNED: ("align", {"guidance": "learned"})} | unguided
 
 
 def cells(domain: str, seeds: Sequence[int]) -> dict[Cell, str]:
@@ -92,7 +92,8 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
 
     def run() -> int:
         sweep, named = plan(arguments, config)
-        if not _train(sweep, list(named), program, again=shlex.join(["python", *arguments])):
+        again = shlex.join(["python", *arguments])
+        if not experiment(sweep, program, title="mask quality", again=again):
             return 1
         print(report(sweep, named))
         return 0
@@ -136,35 +137,6 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]
         check(settings)
         check_run_folder(settings, sweep.workdir / cell.path)
     return sweep, named
-
-
-def _train(sweep: Sweep, mine: Sequence[Cell], program: Sequence[str], again: str) -> bool:
-    """Carries out what is not complete; whether all of it now is.
-
-    Raises:
-      Interrupted: Ctrl-C or SIGTERM, after the cells have saved.
-    """
-
-    def say(line: str) -> None:
-        print(f"[mask quality] {line}", file=sys.stderr, flush=True)
-
-    record(sweep.workdir, mine)
-    with stop_request() as stop:
-        failures = run_cells(
-            mine, sweep.workdir, lambda cell: [*program, *sweep.flags(cell)], jobs=sweep.jobs, stop=stop, say=say
-        )
-    for cell, reason in failures.items():
-        say(f"failed: {cell.path}, {reason}; see {sweep.workdir / cell.path / 'log.txt'}")
-    done = sum(is_complete(sweep.workdir / cell.path) for cell in mine)
-    if stop.signal is not None:
-        raise Interrupted(
-            f"Stopped by {stop.signal.name} with {done} of {len(mine)} cells complete; what was saved is whole, and "
-            f"the same command goes on from there: {again}",
-            stop.signal,
-        )
-    if failures:
-        say(f"{done} of {len(mine)} cells are complete; the same command tries the others again: {again}")
-    return not failures
 
 
 def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
@@ -282,6 +254,6 @@ def table(measured: Sequence[Measured]) -> str:
         for name in titles:
             values = [run.scores[name] for run in runs if name in run.scores]
             line.append(written(values, 100, 1) if name.startswith("accuracy") else written(values, 1, 3))
-        title = {LEARNED: "learned (ALIGN)", UNGUIDED: "none (ERM)"}.get(condition, condition)
+        title = {LEARNED: "learned (ALIGN)", "dre": "none (DRE)", "erm": "none (ERM)"}.get(condition, condition)
         lines.append(f"| {title} | " + " | ".join(line) + " |")
     return "\n".join(lines)

@@ -76,7 +76,7 @@ def measured(seeds=(0, 1)):
             {name: float(generator.uniform(0.4, 0.6)) for name in names},
         )
         for seed in seeds
-        for condition in (*QUALITIES, "learned", "erm")
+        for condition in (*QUALITIES, "learned", "dre", "erm")
     ]
 
 
@@ -85,13 +85,13 @@ def measured(seeds=(0, 1)):
 
 def test_every_quality_the_learned_masks_and_erm_have_a_cell_a_seed():
     named = cells("fluent3d", [0, 1])
-    assert list(named.values()) == 2 * [*QUALITIES, "learned", "erm"]
-    assert [cell.seed for cell in named] == [0] * 10 + [1] * 10
-    assert len({cell.path for cell in named}) == 20
+    assert list(named.values()) == 2 * [*QUALITIES, "learned", "dre", "erm"]
+    assert [cell.seed for cell in named] == [0] * 11 + [1] * 11
+    assert len({cell.path for cell in named}) == 22
     for cell, condition in named.items():
         fields = dict(cell.overrides)
-        assert cell.method == ("erm" if condition == "erm" else "align")
-        expected = {"learned": {"guidance": "learned"}, "erm": {}}
+        assert cell.method == (condition if condition in ("dre", "erm") else "align")
+        expected = {"learned": {"guidance": "learned"}, "dre": {}, "erm": {}}
         assert fields == expected.get(condition, {"guidance": "true", "data.mask_quality": condition})
         assert cell.settings()["compare"] == "()"
 
@@ -144,7 +144,7 @@ def test_a_command_trains_collects_and_draws_and_repeats_nothing(tmp_path, progr
     said = capsys.readouterr().out
     lines = list(csv.DictReader((tmp_path / "out" / "mask_quality.csv").open()))
     assert [(line["condition"], line["seed"]) for line in lines] == [
-        (name, seed) for seed in "01" for name in (*QUALITIES, "learned", "erm")
+        (name, seed) for seed in "01" for name in (*QUALITIES, "learned", "dre", "erm")
     ]
     by_name = {line["condition"]: line for line in lines if line["seed"] == "1"}
     # The mean over a role's domains; roles without domains are left empty.
@@ -160,7 +160,7 @@ def test_a_command_trains_collects_and_draws_and_repeats_nothing(tmp_path, progr
         assert (tmp_path / "out" / f"mask_quality.{name}").stat().st_size > 100
 
     assert main(arguments, config=TINY, program=program) == 0
-    assert "20 of 20 cells are complete and not repeated" in capsys.readouterr().err
+    assert "22 of 22 cells are complete and not repeated" in capsys.readouterr().err
     assert {path.read_text() for path in (tmp_path / "out").rglob("starts")} == {"once "}
 
 
@@ -170,7 +170,7 @@ def test_a_cell_that_fails_is_named_and_nothing_is_drawn(tmp_path, program, caps
     assert main(arguments, config=TINY, program=program) == 1
     said = capsys.readouterr().err
     assert "failed: align,data.mask_quality=eroded,guidance=true/bright/seed0" in said
-    assert "9 of 10 cells are complete" in said
+    assert "10 of 11 cells are complete" in said
     assert not (tmp_path / "out" / "mask_quality.csv").exists()
     (tmp_path / "failing").unlink()
     assert main(arguments, config=TINY, program=program) == 0
@@ -193,7 +193,7 @@ def test_what_was_stopped_says_how_to_go_on(tmp_path, program):
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGTERM
-    assert "Stopped by SIGTERM with 1 of 10 cells complete" in said
+    assert "Stopped by SIGTERM with 1 of 11 cells complete" in said
     assert f"the same command goes on from there: python -c --workdir={out} --seeds=0" in said
 
 
@@ -224,7 +224,7 @@ def test_a_row_has_means_over_a_roles_domains():
 def test_the_csv_has_a_row_a_run():
     rows = measured()
     lines = list(csv.DictReader(io.StringIO(as_csv(rows))))
-    assert len(lines) == len(rows) == 20
+    assert len(lines) == len(rows) == 22
     assert tuple(lines[0]) == COLUMNS
     for line, run in zip(lines, rows, strict=True):
         assert (line["condition"], int(line["seed"])) == (run.condition, run.seed)
@@ -263,11 +263,11 @@ def test_the_figure_has_every_panel_mark_and_name():
     places = [x.tolist() for x, _ in lines]
     assert [0.5, 0.6] in places
     assert [pytest.approx(0.55)] in places
-    (band,) = axes.patches
-    erm = [100 * run.scores["accuracy_ood"] for run in rows if run.condition == "erm"]
-    error = np.std(erm, ddof=1) / np.sqrt(2)
-    assert band.get_y() == pytest.approx(np.mean(erm) - error)
-    assert band.get_height() == pytest.approx(2 * error)
+    for band, name in zip(axes.patches, ("dre", "erm"), strict=True):
+        scores = [100 * run.scores["accuracy_ood"] for run in rows if run.condition == name]
+        error = np.std(scores, ddof=1) / np.sqrt(2)
+        assert band.get_y() == pytest.approx(np.mean(scores) - error)
+        assert band.get_height() == pytest.approx(2 * error)
 
 
 def test_equal_results_give_equal_files_of_the_page_width():

@@ -24,7 +24,11 @@ PANELS = {
 }
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; the marks differ in shape as well.
-GUIDED_COLOUR, LEARNED_COLOUR, UNGUIDED_COLOUR = "#0072b2", "#d55e00", "#009e73"
+GUIDED_COLOUR, LEARNED_COLOUR = "#0072b2", "#d55e00"
+UNGUIDED_STYLES: dict[str, dict[str, Any]] = {
+    "dre": {"color": "#cc79a7", "linestyle": (0, (1, 1.5))},
+    "erm": {"color": "#009e73", "linestyle": (0, (5, 2))},
+}
 TEXT, LINE = "#3b404a", "#dcdee3"
 # In inches, of a figure that is 900 pixels wide at 100 pixels an inch.
 WIDTH, ROW = 9.0, 3.5
@@ -33,7 +37,7 @@ CLOSEST_NAMES = 0.06
 
 
 def draw(measured: Sequence[Measured]) -> Figure:
-    """One panel a score that was measured: a mark a seed, a line through the means, ERM as a band.
+    """One panel a score that was measured: a mark a seed, a line through the means, no masks as bands.
 
     Args:
       measured: every run's row.
@@ -48,7 +52,7 @@ def draw(measured: Sequence[Measured]) -> Figure:
         _draw_panel(axes, measured, name)
         if number // 2 == rows - 1:
             axes.set_xlabel("IoU of the masks that guide with the true masks", color=TEXT, fontsize=10)
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=4, frameon=False, fontsize=9.5, labelcolor=TEXT)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=3, frameon=False, fontsize=9.5, labelcolor=TEXT)
     return figure
 
 
@@ -71,24 +75,29 @@ def _saved(figure: Figure, kind: str, **settings: Any) -> bytes:
 
 def _legend() -> list[Artist]:
     """Beside the panels, as names within them would lie on the marks."""
-    dashed = (0, (5, 2))
     return [
         Line2D([], [], color=GUIDED_COLOUR, marker="o", markersize=4, label="true masks made worse"),
         Line2D([], [], color=LEARNED_COLOUR, marker="D", markersize=7, linestyle="", label="ALIGN, learned masks"),
-        Line2D([], [], color=UNGUIDED_COLOUR, linestyle=dashed, label="ERM, ± standard error"),
+        *(
+            Line2D([], [], **UNGUIDED_STYLES[name], label=f"{name.upper()}: no masks, ± standard error")
+            for name in UNGUIDED
+        ),
         Line2D([], [], color=TEXT, marker="o", markersize=5, fillstyle="none", linestyle="", label="one seed"),
     ]
 
 
 def _draw_panel(axes: Axes, measured: Sequence[Measured], name: str) -> None:
-    unguided = [100 * run.scores[name] for run in measured if run.condition == UNGUIDED and name in run.scores]
-    if unguided:
-        mean, error = mean_and_error(unguided)
-        axes.axhspan(mean - np.nan_to_num(error), mean + np.nan_to_num(error), color=UNGUIDED_COLOUR, alpha=0.2, lw=0)
-        axes.axhline(mean, color=UNGUIDED_COLOUR, linewidth=1.4, linestyle=(0, (5, 2)))
+    for condition in UNGUIDED:
+        unguided = [100 * run.scores[name] for run in measured if run.condition == condition and name in run.scores]
+        if unguided:
+            style = UNGUIDED_STYLES[condition]
+            mean, error = mean_and_error(unguided)
+            low, high = mean - np.nan_to_num(error), mean + np.nan_to_num(error)
+            axes.axhspan(low, high, color=style["color"], alpha=0.2, lw=0)
+            axes.axhline(mean, linewidth=1.4, **style)
     by_quality: dict[str, tuple[float, list[float]]] = {}
     for run in measured:
-        if run.condition not in (LEARNED, UNGUIDED) and name in run.scores and run.mask_iou is not None:
+        if run.condition not in (LEARNED, *UNGUIDED) and name in run.scores and run.mask_iou is not None:
             by_quality.setdefault(run.condition, (run.mask_iou, []))[1].append(100 * run.scores[name])
     in_order = sorted(by_quality.items(), key=lambda item: item[1][0])
     ious = [iou for _, (iou, _) in in_order]
