@@ -1,0 +1,68 @@
+"""Which runs the table has: rows, their settings, and the seeds of each correlation."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from align_jax.sweeping.cells import Cell
+
+# Vendor and fold that settings were tuned on are others: twemoji, fold 1.
+DOMAIN = "fluent3d"
+FIVE, TWO = (0, 1, 2, 3, 4), (0, 1)
+
+
+class Row(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+      name: as it is printed.
+      algorithm: `config.algorithm`.
+      settings: other config fields, as they are written in a command.
+      seeds: by the class-background correlation that is trained at.
+    """
+
+    name: str
+    algorithm: str
+    settings: Mapping[str, str]
+    seeds: Mapping[str, tuple[int, ...]]
+
+
+MAIN = {"0.3": FIVE, "0.7": FIVE}
+OTHERS = {"0.7": TWO}
+
+# No method can use backgrounds that say nothing: what a classifier reaches that never met the correlation.
+CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
+TRUE_MASKS = Row("ALIGN, true masks", "align", {"guidance": "true"}, MAIN)
+ERM = Row("ERM", "erm", {}, MAIN)
+
+ROWS: tuple[Row, ...] = (
+    ERM,
+    Row("DRE", "dre", {}, MAIN),
+    Row("ALIGN", "align", {}, MAIN),
+    TRUE_MASKS,
+    CEILING,
+    Row("SGT", "sgt", {}, OTHERS),
+    Row("IRM", "irm", {}, OTHERS),
+    Row("GroupDRO", "group_dro", {}, OTHERS),
+    Row("Mixup", "mixup", {}, OTHERS),
+    Row("CORAL", "coral", {}, OTHERS),
+    Row("V-REx", "vrex", {}, OTHERS),
+    Row("RRR, true masks", "rrr", {}, OTHERS),
+    Row("GRADIA, true masks", "gradia", {}, OTHERS),
+    Row("HAICS, true masks", "haics", {}, OTHERS),
+)
+
+
+def cell(row: Row, correlation: str, seed: int) -> Cell:
+    """One run."""
+    return Cell(row.algorithm, DOMAIN, seed, tuple(sorted({**row.settings, "data.correlation": correlation}.items())))
+
+
+def cells(rows: tuple[Row, ...] = ROWS) -> list[Cell]:
+    """Every run: the first seeds of all rows before the next ones, so that a first table is there early."""
+    found = [
+        (seed, cell(row, correlation, seed))
+        for row in rows
+        for correlation, seeds in row.seeds.items()
+        for seed in seeds
+    ]
+    return [run for _, run in sorted(found, key=lambda pair: pair[0])]

@@ -1,0 +1,82 @@
+"""What share of the distance from a reference to a ceiling a method closes, with an interval.
+
+    share = (accuracy(method) - accuracy(reference)) / (accuracy(ceiling) - accuracy(reference))
+
+The interval covers a new draw of both test concepts and training seeds: each resample draws concepts with replacement,
+the same for all three, and seeds with replacement, for each of them apart. A ratio says nothing where its denominator
+may be 0; it is then left out.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % percentile interval."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+class Gain(NamedTuple):
+    """What a method gains over the reference.
+
+    Attributes:
+      difference: of the accuracies, in [-1, 1].
+      share: of the distance to the ceiling that it closes; None where that distance may be 0.
+    """
+
+    difference: Estimate
+    share: Estimate | None
+
+
+def gain(
+    method: Float[np.ndarray, "s n"],
+    reference: Float[np.ndarray, "t n"],
+    ceiling: Float[np.ndarray, "u n"],
+    concept: Shaped[np.ndarray, " n"],
+    *,
+    resamples: int = 4000,
+    seed: int = 0,
+) -> Gain:
+    """The gain of a method, from what was right: 1 or 0 for each seed and image, the images in one order.
+
+    Args:
+      method, reference, ceiling: one row a seed.
+      concept: what each image was made from; images of one concept are drawn together.
+      resamples: draws of concepts and seeds.
+      seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    _, index = np.unique(concept, return_inverse=True)
+    images = np.bincount(index).astype(np.float64)
+    concepts = len(images)
+    drawn_concepts = generator.multinomial(concepts, np.full(concepts, 1 / concepts), size=resamples)
+
+    def resampled(correct: Float[np.ndarray, "s n"]) -> Float[np.ndarray, " resamples"]:
+        by_concept = np.stack([np.bincount(index, weights=row, minlength=concepts) for row in correct])
+        seeds = len(correct)
+        drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+        return ((drawn_seeds @ by_concept) * drawn_concepts).sum(1) / (drawn_concepts @ images)
+
+    of_method, of_reference, of_ceiling = (resampled(correct) for correct in (method, reference, ceiling))
+    difference = Estimate(float(method.mean() - reference.mean()), _interval(of_method - of_reference))
+    distance = _interval(of_ceiling - of_reference)
+    if distance[0] <= 0:
+        return Gain(difference, None)
+    value = difference.value / float(ceiling.mean() - reference.mean())
+    # The few draws in which the distance is not positive cannot be divided by; they count as unbounded, either way.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(
+            of_ceiling > of_reference,
+            (of_method - of_reference) / (of_ceiling - of_reference),
+            np.where(of_method > of_reference, np.inf, -np.inf),
+        )
+    return Gain(difference, Estimate(value, _interval(shares)))
+
+
+def _interval(draws: Float[np.ndarray, " resamples"]) -> tuple[float, float]:
+    low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
+    return float(low), float(high)
