@@ -328,3 +328,4 @@ def test_guidance_by_a_folder_needs_one():
     with pytest.raises(UserError, match=r"config\.data\.mask_folder is ''; it must be the folder of the masks"):
         check(chosen("haics", "folder"))
     check(chosen("haics", "folder", mask_folder="masks"))
+    check(chosen("erm", "folder"))  # takes no masks

@@ -56,7 +56,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "group_dro": Algorithm(lambda config: group_dro.classifier_objective(**config.group_dro)),
     "mixup": Algorithm(lambda config: mixup.classifier_objective(**config.mixup)),
     "coral": Algorithm(lambda config: coral.classifier_objective(**config.coral)),
-    "vrex": Algorithm(lambda config: vrex.classifier_objective(**config.vrex)),
+    "vrex": Algorithm(
+        lambda config: vrex.classifier_objective(**config.vrex), restart=lambda config: vrex.restart(**config.vrex)
+    ),
     "rrr": Algorithm(lambda config: rrr.classifier_objective(**config.rrr), guided_terms=("reasons",), guidance="true"),
     "gradia": Algorithm(
         lambda config: gradia.classifier_objective(**config.gradia), guided_terms=("attention",), guidance="true"

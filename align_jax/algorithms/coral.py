@@ -16,7 +16,9 @@ def moment_distance(pooled: Float[Array, "b c"], membership: Bool[Array, "d b"])
     count = member.sum(1)
     mean = member @ pooled / jnp.maximum(count, 1)[:, None]
     centred = (pooled[None] - mean[:, None]) * member[..., None]
-    covariance = jnp.einsum("dbi,dbj->dij", centred, centred) / jnp.maximum(count - 1, 1)[:, None, None]
+    # Accelerators multiply float32 in fewer bits unless told otherwise, and covariances are small differences.
+    covariance = jnp.einsum("dbi,dbj->dij", centred, centred, precision="highest")
+    covariance /= jnp.maximum(count - 1, 1)[:, None, None]
     distance = jnp.square(mean[:, None] - mean[None]).mean(-1)
     distance += jnp.square(covariance[:, None] - covariance[None]).mean((-2, -1))
     pairs = jnp.triu((count[:, None] > 0) & (count[None] > 0), k=1)

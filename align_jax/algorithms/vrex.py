@@ -1,4 +1,4 @@
-"""Risk extrapolation by variance (V-REx; Krueger et al. 2021)."""
+"""Risk extrapolation by variance (V-REx; Krueger et al. 2021), as DomainBed has it."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -20,3 +20,8 @@ def classifier_objective(*, weight: float = 10.0, switch_step: int = 500) -> Obj
     """L_clf = L_cls + w(step) * variance; w is 1 until `switch_step`, then `weight` (0 leaves the variance out)."""
     variance = switch(switch_step, 1.0, weight) if weight else 0.0
     return weighted(cls=term(losses.cross_entropy), variance=term(risk_variance, weight=variance))
+
+
+def restart(*, weight: float = 10.0, switch_step: int = 500) -> int | None:
+    """The optimiser's moments are forgotten where the variance's weight jumps, as with IRM."""
+    return switch_step if weight else None

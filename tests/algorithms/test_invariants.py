@@ -136,17 +136,18 @@ def moments(state):
     return found[0]
 
 
-def test_irm_switches_its_weight_and_forgets_the_moments_there():
+@pytest.mark.parametrize(("name", "jumping", "after"), [("irm", "penalty", 100), ("vrex", "variance", 10)])
+def test_a_weight_jumps_and_the_moments_are_forgotten_there(name, jumping, after):
     schedule = learning_rate("cosine", 1e-2, 8)
-    irm = small_method("irm", {"irm.switch_step": 2}, learning_rate=schedule)
-    visited, metrics = trained(irm, steps=4)
-    for step, weight in enumerate((1, 1, 100, 100)):
-        expected = metrics[step]["cls"] + weight * metrics[step]["penalty"]
+    method = small_method(name, {f"{name}.switch_step": 2}, learning_rate=schedule)
+    visited, metrics = trained(method, steps=4)
+    for step, weight in enumerate((1, 1, after, after)):
+        expected = metrics[step]["cls"] + weight * metrics[step][jumping]
         np.testing.assert_allclose(metrics[step]["loss"], expected, rtol=1e-5)
     assert [int(moments(state).count) for state in visited] == [0, 1, 2, 1, 2]
 
     # From the switch on, a fresh optimiser from those parameters; only the learning rate goes on where it was.
-    plain = irm._replace(optimizer=optimizer("adam", lambda step: schedule(step + 2), 0.0))
+    plain = method._replace(optimizer=optimizer("adam", lambda step: schedule(step + 2), 0.0))
     state = visited[2].replace(optimizer_state=plain.optimizer.init(visited[2].params))
     step = jax.jit(lambda state, batch: classifier_step(plain, state, batch, KEY)[0])
     for number in (2, 3):
