@@ -62,7 +62,8 @@ def default_config() -> ml_collections.ConfigDict:
 
     config.classifier = classifier = ml_collections.ConfigDict()
     classifier.name = "resnet50"  # (D)
-    # Weights to begin with: "", a .safetensors file with torchvision's names, or "hf:OWNER/NAME" on Hugging Face's hub.
+    # Weights to begin with: "", a .safetensors file with torchvision's names, "hf:OWNER/NAME" on Hugging Face's hub, or
+    # "emoji": a resnet_small that this project pretrained on emoji outside the benchmark's classes.
     classifier.pretrained = ""
     classifier.freeze_batch_norm = False
     classifier.dtype = "float32"  # what both networks compute in; parameters, losses and maps are float32
@@ -277,7 +278,8 @@ def check(config: ml_collections.ConfigDict) -> None:
     if config.schedule.warmup_unit == "fraction":
         _require(config, "schedule.warmup", lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
     _require(config, "sgt.fraction", lambda value: 0 <= value <= 1, "between 0 and 1")
-    if config.guidance == "folder":
+    takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))
+    if config.guidance == "folder" and takes_masks:
         _require(config, "data.mask_folder", bool, "the folder of the masks, where config.guidance is 'folder'")
     _require(config, "data.augmentation.smallest_crop", lambda value: 0 < value <= 1, "above 0 and at most 1")
     for field in ("jitter", "hue", "grey"):

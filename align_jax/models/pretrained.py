@@ -40,6 +40,10 @@ FROM_TORCHVISION = {2: (1, 0), 4: (2, 3, 1, 0)}
 WRAPPERS = r"^((module|model|_orig_mod)\.)+"
 HEAD = ("fc.weight", "fc.bias")
 
+# What config.classifier.pretrained = "emoji" names; ATTRIBUTION.md beside it says what it was trained on.
+EMOJI = "emoji"
+EMOJI_BACKBONE = Path(__file__).parent / "emoji_backbone" / "resnet_small.safetensors"
+
 FLOATS = ("F16", "BF16", "F32", "F64")
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 CONVERSION = (
@@ -91,18 +95,22 @@ def locate(source: str) -> Path:
     """The file that `source` names, fetched if it has to be.
 
     Args:
-      source: a path, or "hf:OWNER/NAME" for that repository's `model.safetensors` on the Hugging Face hub, which is
-        fetched once and then read from `huggingface_hub`'s cache.
+      source: a path; "emoji" for the backbone of `resnet_small` that comes with this package; "hf:OWNER/NAME" for that
+        repository's `model.safetensors` on the Hugging Face hub, which is fetched once and then read from
+        `huggingface_hub`'s cache.
 
     Raises:
       UserError: no such file; no such repository; no network and no copy in the cache.
     """
+    if source == EMOJI:
+        return EMOJI_BACKBONE
     if not source.startswith("hf:"):
         path = Path(source).expanduser()
         if not path.is_file():
             raise UserError(
-                f"There is no file {source!r} with pretrained weights; give a .safetensors file's path, or "
-                "hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k, for one on the Hugging Face hub."
+                f"There is no file {source!r} with pretrained weights; give a .safetensors file's path, "
+                "hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k, for one on the Hugging Face hub, or emoji for the "
+                "resnet_small that comes with this package."
             )
         return path
     repository = source.removeprefix("hf:")
@@ -143,6 +151,11 @@ def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     """
     if path.suffix.lower() in PICKLES:
         raise _pickle_refused(path)
+    if path == EMOJI_BACKBONE and (network := _resembles(_shapes(params))) != "resnet_small":
+        raise UserError(
+            f"config.classifier.pretrained is {EMOJI!r}, weights of a resnet_small, and the network is "
+            f"{network or 'another'}; set config.classifier.name to resnet_small, or give another file."
+        )
     try:
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()

@@ -28,6 +28,9 @@ class Row(NamedTuple):
 
 MAIN = {"0.3": FIVE, "0.7": FIVE}
 OTHERS = {"0.7": TWO}
+# Beyond the paper: see losses.swapped_cross_entropy.
+SWAPPED = {"align.classifier.swapped_cls": "1.0"}
+SCRATCH = {"classifier.pretrained": ""}
 
 # No method can use backgrounds that say nothing: what a classifier reaches that never met the correlation.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
@@ -38,7 +41,9 @@ ROWS: tuple[Row, ...] = (
     ERM,
     Row("DRE", "dre", {}, MAIN),
     Row("ALIGN", "align", {}, MAIN),
+    Row("ALIGN, swapped backgrounds", "align", SWAPPED, MAIN),
     TRUE_MASKS,
+    Row("true masks, swapped backgrounds", "align", {"guidance": "true"} | SWAPPED, MAIN),
     CEILING,
     Row("SGT", "sgt", {}, OTHERS),
     Row("IRM", "irm", {}, OTHERS),
@@ -49,6 +54,9 @@ ROWS: tuple[Row, ...] = (
     Row("RRR, true masks", "rrr", {}, OTHERS),
     Row("GRADIA, true masks", "gradia", {}, OTHERS),
     Row("HAICS, true masks", "haics", {}, OTHERS),
+    Row("ERM from scratch", "erm", SCRATCH, OTHERS),
+    Row("ALIGN from scratch", "align", SCRATCH, OTHERS),
+    Row("true masks from scratch", "align", {"guidance": "true"} | SCRATCH, OTHERS),
 )
 
 
