@@ -57,14 +57,14 @@ def explain(
 ) -> Explained:
     """Predictions, Grad-CAMs and learned masks of a batch with `image` (normalised) and `label`."""
     image = batch["image"]
-    features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False)
+    features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False, None)
     logits = classifier.head(classifier_state.params, features).astype(jnp.float32)
     target = logits.argmax(-1) if explained_class == "predicted" else batch["label"]
     raw = saliency.grad_cam(lambda h: classifier.head(classifier_state.params, h), features, target)
     grad_cam = saliency.upsample(saliency.normalise_max(raw), *image.shape[1:3])
     mask = None
     if masker is not None and masker_state is not None:
-        mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False)[0][..., 0]
+        mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
     return Explained(logits, target, grad_cam, mask)
 
 

@@ -20,6 +20,13 @@ Batch = dict[str, Any]
 Image = Float[Array, "b h w c"]
 Mask = Float[Array, "b h w 1"]
 
+# An update's key is folded with one of these before anything is drawn from it. No two are alike, in either network's
+# update, so both may be given the same key.
+PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS = range(9)
+
+NO_DOMAINS = "the batch has no 'domain': put each example's domain number there"
+NO_MASKS = "no masks were given: pass masks= to the step"
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -45,13 +52,16 @@ class _OfBatch:
 
     def names(self) -> frozenset[str]:
         """Everything that a term may ask for: an underscore marks shared work, which is not to be named."""
-        found = {
+        return frozenset(
             name
             for cls in type(self).__mro__
             for name, value in vars(cls).items()
-            if isinstance(value, cached_property) and name[0] != "_"
-        }
-        return frozenset(found if "domain" in self.batch else found - {"domain", "membership"})
+            if isinstance(value, cached_property) and name[0] != "_" and name not in self.lacking()
+        )
+
+    def lacking(self) -> dict[str, str]:
+        """What a term may ask for, but not of this very pass, and why."""
+        return {} if "domain" in self.batch else {"domain": NO_DOMAINS}
 
     @cached_property
     def image(self) -> Image:
@@ -91,9 +101,10 @@ class ClassifierForward(_OfBatch):
     explanation: Explanation
     num_domains: int = 1
 
-    def names(self) -> frozenset[str]:
-        """Everything that a term may ask for; `mask` and what is made with it only where something guides."""
-        return super().names() - ({"mask", "swapped_logits"} if self.masks is None else set())
+    def lacking(self) -> dict[str, str]:
+        """Masks, domains, and what is made with them, where the step was not given them, and why."""
+        absent = {"mask": NO_MASKS, "swapped_logits": NO_MASKS} if self.masks is None else {}
+        return absent if "domain" in self.batch else absent | {"domain": NO_DOMAINS, "membership": NO_DOMAINS}
 
     @property
     def num_classes(self) -> int:
@@ -115,9 +126,13 @@ class ClassifierForward(_OfBatch):
         )
         return saliency.NORMALISATIONS[self.explanation.normalise](raw)
 
+    def _pass(self, image: Image, number: int) -> tuple[Float[Array, "b u v d"], BatchStats]:
+        key = jax.random.fold_in(self.key, number)
+        return self.classifier.features(self.params, self.batch_stats, image, True, key)
+
     @cached_property
     def _clean(self) -> tuple[Float[Array, "b u v d"], BatchStats]:
-        return self.classifier.features(self.params, self.batch_stats, self.image, True)
+        return self._pass(self.image, CLEAN_PASS)
 
     @cached_property
     def mask(self) -> Mask:
@@ -128,9 +143,10 @@ class ClassifierForward(_OfBatch):
     @cached_property
     def swapped_logits(self) -> Float[Array, "b k"]:
         """f(M(x) x + (1 - M(x)) x'), x' any image of the batch; its own batch's statistics, not stored."""
-        other = jax.random.permutation(jax.random.fold_in(self.key, 3), self.image.shape[0])
+        other = jax.random.permutation(jax.random.fold_in(self.key, SWAP), self.image.shape[0])
         background = self.image[other]
-        return self.classify(background + self.mask * (self.image - background))
+        features, _ = self._pass(background + self.mask * (self.image - background), SWAPPED_PASS)
+        return self.classifier.head(self.params, features)
 
     @cached_property
     def membership(self) -> Bool[Array, "d b"]:
@@ -140,21 +156,24 @@ class ClassifierForward(_OfBatch):
     @cached_property
     def random_key(self) -> Key[Array, ""]:
         """For a term's own randomness; terms that draw apart fold in a number of their own."""
-        return jax.random.fold_in(self.key, 2)
+        return jax.random.fold_in(self.key, TERMS)
 
     @cached_property
     def classify(self) -> Callable[[Image], Float[Array, "b k"]]:
-        """From other images to logits, as in training: with their own batch's statistics, which are not stored."""
+        """From other images to logits, as in training: with their own batch's statistics, which are not stored.
+
+        A model with dropout draws alike in all of an update's calls, and not as in the clean pass.
+        """
 
         def classify(image: Image) -> Float[Array, "b k"]:
-            features, _ = self.classifier.features(self.params, self.batch_stats, image, True)
+            features, _ = self._pass(image, CLASSIFY)
             return self.classifier.head(self.params, features)
 
         return classify
 
     @cached_property
     def predict(self) -> Callable[[Image], Float[Array, "b k"]]:
-        """From images to logits, as in evaluation: with stored statistics, so that no example reads another."""
+        """From images to logits, as in evaluation: stored statistics, no dropout, so that no example reads another."""
         return lambda image: self.classifier.logits(self.params, self.batch_stats, image)
 
     @cached_property
@@ -180,13 +199,13 @@ class ClassifierForward(_OfBatch):
     @cached_property
     def partner(self) -> Int[Array, " b"]:
         """For each example, the index of one of its class."""
-        return mixup.same_class_partner(jax.random.fold_in(self.key, 0), self.label)
+        return mixup.same_class_partner(jax.random.fold_in(self.key, PARTNER), self.label)
 
     @cached_property
     def mixing(self) -> Float[Array, " b"]:
         """lambda."""
         return mixup.mixing_share(
-            jax.random.fold_in(self.key, 1), self.label.shape[0], self.explanation.mixing_concentration
+            jax.random.fold_in(self.key, MIXING), self.label.shape[0], self.explanation.mixing_concentration
         )
 
     @cached_property
@@ -198,7 +217,7 @@ class ClassifierForward(_OfBatch):
     def mixed_features(self) -> Float[Array, "b u v d"]:
         """The last convolutional map of x~ = lambda x + (1 - lambda) x'; its own batch's statistics, not stored."""
         mixed = mixup.mix(self.image, self.partner, self.mixing)
-        return self.classifier.features(self.params, self.batch_stats, mixed, True)[0]
+        return self._pass(mixed, MIXED_PASS)[0]
 
     @cached_property
     def mixed_logits(self) -> Float[Array, "b k"]:
@@ -218,6 +237,8 @@ class MaskerForward(_OfBatch):
     Attributes:
       params: the masker's: what is differentiated.
       batch_stats: the masker's stored BatchNorm statistics (empty without BatchNorm).
+      batch: `image` [b h w c] normalised, and `label` [b].
+      key: randomness of this update alone.
       frozen_logits: image -> logits of the frozen classifier, on its stored BatchNorm statistics: masked images must
         not leak into them.
       fill: image -> what stands where the mask has removed something (see `fills`).
@@ -227,6 +248,7 @@ class MaskerForward(_OfBatch):
     params: Params
     batch_stats: BatchStats
     batch: Batch
+    key: Key[Array, ""]
     frozen_logits: Callable[[Image], Float[Array, "b k"]]
     fill: Callable[[Image], Image]
 
@@ -242,7 +264,8 @@ class MaskerForward(_OfBatch):
 
     @cached_property
     def _masked(self) -> tuple[Mask, BatchStats]:
-        return self.masker.mask(self.params, self.batch_stats, self.image, True)
+        key = jax.random.fold_in(self.key, MASKER_PASS)
+        return self.masker.mask(self.params, self.batch_stats, self.image, True, key)
 
     @cached_property
     def _probabilities(self) -> Float[Array, "b 2 k"]:

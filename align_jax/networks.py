@@ -19,18 +19,25 @@ class Classifier(NamedTuple):
 
     Attributes:
       init: (key, image [b h w c]) -> (params, batch_stats); `batch_stats` is an empty dict without BatchNorm.
-      features: (params, batch_stats, image, train) -> (features [b h w c], batch_stats). With `train` BatchNorm
+      features: (params, batch_stats, image, train, key) -> (features [b h w c], batch_stats). With `train` BatchNorm
         uses the batch's statistics and returns updated ones; without it, or frozen, they come back as they went in.
-      head: (params, features) -> logits [b k]; each example's logits depend on its own features alone.
+        `key` is for dropout and the like: None where `train` is false, and another one for each pass of an update.
+      head: (params, features) -> logits [b k]; each example's logits depend on its own features alone. It takes no
+        key: Grad-CAM is its gradient, and with the logits it has to be of one and the same function. Dropout before a
+        linear head belongs to the end of `features`; after a spatial mean it is the same as dropping whole channels of
+        the map, `nn.Dropout(rate, broadcast_dims=(1, 2))`.
     """
 
     init: Callable[[Key[Array, ""], Float[Array, "b h w c"]], tuple[Params, BatchStats]]
-    features: Callable[[Params, BatchStats, Float[Array, "b h w c"], bool], tuple[Float[Array, "b u v d"], BatchStats]]
+    features: Callable[
+        [Params, BatchStats, Float[Array, "b h w c"], bool, Key[Array, ""] | None],
+        tuple[Float[Array, "b u v d"], BatchStats],
+    ]
     head: Callable[[Params, Float[Array, "b u v d"]], Float[Array, "b k"]]
 
     def logits(self, params: Params, batch_stats: BatchStats, image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """f(x) with stored BatchNorm statistics, as for evaluation."""
-        features, _ = self.features(params, batch_stats, image, False)
+        """f(x) with stored BatchNorm statistics and without dropout, as for evaluation."""
+        features, _ = self.features(params, batch_stats, image, False, None)
         return self.head(params, features)
 
 
@@ -39,42 +46,79 @@ class Masker(NamedTuple):
 
     Attributes:
       init: (key, image [b h w c]) -> (params, batch_stats).
-      mask: (params, batch_stats, image, train) -> (mask [b h w 1], batch_stats).
+      mask: (params, batch_stats, image, train, key) -> (mask [b h w 1], batch_stats), as a classifier's `features`.
     """
 
     init: Callable[[Key[Array, ""], Float[Array, "b h w c"]], tuple[Params, BatchStats]]
-    mask: Callable[[Params, BatchStats, Float[Array, "b h w c"], bool], tuple[Float[Array, "b h w 1"], BatchStats]]
+    mask: Callable[
+        [Params, BatchStats, Float[Array, "b h w c"], bool, Key[Array, ""] | None],
+        tuple[Float[Array, "b h w 1"], BatchStats],
+    ]
 
 
-def _init_with(module: nn.Module) -> Callable[[Key[Array, ""], Array], tuple[Params, BatchStats]]:
+def classifier_from_linen(module: nn.Module, features: str = "features", head: str = "head") -> Classifier:
+    """A Linen module with a method `(image, train)` that gives the map, and one `(features)` that gives the logits.
+
+    BatchNorm's statistics are taken care of, and in training there is a random stream `dropout`. `init` calls the two
+    methods, one after the other: `__call__` may be anything.
+
+    Args:
+      module: the model.
+      features: the first method's name.
+      head: the second one's; it may be a submodule.
+    """
+
+    to_map, to_logits = _method(module, features), _method(module, head)
+
+    def whole(module: nn.Module, image: Array, train: bool) -> Array:
+        return to_logits(module, to_map(module, image, train=train))
+
+    def apply_head(params: Params, last_map: Array) -> Array:
+        logits: Any = module.apply({"params": params}, last_map, method=to_logits)
+        return logits
+
+    return Classifier(_init_with(module, whole), _apply_with(module, to_map), apply_head)
+
+
+def masker_from_linen(module: nn.Module, mask: str = "__call__") -> Masker:
+    """A Linen module with a method `(image, train)`, named `mask`, that gives a mask [b h w 1] in [0, 1]."""
+    method = _method(module, mask)
+    return Masker(_init_with(module, method), _apply_with(module, method))
+
+
+def _method(module: nn.Module, name: str) -> Callable[..., Array]:
+    def method(bound: nn.Module, *arguments: Any, **named: Any) -> Array:
+        # Looked up when it is called: a submodule that `setup` makes is there only then.
+        try:
+            called = getattr(bound, name)
+        except AttributeError as error:
+            raise ValueError(
+                f"{type(module).__name__} has no method {name!r}; give the names of those that it has: "
+                "classifier_from_linen(module, features=..., head=...), masker_from_linen(module, mask=...)."
+            ) from error
+        output: Array = called(*arguments, **named)
+        return output
+
+    return method
+
+
+def _init_with(module: nn.Module, method: Callable[..., Array]) -> Callable[..., tuple[Params, BatchStats]]:
     def init(key: Key[Array, ""], image: Array) -> tuple[Params, BatchStats]:
-        variables = module.init(key, image, train=False)
+        variables = module.init(key, image, train=False, method=method)
         return variables["params"], variables.get("batch_stats", {})
 
     return init
 
 
-def _apply_with(module: nn.Module, method: str) -> Callable[..., tuple[Array, BatchStats]]:
-    def apply(params: Params, batch_stats: BatchStats, image: Array, train: bool) -> tuple[Array, BatchStats]:
+def _apply_with(module: nn.Module, method: Callable[..., Array]) -> Callable[..., tuple[Array, BatchStats]]:
+    def apply(
+        params: Params, batch_stats: BatchStats, image: Array, train: bool, key: Key[Array, ""] | None
+    ) -> tuple[Array, BatchStats]:
         variables = {"params": params, "batch_stats": batch_stats}
+        rngs = None if key is None else {"dropout": key}
         # One call for both: without `train` nothing is mutable, and what comes back is what went in.
         mutable = ["batch_stats"] if train else []
-        output, updated = module.apply(variables, image, train=train, method=method, mutable=mutable)
+        output, updated = module.apply(variables, image, train=train, method=method, mutable=mutable, rngs=rngs)
         return output, updated.get("batch_stats", batch_stats)
 
     return apply
-
-
-def classifier_from_linen(module: nn.Module) -> Classifier:
-    """A Linen module with methods `features(image, train)`, `head(features)` and `__call__(image, train)`."""
-
-    def head(params: Params, features: Array) -> Array:
-        logits: Any = module.apply({"params": params}, features, method="head")
-        return logits
-
-    return Classifier(_init_with(module), _apply_with(module, "features"), head)
-
-
-def masker_from_linen(module: nn.Module) -> Masker:
-    """A Linen module with `__call__(image, train)` that gives a mask [b h w 1] in [0, 1]."""
-    return Masker(_init_with(module), _apply_with(module, "__call__"))

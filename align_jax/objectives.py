@@ -4,6 +4,7 @@
         cls=term(losses.cross_entropy),
         egl=term(losses.alignment, weight=after(1000, 1.0)),
         mine=term(my_loss, weight=0.01),
+        watch={"mask_share": my_measure},
     )
 
 A term is any function whose parameters are named after what a forward pass produced (`logits`, `saliency`, `mask`, ...:
@@ -38,6 +39,24 @@ class Mean(NamedTuple):
 
 
 Metrics = dict[str, Mean]
+
+# What steps add to an objective's metrics.
+OF_EVERY_STEP = frozenset({"loss", "accuracy", "mask_mean", "gradient_norm"})
+
+
+def fetch(metrics: Metrics) -> dict[str, float]:
+    """The metrics' values on the host, by name; waits until the device has computed them."""
+    return {name: float(mean.total / mean.examples) for name, mean in jax.device_get(metrics).items()}
+
+
+def merge(first: Metrics, second: Metrics) -> Metrics:
+    """Two updates' metrics as one: means merge by their numbers of examples."""
+    merged = dict(first)
+    for name, mean in second.items():
+        merged[name] = (
+            Mean(merged[name].total + mean.total, merged[name].examples + mean.examples) if name in merged else mean
+        )
+    return merged
 
 
 class Term(NamedTuple):
@@ -74,16 +93,23 @@ def switch(step: int, before: float, after: float) -> Callable[[Int[Array, ""]],
     return lambda now: jnp.where(now >= step, after, before)
 
 
+class Sizes(NamedTuple):
+    """What the shapes of carried state depend on: of the data that are trained on."""
+
+    num_domains: int
+    num_classes: int
+
+
 class Carried(NamedTuple):
     """State that an objective carries from step to step, such as GroupDRO's weights of the domains.
 
     Attributes:
-      initial: from the number of domains to the value before the first step.
+      initial: from the data's sizes to the value before the first step.
       update: from quantities that its parameters name, its own previous value among them, to the new value. No gradient
         passes through it.
     """
 
-    initial: Callable[[int], Array]
+    initial: Callable[[Sizes], Array]
     update: Callable[..., Array]
 
 
@@ -94,11 +120,13 @@ class Objective(NamedTuple):
       terms: by name.
       reduction: from per-example values to a scalar.
       carried: state that terms may name too, and that is updated before they read it.
+      watch: functions like terms' losses, for metrics alone.
     """
 
     terms: Mapping[str, Term]
     reduction: Reduction = mean_over_batch
     carried: Mapping[str, Carried] = {}
+    watch: Mapping[str, Callable[..., Array]] = {}
 
     def __call__(
         self,
@@ -108,7 +136,7 @@ class Objective(NamedTuple):
     ) -> tuple[Float[Array, ""], Metrics, dict[str, Array]]:
         """`sum_t weight_t(step) * reduce(term_t)`, each term's unweighted value as a metric, and the new carried state.
 
-        Terms whose weight is the number 0 are not evaluated and have no metric.
+        Terms whose weight is the number 0 are not evaluated and have no metric; what is watched has only that.
 
         Raises:
           ValueError: a term asks for something that the forward pass does not have.
@@ -116,21 +144,27 @@ class Objective(NamedTuple):
         carried = dict(carried or {})
         for name, (_, update) in self.carried.items():
             carried[name] = jax.lax.stop_gradient(update(**_arguments(name, update, quantities, carried)))
+        examples = quantities.label.shape[0]
+
+        def reduced(name: str, function: Callable[..., Array]) -> Float[Array, ""]:
+            values = function(**_arguments(name, function, quantities, carried)).astype(jnp.float32)
+            return self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
+
         loss, metrics = jnp.zeros((), jnp.float32), {}
         for name, (function, weight) in self.terms.items():
             if not callable(weight) and weight == 0:
                 continue
-            values = function(**_arguments(name, function, quantities, carried)).astype(jnp.float32)
-            examples = quantities.label.shape[0]
-            value = self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
+            value = reduced(name, function)
             metrics[name] = Mean(value * examples, jnp.float32(examples))
             loss += (weight(step) if callable(weight) else weight) * value
-        metrics["loss"] = Mean(loss * quantities.label.shape[0], jnp.float32(quantities.label.shape[0]))
+        for name, function in self.watch.items():
+            metrics[name] = Mean(jax.lax.stop_gradient(reduced(name, function)) * examples, jnp.float32(examples))
+        metrics["loss"] = Mean(loss * examples, jnp.float32(examples))
         return loss, metrics, carried
 
-    def initial_carried(self, num_domains: int) -> dict[str, Array]:
+    def initial_carried(self, sizes: Sizes) -> dict[str, Array]:
         """What is carried before the first step."""
-        return {name: carried.initial(num_domains) for name, carried in self.carried.items()}
+        return {name: carried.initial(sizes) for name, carried in self.carried.items()}
 
     def ramped(self, names: Sequence[str], start: int, steps: int) -> "Objective":
         """The objective with some of its terms' weights growing from 0 over `steps`; see `ramped`."""
@@ -142,21 +176,44 @@ class Objective(NamedTuple):
         )
 
     def without(self, *names: str) -> "Objective":
-        """The objective less some of its terms: they are not in the program at all."""
-        return self._replace(terms={k: v for k, v in self.terms.items() if k not in names})
+        """The objective less some of its terms, or of what it watches: they are not in the program at all.
+
+        What it carries stays as it is where its own name is among them, and terms may still read it.
+        """
+        return self._replace(
+            terms={name: term for name, term in self.terms.items() if name not in names},
+            carried={name: carried for name, carried in self.carried.items() if name not in names},
+            watch={name: function for name, function in self.watch.items() if name not in names},
+        )
 
 
 def weighted(
-    *, reduction: Reduction = mean_over_batch, carried: Mapping[str, Carried] | None = None, **terms: Term
+    *,
+    reduction: Reduction = mean_over_batch,
+    carried: Mapping[str, Carried] | None = None,
+    watch: Mapping[str, Callable[..., Array]] | None = None,
+    **terms: Term,
 ) -> Objective:
     """An objective from named terms.
 
     Args:
       reduction: from per-example values to a scalar: `losses.mean_over_batch` or `losses.mean_over_classes`.
       carried: state that lives from step to step, by the name under which terms read it.
+      watch: what is logged and not trained on, by the metric's name: functions like terms' losses, which may read what
+        is carried too, and give one value per example [b] or a scalar.
       **terms: `name=term(loss, weight)`.
+
+    Raises:
+      ValueError: two metrics would have one name.
     """
-    return Objective(terms, reduction, carried or {})
+    watch = watch or {}
+    for name in (*terms, *watch):
+        if name in OF_EVERY_STEP or (name in terms and name in watch):
+            raise ValueError(
+                f"{name!r} would name two metrics; terms and what is watched have names of their own, none of them "
+                f"{', '.join(sorted(OF_EVERY_STEP))}."
+            )
+    return Objective(terms, reduction, carried or {}, watch)
 
 
 def _arguments(
@@ -165,16 +222,21 @@ def _arguments(
     quantities: ClassifierForward | MaskerForward,
     carried: Mapping[str, Array],
 ) -> dict[str, Any]:
-    valid = quantities.names() | carried.keys()
+    valid, lacking = quantities.names() | carried.keys(), quantities.lacking()
     arguments = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in carried:
             arguments[parameter.name] = carried[parameter.name]
         elif parameter.name in valid:
             arguments[parameter.name] = getattr(quantities, parameter.name)
+        elif parameter.default is inspect.Parameter.empty and parameter.name in lacking:
+            raise ValueError(
+                f"The objective's {name!r} asks for {parameter.name!r}, but {lacking[parameter.name]}, or leave "
+                f"{name!r} out: objective.without({name!r})."
+            )
         elif parameter.default is inspect.Parameter.empty:
             raise ValueError(
-                f"Term {name!r} asks for {parameter.name!r}, which this forward pass does not have; "
+                f"The objective's {name!r} asks for {parameter.name!r}, which this forward pass does not have; "
                 f"it has {', '.join(sorted(valid))}."
             )
     return arguments

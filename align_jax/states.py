@@ -50,7 +50,7 @@ def create_classifier_state(
     image: Float[Array, "b h w c"],
     carried: Mapping[str, Array] | None = None,
 ) -> ClassifierState:
-    """A classifier at step 0; `image` gives shapes only, `carried` is `Objective.initial_carried`'s."""
+    """A classifier at step 0; `image` gives shapes only, `carried` is `Objective.initial_carried(sizes)`."""
     params, batch_stats = classifier.init(key, image)
     return ClassifierState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params), dict(carried or {}))
 

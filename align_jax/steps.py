@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from align_jax.forward import Batch, ClassifierForward, Explanation, Image, Mask, MaskerForward
 from align_jax.networks import BatchStats, Classifier, Masker, Params
-from align_jax.objectives import Mean, Metrics, Objective
+from align_jax.objectives import Mean, Metrics, Objective, merge
 from align_jax.states import ClassifierState, MaskerState
 
 State = TypeVar("State", ClassifierState, MaskerState)
@@ -73,6 +73,7 @@ def masker_loss(
     params: Params,
     batch_stats: BatchStats,
     batch: Batch,
+    key: Key[Array, ""],
     step: Int[Array, ""],
     frozen_logits: Callable[[Image], Float[Array, "b k"]],
 ) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
@@ -80,7 +81,7 @@ def masker_loss(
 
     Source: ALIGN, "Masker objective".
     """
-    forward = MaskerForward(update.network, params, batch_stats, batch, frozen_logits, update.fill)
+    forward = MaskerForward(update.network, params, batch_stats, batch, key, frozen_logits, update.fill)
     loss, metrics, _ = update.objective(forward, step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
     metrics["mask_mean"] = Mean(mean.sum(), jnp.float32(mean.size))
@@ -105,6 +106,9 @@ def classifier_step(
 
     Returns:
       The new state, and each term's value with `loss`, `accuracy` and `gradient_norm`.
+
+    Raises:
+      ValueError: a term asks for what this step was not given, such as `mask` without `masks`.
     """
     (_, (metrics, batch_stats, carried)), gradient = jax.value_and_grad(
         lambda params: classifier_loss(
@@ -128,6 +132,7 @@ def masker_step(
     update: MaskerUpdate,
     state: MaskerState,
     batch: Batch,
+    key: Key[Array, ""],
     frozen_logits: Callable[[Image], Float[Array, "b k"]],
 ) -> tuple[MaskerState, Metrics]:
     """One update of M with f frozen.
@@ -136,13 +141,22 @@ def masker_step(
       update: what is fixed.
       state: the masker's state; may be donated.
       batch: `image` normalised, and `label`.
+      key: the run's key; this update uses `fold_in(key, state.step)`, and shares no draw with the classifier's.
       frozen_logits: the classifier, on its stored BatchNorm statistics.
 
     Returns:
       The new state, and each term's value with `loss`, `mask_mean` and `gradient_norm`.
     """
     (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
-        lambda params: masker_loss(update, params, state.batch_stats, batch, state.step, frozen_logits),
+        lambda params: masker_loss(
+            update,
+            params,
+            state.batch_stats,
+            batch,
+            jax.random.fold_in(key, state.step),
+            state.step,
+            frozen_logits,
+        ),
         has_aux=True,
     )(state.params)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
@@ -190,7 +204,7 @@ def align_round(
     params, batch_stats = classifier_state.params, classifier_state.batch_stats
     for batch in batches[:masker_steps]:
         masker_state, new = masker_step(
-            masker, masker_state, batch, lambda image: classifier.network.logits(params, batch_stats, image)
+            masker, masker_state, batch, key, lambda image: classifier.network.logits(params, batch_stats, image)
         )
         metrics = merge(metrics, {f"masker/{name}": mean for name, mean in new.items()})
     masks = learned_masks(masker.network, masker_state)
@@ -215,14 +229,4 @@ def _descended(
 
 def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:
     """From a batch to M(x), with M frozen."""
-    return lambda batch: masker.mask(state.params, state.batch_stats, batch["image"], False)[0]
-
-
-def merge(first: Metrics, second: Metrics) -> Metrics:
-    """Two updates' metrics as one: means merge by their numbers of examples."""
-    merged = dict(first)
-    for name, mean in second.items():
-        merged[name] = (
-            Mean(merged[name].total + mean.total, merged[name].examples + mean.examples) if name in merged else mean
-        )
-    return merged
+    return lambda batch: masker.mask(state.params, state.batch_stats, batch["image"], False, None)[0]

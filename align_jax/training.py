@@ -37,7 +37,7 @@ from align_jax.locks import lock
 from align_jax.method import build_method, warms_up
 from align_jax.models.pretrained import Loaded, locate
 from align_jax.models.pretrained import load as load_weights
-from align_jax.objectives import Metrics
+from align_jax.objectives import Metrics, Sizes
 from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.progress import Progress
 from align_jax.results import check_or_write_data, check_run_folder, read_summary, write_config, write_summary
@@ -176,7 +176,7 @@ class _Run:
         def create(key: jax.Array) -> States:
             classifier_key, masker_key = jax.random.split(key)
             update = self.method.classifier
-            carried = update.objective.initial_carried(update.num_domains)
+            carried = update.objective.initial_carried(Sizes(update.num_domains, len(self.data.class_names)))
             classifier_state = create_classifier_state(update.network, update.optimizer, classifier_key, image, carried)
             if masker is None:
                 return classifier_state, None

@@ -61,7 +61,7 @@ def flops(name: str = "resnet50", size: int = 224, batch_size: int = 8, num_clas
             lambda s, b: classifier_step(full, s, b, KEY, masks), classifier_state, batch
         ),
         "masker step": count(
-            lambda s, m, b: masker_step(masker, m, b, frozen(s)), classifier_state, masker_state, batch
+            lambda s, m, b: masker_step(masker, m, b, KEY, frozen(s)), classifier_state, masker_state, batch
         ),
         "round, no mixup": count(
             lambda s, m, b: align_round(guided, masker, s, m, [b], KEY), classifier_state, masker_state, batch

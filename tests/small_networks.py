@@ -10,6 +10,7 @@ from align_jax.configuration import default_config
 from align_jax.fills import FILLS
 from align_jax.forward import Explanation
 from align_jax.networks import classifier_from_linen, masker_from_linen
+from align_jax.objectives import Sizes
 from align_jax.optimizers import optimizer
 from align_jax.states import create_classifier_state, create_masker_state
 from align_jax.steps import ClassifierUpdate, MaskerUpdate
@@ -101,5 +102,5 @@ def small_state(update, seed=0):
         update.optimizer,
         jax.random.key(seed),
         jnp.zeros((1, SIZE, SIZE, 3)),
-        update.objective.initial_carried(update.num_domains),
+        update.objective.initial_carried(Sizes(update.num_domains, CLASSES)),
     )

@@ -77,11 +77,11 @@ def masker_terms():
     """{term: value} and {term: gradient in the mask}, and both probabilities, in one program."""
     network, variables = network_and_variables()
     # A masker whose parameters are the mask itself.
-    masker = Masker(lambda key, image: ({}, {}), lambda params, batch_stats, image, train: (params, {}))
+    masker = Masker(lambda key, image: ({}, {}), lambda params, batch_stats, image, train, key: (params, {}))
 
     def terms(mask, variables, batch):
         logits = lambda image: network.logits(variables["params"], variables["batch_stats"], image)  # noqa: E731
-        forward = MaskerForward(masker, mask, {}, batch, logits, jnp.zeros_like)
+        forward = MaskerForward(masker, mask, {}, batch, jax.random.key(0), logits, jnp.zeros_like)
         values = {
             "distinction": losses.distinction(forward.probability_kept, forward.probability_removed).mean(),
             "sparsity": losses.sparsity(forward.mask).mean(),

@@ -21,6 +21,7 @@ from align_jax.errors import UserError
 from align_jax.guidance import GUIDANCES, given_masks, grey_mask, reads_masks
 from align_jax.method import build_method, guidance_of, warms_up
 from align_jax.models.resnet import RESNETS
+from align_jax.objectives import Sizes
 from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.reporting.names import OWN_GUIDANCE, method_name
 from align_jax.states import create_classifier_state, create_masker_state
@@ -58,7 +59,7 @@ def batch(with_masks=True):
 def initial_states(method):
     image = jnp.zeros((1, 32, 32, 3))
     update, masker = method.classifier, method.masker
-    carried = update.objective.initial_carried(2)
+    carried = update.objective.initial_carried(Sizes(2, 3))
     state = create_classifier_state(update.network, update.optimizer, KEY, image, carried)
     return state, masker and create_masker_state(masker.network, masker.optimizer, KEY, image)
 
@@ -71,6 +72,7 @@ def initial_states(method):
 def test_every_source_guides_every_method(name, guidance):
     """Traced, not compiled: which terms a step has, whether a masker is trained, whether the batch's mask is read."""
     config = chosen(name, guidance)
+    config.align.classifier.swapped_cls = 0.5  # a guided term that has no weight by default
     resolved = OWN_GUIDANCE[name] if guidance == "method" else guidance
     assert guidance_of(config) == resolved
     method = build_method(config, 3, 2, 4, 2)
@@ -107,12 +109,12 @@ def test_the_masks_that_guide_are_the_ones_named(guidance):
 
     @jax.jit
     def normalised_cam(image, label):
-        features, _ = network.features(state.params, state.batch_stats, image, True)
+        features, _ = network.features(state.params, state.batch_stats, image, True, KEY)
         return saliency.normalise_minmax(saliency.grad_cam(lambda h: network.head(state.params, h), features, label))
 
     if guidance == "learned":
         mask, _ = jax.jit(method.masker.network.mask, static_argnums=3)(
-            masker_after.params, masker_after.batch_stats, image, False
+            masker_after.params, masker_after.batch_stats, image, False, None
         )
     elif guidance == "grey":
         mask = grey_mask(image)

@@ -11,7 +11,7 @@ import pytest
 
 from align_jax import losses
 from align_jax.forward import ClassifierForward, Explanation, MaskerForward
-from align_jax.objectives import Carried, Mean, after, ramped, switch, term, weighted
+from align_jax.objectives import Carried, Mean, Sizes, after, fetch, merge, ramped, switch, term, weighted
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
 
 
@@ -72,9 +72,9 @@ def test_what_several_terms_need_is_computed_once():
     (classifier, _), (state, _) = networks()
     passes = []
 
-    def counted(params, batch_stats, image, train):
+    def counted(params, batch_stats, image, train, key):
         passes.append(image.shape)
-        return classifier.network.features(params, batch_stats, image, train)
+        return classifier.network.features(params, batch_stats, image, train, key)
 
     quantities = ClassifierForward(
         classifier.network._replace(features=counted), state.params, state.batch_stats, small_batch(),
@@ -116,9 +116,9 @@ def test_a_swapped_background_is_another_images_where_the_mask_is_0():
     (classifier, _), (state, _) = networks()
     seen = []
 
-    def watched(params, batch_stats, image, train):
+    def watched(params, batch_stats, image, train, key):
         seen.append(image)
-        return classifier.network.features(params, batch_stats, image, train)
+        return classifier.network.features(params, batch_stats, image, train, key)
 
     batch = small_batch()
     half = batch | {"mask": jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0)}
@@ -143,30 +143,186 @@ def test_switch_changes_a_weight():
 
 
 def test_what_is_carried_is_updated_before_terms_read_it_and_gets_no_gradient():
-    count = Carried(lambda domains: jnp.full(domains, 2.0), lambda count, logits: count + logits.sum() ** 0)
+    count = Carried(lambda sizes: jnp.full(sizes.num_domains, 2.0), lambda count, logits: count + logits.sum() ** 0)
     objective = weighted(carried={"count": count}, mine=term(lambda count, logits: count.sum() * logits.sum() ** 0))
-    carried = objective.initial_carried(3)
+    carried = objective.initial_carried(Sizes(num_domains=3, num_classes=5))
     np.testing.assert_array_equal(carried["count"], [2, 2, 2])
     loss, _, carried = objective(forward(), jnp.int32(0), carried)
     np.testing.assert_array_equal(carried["count"], [3, 3, 3])
     assert float(loss) == 9
 
-    squared = Carried(lambda domains: jnp.zeros(()), lambda squared, logits: (logits**2).sum())
+    squared = Carried(lambda sizes: jnp.zeros(()), lambda squared, logits: (logits**2).sum())
     objective = weighted(carried={"squared": squared}, mine=term(lambda squared, logits: squared * logits.sum()))
 
     def value(logits):
         quantities = forward()
         vars(quantities)["logits"] = logits
-        return objective(quantities, jnp.int32(0), objective.initial_carried(1))[0]
+        return objective(quantities, jnp.int32(0), objective.initial_carried(Sizes(1, 3)))[0]
 
     logits = forward().logits
     np.testing.assert_allclose(jax.grad(value)(logits), jnp.full_like(logits, (logits**2).sum()), rtol=1e-5)
+
+
+def test_prototypes_of_the_classes_can_be_carried():
+    """Shapes of classes as well as of domains."""
+
+    def update(prototypes, logits, label):
+        members = label[None] == jnp.arange(prototypes.shape[0])[:, None]
+        return 0.5 * prototypes + 0.5 * members @ logits / members.sum(1, keepdims=True)
+
+    carried = {"prototypes": Carried(lambda sizes: jnp.zeros((sizes.num_classes, sizes.num_classes)), update)}
+    distance = lambda logits, label, prototypes: ((logits - prototypes[label]) ** 2).sum(-1)  # noqa: E731
+    objective = weighted(carried=carried, compact=term(distance))
+    start = objective.initial_carried(Sizes(num_domains=2, num_classes=3))
+    quantities = forward()
+    loss, _, after = objective(quantities, jnp.int32(0), start)
+    logits, label = np.asarray(quantities.logits), np.asarray(quantities.label)
+    means = np.stack([logits[label == number].mean(0) for number in range(3)])
+    np.testing.assert_allclose(after["prototypes"], means / 2, rtol=1e-5)
+    np.testing.assert_allclose(loss, ((logits - means[label] / 2) ** 2).sum(-1).mean(), rtol=1e-5)
+
+
+# ---- what is watched -------------------------------------------------------------------------------------------------
+
+
+def largest_logit(logits):
+    return logits.max(-1)
+
+
+def test_what_is_watched_is_logged_and_not_trained_on():
+    plain = weighted(cls=term(losses.cross_entropy))
+    watching = weighted(
+        cls=term(losses.cross_entropy),
+        watch={"largest": largest_logit, "spread": lambda saliency: saliency.std(), "right": is_right},
+    )
+
+    def loss_and_gradient(objective):
+        def loss(params):
+            value, metrics, _ = objective(dataclasses.replace(forward(), params=params), jnp.int32(0))
+            return value, metrics
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(forward().params)
+
+    (loss, metrics), gradient = loss_and_gradient(watching)
+    (expected_loss, expected_metrics), expected = loss_and_gradient(plain)
+    chex.assert_trees_all_close((loss, gradient), (expected_loss, expected), rtol=1e-5, atol=1e-7)
+    assert metrics.keys() == expected_metrics.keys() | {"largest", "spread", "right"}
+    quantities, values = forward(), fetch(metrics)
+    np.testing.assert_allclose(values["largest"], quantities.logits.max(-1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(values["spread"], quantities.saliency.std(), rtol=1e-5)
+    np.testing.assert_allclose(values["right"], (quantities.logits.argmax(-1) == quantities.label).mean())
+
+
+def is_right(logits, label):
+    return logits.argmax(-1) == label
+
+
+def test_no_gradient_passes_through_what_is_watched():
+    objective = weighted(cls=term(losses.cross_entropy), watch={"largest": largest_logit})
+
+    def watched(logits):
+        quantities = forward()
+        vars(quantities)["logits"] = logits
+        return objective(quantities, jnp.int32(0))[1]["largest"].value()
+
+    assert (jax.grad(watched)(forward().logits) == 0).all()
+
+
+def test_what_is_carried_can_be_watched_as_it_is_after_its_update():
+    count = Carried(lambda sizes: jnp.zeros(sizes.num_domains), lambda count, logits: count + 2)
+    objective = weighted(
+        cls=term(losses.cross_entropy), carried={"count": count}, watch={"count_of_all": lambda count: count.sum()}
+    )
+    _, metrics, _ = objective(forward(), jnp.int32(0), objective.initial_carried(Sizes(3, 3)))
+    assert fetch(metrics)["count_of_all"] == 6
+
+
+def test_a_watched_average_is_the_terms_own():
+    """So that a term can be watched before it is trained on, whatever the reduction."""
+    reduced = {"reduction": losses.mean_over_classes, "cls": term(losses.cross_entropy)}
+    batch = small_batch() | {"label": jnp.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2])}
+    trained, watched = (
+        objective(forward(batch=batch), jnp.int32(0))[1]["largest"]
+        for objective in (
+            weighted(**reduced, largest=term(largest_logit)),
+            weighted(**reduced, watch={"largest": largest_logit}),
+        )
+    )
+    chex.assert_trees_all_equal(trained, watched)
+    assert not np.isclose(float(watched.value()), float(forward(batch=batch).logits.max(-1).mean()))
+
+
+def test_what_nothing_watches_is_not_in_the_program():
+    plain = weighted(cls=term(losses.cross_entropy))
+    watching = weighted(cls=term(losses.cross_entropy), watch={"spread": lambda saliency: saliency.std()})
+
+    def program(objective):
+        def value(image):
+            return objective(forward(batch=small_batch() | {"image": image}), jnp.int32(0))[:2]
+
+        return jax.jit(value).lower(small_batch()["image"]).as_text()
+
+    assert program(plain) == program(weighted(cls=term(losses.cross_entropy), watch={}))
+    assert program(plain) == program(watching.without("spread")) != program(watching)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"watch": {"cls": largest_logit}},
+        {"watch": {"loss": largest_logit}},
+        {"watch": {"accuracy": is_right}},
+        {"gradient_norm": term(largest_logit)},
+    ],
+)
+def test_no_two_metrics_have_one_name(named):
+    name = next(iter(named.get("watch", named)))
+    with pytest.raises(ValueError, match=f"'{name}' would name two metrics"):
+        weighted(cls=term(losses.cross_entropy), **named)
+
+
+# ---- what is refused -------------------------------------------------------------------------------------------------
 
 
 def test_a_term_that_names_what_is_not_there_is_refused_with_what_is():
     objective = weighted(mine=term(lambda attention: attention))
     with pytest.raises(ValueError, match=r"'mine' asks for 'attention'.*it has .*features, image, label, logits"):
         objective(forward(), jnp.int32(0))
+
+
+def named_mask(name):
+    return {
+        "term": weighted(cls=term(losses.cross_entropy), **{name: term(losses.alignment)}),
+        "watch": weighted(cls=term(losses.cross_entropy), watch={name: lambda mask: mask.mean()}),
+        "carried": weighted(
+            cls=term(losses.cross_entropy),
+            carried={name: Carried(lambda sizes: jnp.zeros(()), lambda mask: mask.mean())},
+        ),
+    }
+
+
+@pytest.mark.parametrize("where", ["term", "watch", "carried"])
+def test_without_masks_what_names_them_is_refused_with_both_remedies(where):
+    objective = named_mask("egl")[where]
+    with pytest.raises(ValueError, match=r"'egl' asks for 'mask', but no masks were given: pass masks= .*") as caught:
+        objective(forward(masks=None), jnp.int32(0))
+    # The remedy that it names is one.
+    remedy = str(caught.value).rpartition("out: ")[2].rstrip(".")
+    assert remedy == "objective.without('egl')"
+    loss, metrics, carried = objective.without("egl")(forward(masks=None), jnp.int32(0), {"egl": jnp.ones(())})
+    assert set(metrics) == {"cls", "loss"}
+    np.testing.assert_array_equal(carried["egl"], 1)
+    assert np.isfinite(loss)
+    assert np.isfinite(objective(forward(), jnp.int32(0))[0])
+
+
+def test_without_domains_what_names_them_is_refused_with_both_remedies():
+    batch = {name: value for name, value in small_batch().items() if name != "domain"}
+    objective = weighted(cls=term(losses.cross_entropy), fair=term(lambda logits, membership: logits.mean()))
+    with pytest.raises(
+        ValueError, match=r"'membership', but the batch has no 'domain': .*objective\.without\('fair'\)"
+    ):
+        objective(forward(batch=batch), jnp.int32(0))
 
 
 def test_masks_and_domains_are_only_there_where_the_batch_has_them():
@@ -180,7 +336,7 @@ def test_every_name_can_be_read():
     for quantities in (
         forward(),
         MaskerForward(
-            masker.network, masker_state.params, masker_state.batch_stats, small_batch(),
+            masker.network, masker_state.params, masker_state.batch_stats, small_batch(), jax.random.key(0),
             lambda image: image.mean((1, 2)), jnp.zeros_like,
         ),
     ):  # fmt: skip
@@ -206,13 +362,18 @@ def test_masked_images_are_what_the_paper_says(mask):
     batch = small_batch()
     for fill in (0.0, 0.5):
         quantities = MaskerForward(
-            constant, state.params, state.batch_stats, batch, frozen_logits, lambda x, fill=fill: jnp.full_like(x, fill)
-        )
+            constant, state.params, state.batch_stats, batch, jax.random.key(0), frozen_logits,
+            lambda x, fill=fill: jnp.full_like(x, fill),
+        )  # fmt: skip
         _ = quantities.probability_kept, quantities.probability_removed
         chex.assert_trees_all_close(seen[-1][:, 0], mask * batch["image"] + (1 - mask) * fill, atol=1e-6)
         chex.assert_trees_all_close(seen[-1][:, 1], (1 - mask) * batch["image"] + mask * fill, atol=1e-6)
 
 
-def test_means_merge_by_their_counts():
-    merged = Mean(jnp.float32(6) + jnp.float32(4), jnp.float32(3) + jnp.float32(1))
-    assert float(merged.value()) == 2.5
+def test_means_merge_by_their_counts_and_are_fetched_as_numbers():
+    first = {"loss": Mean(jnp.float32(6), jnp.float32(3)), "first": Mean(jnp.float32(1), jnp.float32(4))}
+    second = {"loss": Mean(jnp.float32(4), jnp.float32(1)), "second": Mean(jnp.float32(1), jnp.float32(3))}
+    merged = merge(first, second)
+    assert fetch(merged) == {"loss": 2.5, "first": 0.25, "second": float(np.float32(1) / np.float32(3))}
+    assert all(type(value) is float for value in fetch(merged).values())
+    assert fetch(merged) == {name: float(mean.value()) for name, mean in merged.items()}

@@ -41,7 +41,7 @@ def test_a_rounds_classifier_update_leaves_the_masker_bit_identical():
     batch = small_batch()
     after_masker_alone, _ = jax.jit(
         lambda classifier_state, masker_state: masker_step(
-            masker, masker_state, batch, frozen_logits(classifier, classifier_state)
+            masker, masker_state, batch, KEY, frozen_logits(classifier, classifier_state)
         )
     )(*states)
     new_classifier, after_round, _ = jax.jit(lambda *states: align_round(classifier, masker, *states, [batch], KEY))(
@@ -58,7 +58,7 @@ def test_masked_images_do_not_reach_the_classifiers_statistics():
     states = small_states(classifier, masker)
     batch = small_batch()
     new_classifier, _, _ = jax.jit(lambda *states: align_round(classifier, masker, *states, [batch], KEY))(*states)
-    _, clean = classifier.network.features(states[0].params, states[0].batch_stats, batch["image"], True)
+    _, clean = classifier.network.features(states[0].params, states[0].batch_stats, batch["image"], True, KEY)
     chex.assert_trees_all_close(new_classifier.batch_stats, clean, rtol=1e-6)
     assert not np.allclose(clean["norm"]["mean"], states[0].batch_stats["norm"]["mean"])
 
@@ -123,7 +123,8 @@ def test_a_round_counts_its_updates_and_takes_the_first_batches(masker_steps, cl
     assert float(metrics["masker/loss"].examples) == 12 * masker_steps
     assert float(metrics["classifier/loss"].examples) == 12 * classifier_steps
     expected = states[1]
-    alone = jax.jit(lambda state, batch: masker_step(masker, state, batch, frozen_logits(classifier, states[0]))[0])
+    frozen = frozen_logits(classifier, states[0])
+    alone = jax.jit(lambda state, batch: masker_step(masker, state, batch, KEY, frozen)[0])
     for batch in batches[:masker_steps]:
         expected = alone(expected, batch)
     chex.assert_trees_all_close(new_masker, expected, rtol=1e-4, atol=1e-6)
@@ -161,6 +162,20 @@ def test_terms_without_weight_are_not_in_the_program():
         return step.lower(state, small_batch()).compile().cost_analysis()["flops"]
 
     assert flops(full, lambda batch: batch["mask"]) > 1.7 * flops(bare, masks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "quantity"), [({}, "egl", "mask"), ({"guidance": 0.0}, "swapped_cls", "swapped_logits")]
+)
+def test_a_guided_term_without_masks_is_refused_before_anything_is_compiled(changes, name, quantity):
+    classifier, masker = small_updates(swapped_cls=0.5, **changes)
+    state, _ = small_states(classifier, masker)
+    step = jax.jit(lambda state: classifier_step(classifier, state, small_batch(), KEY))
+    message = rf"'{name}' asks for '{quantity}', but no masks were given: pass masks=.*objective\.without\('{name}'\)"
+    with pytest.raises(ValueError, match=message):
+        step.lower(state)
+    unguided = classifier._replace(objective=classifier.objective.without("egl", "swapped_cls"))
+    jax.eval_shape(lambda state: classifier_step(unguided, state, small_batch(), KEY), state)
 
 
 @pytest.mark.parametrize("alpha", ["differentiated", "constant"])

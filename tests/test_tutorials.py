@@ -1,6 +1,7 @@
 """The tutorials' programs run as they are printed, and print what the pages say."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_a_new_loss_trains(tmp_path):
         assert runs[smoothed]["loss"] == pytest.approx(
             runs[smoothed]["cls"] + 3 * runs[smoothed]["variation"], abs=0.005
         )
-    # A schedule that is 0 is logged and changes nothing; the number 0 is not there at all.
+    # What is watched is logged and changes nothing; a term whose weight is the number 0 is not there at all.
     assert runs["watched"]["loss"] == runs["watched"]["cls"]
     assert "variation" not in runs["without"]
     assert runs["without"]["cls"] == pytest.approx(runs["watched"]["cls"], abs=0.005)
@@ -64,7 +66,7 @@ def test_the_tables_name_all_that_a_term_may_name():
     classifier, masker = (update.network for update in small_updates())
     batch, key = small_batch(), jax.random.key(0)
     of_classifier = ClassifierForward(classifier, {}, {}, batch, key, lambda batch: batch["mask"], Explanation())
-    of_masker = MaskerForward(masker, {}, {}, batch, lambda image: image, lambda image: image)
+    of_masker = MaskerForward(masker, {}, {}, batch, key, lambda image: image, lambda image: image)
     tables = (TUTORIALS / "new_loss.md").read_text().split("| in the ")[1:]
     assert [table.partition("'")[0] for table in tables] == ["classifier", "masker"]
     for table, names in zip(tables, (of_classifier.names(), of_masker.names()), strict=True):
@@ -84,7 +86,11 @@ def test_a_new_method_trains_from_python_and_from_the_command_line(tmp_path):
     assert "Report:" in run([sys.executable, str(ROOT / program), *arguments], tmp_path)
     carried = [carried_risk(tmp_path / "runs" / name) for name in ("python", "command")]
     # The running means moved from where they began, and not alike: the temperature of the command line was read.
-    for risk in carried:
+    for name, risk in zip(("python", "command"), carried, strict=True):
+        lines = [json.loads(line) for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+        watched = [line["classifier/worst_domain_risk"] for line in lines if line["split"] == "train"]
+        # The log has the mean over its stretch of steps, along which the risks grow from 0.
+        assert 0 < watched[-1] <= risk.max()
         assert risk.shape == (2,)
         assert (risk > 0).all()
     assert not np.array_equal(*carried)
@@ -96,6 +102,21 @@ def carried_risk(folder):
         return np.asarray(checkpointer.load_checkpointables(12)["states"][0]["carried"]["domain_risk"])
     finally:
         checkpointer.close()
+
+
+def test_the_one_line_is_the_model_as_it_was_written_by_hand():
+    model, by_hand, one_line, *_ = blocks("own_model.md")
+    page = {}
+    exec("\n".join((model, by_hand)), page)
+    written = page["network"]
+    exec(one_line, page)
+    image, key = small_batch()["image"], jax.random.key(0)
+    variables = written.init(key, image)
+    chex.assert_trees_all_equal(page["network"].init(key, image), variables)
+    features = [network.features(*variables, image, True, key)[0] for network in (written, page["network"])]
+    np.testing.assert_array_equal(*features)
+    assert not np.array_equal(features[0], written.features(*variables, image, False, None)[0])
+    np.testing.assert_array_equal(*(network.logits(*variables, image) for network in (written, page["network"])))
 
 
 def test_a_model_of_ones_own_is_aligned_saved_and_explained(tmp_path):

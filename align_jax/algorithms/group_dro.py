@@ -5,7 +5,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
 from align_jax.domain_means import domain_means
-from align_jax.objectives import Carried, Objective, term, weighted
+from align_jax.objectives import Carried, Objective, Sizes, term, weighted
 
 
 def robust_risk(
@@ -23,7 +23,14 @@ def robust_risk(
 
 
 def classifier_objective(*, step_size: float = 0.01) -> Objective:
-    """L_clf = sum_d q_d L_d, where q is carried: `q_d *= exp(step_size * L_d)`, then normalised, before each step."""
+    """L_clf = sum_d q_d L_d, where q is carried: `q_d *= exp(step_size * L_d)`, then normalised, before each step.
+
+    The largest of them is logged as `worst_domain_weight`: 1 / d says that no domain is harder than another, 1 that one
+    is all that counts.
+    """
+
+    def initial(sizes: Sizes) -> Float[Array, " d"]:
+        return jnp.full(sizes.num_domains, 1.0 / sizes.num_domains, jnp.float32)
 
     def updated(
         logits: Float[Array, "b k"],
@@ -37,5 +44,6 @@ def classifier_objective(*, step_size: float = 0.01) -> Objective:
 
     return weighted(
         cls=term(robust_risk),
-        carried={"domain_weights": Carried(lambda domains: jnp.full(domains, 1.0 / domains, jnp.float32), updated)},
+        carried={"domain_weights": Carried(initial, updated)},
+        watch={"worst_domain_weight": lambda domain_weights: domain_weights.max()},
     )

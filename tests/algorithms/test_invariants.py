@@ -14,6 +14,7 @@ from align_jax import losses
 from align_jax.algorithms import ALGORITHMS
 from align_jax.interruption import Interrupted
 from align_jax.networks import masker_from_linen
+from align_jax.objectives import fetch
 from align_jax.optimizers import OPTIMIZERS, learning_rate, optimizer
 from align_jax.progress import Progress
 from align_jax.states import create_masker_state
@@ -42,7 +43,7 @@ def trained(update, steps=3, masks=given, batches=small_batch):
     for number in range(steps):
         state, new = step(visited[-1], batches(number))
         visited.append(state)
-        metrics.append({name: float(mean.value()) for name, mean in new.items()})
+        metrics.append(fetch(new))
     return visited, metrics
 
 
@@ -92,6 +93,7 @@ def test_group_dro_with_one_domain_is_erm():
     (*_, after), metrics = trained(dro, batches=of_one)
     (*_, expected), expected_metrics = trained(erm, batches=of_one)
     np.testing.assert_array_equal(after.carried["domain_weights"], [1.0])
+    assert [step.pop("worst_domain_weight") for step in metrics] == [1.0, 1.0, 1.0]
     chex.assert_trees_all_close(metrics, expected_metrics, rtol=1e-5)
     chex.assert_trees_all_close(after.params, expected.params, rtol=1e-4, atol=1e-5)
 
@@ -178,7 +180,7 @@ def test_a_restarted_optimizer_equals_a_fresh_one_from_there_on(name):
 
 
 def domain_losses(update, state, batch):
-    features, _ = update.network.features(state.params, state.batch_stats, batch["image"], True)
+    features, _ = update.network.features(state.params, state.batch_stats, batch["image"], True, KEY)
     values = np.asarray(losses.cross_entropy(update.network.head(state.params, features), batch["label"]), np.float64)
     domain = np.asarray(batch["domain"])
     return np.array([values[domain == d].mean() if (domain == d).any() else 0.0 for d in range(3)])
@@ -199,6 +201,7 @@ def test_the_weights_of_domains_move_as_defined(domains):
         np.testing.assert_allclose(visited[number + 1].carried["domain_weights"], q, rtol=1e-5)
         expected = (q * loss).sum() / q[domains].sum()
         np.testing.assert_allclose(metrics[number]["loss"], expected, rtol=1e-5)
+        np.testing.assert_allclose(metrics[number]["worst_domain_weight"], q.max(), rtol=1e-5)
     assert np.abs(q - 1 / 3).max() > 0.01
 
 
@@ -208,7 +211,7 @@ def test_the_gradient_of_group_dro_takes_the_weights_as_constants():
     q = after.carried["domain_weights"]
 
     def loss(params):
-        features, _ = dro.network.features(params, before.batch_stats, small_batch()["image"], True)
+        features, _ = dro.network.features(params, before.batch_stats, small_batch()["image"], True, KEY)
         values = losses.cross_entropy(dro.network.head(params, features), small_batch()["label"])
         return (q[0] * values[0::2].mean() + q[1] * values[1::2].mean()) / q[:2].sum()
 

@@ -14,6 +14,7 @@ import numpy as np
 from align_jax.forward import ClassifierForward, Explanation
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen
+from align_jax.objectives import Sizes
 from tests.oracle.torchvision_weights import linen_variables, state_dict
 
 ORACLE = dict(np.load(pathlib.Path(__file__).parent / "align_round.npz"))
@@ -59,7 +60,7 @@ def evaluated(objective, explanation=None, train=False):
         )  # fmt: skip
         # The oracle's own draw in place of ours: a cached property that is set is not computed.
         vars(forward).update(partner=jnp.asarray(ORACLE["partner"]), mixing=jnp.asarray(ORACLE["lam"]))
-        _, metrics, carried = objective(forward, jnp.int32(0), objective.initial_carried(DOMAINS))
+        _, metrics, carried = objective(forward, jnp.int32(0), objective.initial_carried(Sizes(DOMAINS, CLASSES)))
         values = jnp.stack([metrics[name].value() for name in objective.terms])
         return values, (values, forward.new_batch_stats, carried)
 
