@@ -55,16 +55,17 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
     """Training sources with the folder's masks; that all are there is checked first.
 
     Raises:
-      UserError: the folder or masks are missing.
+      UserError: the folder or masks are missing, or two images would have one mask.
     """
     if not folder.is_dir():
         raise UserError(f"config.data.mask_folder is {str(folder)!r}, which is no folder; give one with ID.png in it.")
-    missing = [
-        path
-        for source in sources.values()
-        for identifier in identifiers(source)
-        if not (path := mask_path(folder, identifier)).is_file()
-    ]
+    owners: dict[Path, str] = {}
+    for source in sources.values():
+        for identifier in identifiers(source):
+            path = mask_path(folder, identifier)
+            if (other := owners.setdefault(path, identifier)) != identifier:
+                raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
+    missing = [path for path in owners if not path.is_file()]
     if missing:
         shown = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
         total = sum(map(len, sources.values()))
