@@ -102,7 +102,7 @@ def default_config() -> ml_collections.ConfigDict:
     # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
     align.explained = "logit"  # "logit" | "log_probability"
     # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the guidance
-    # by them. Beyond the paper, which has none.
+    # by them. Beyond the paper, which has none; methods without warm-up do not read it.
     align.ramp = 0
     align.mixing_concentration = 0.2
     align.fill = "mean"  # (D) what stands where a mask removed something: "mean" | "image_mean" | "blur" | "black"

@@ -142,7 +142,8 @@ def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b
 def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
     """Cross-entropy on `M(x) x + (1 - M(x)) x'`: what the mask removes is another image's, and the label stays.
 
-    Asks for directly what ALIGN's theory derives from guidance: a prediction that does not move with the background.
+    x' comes with whatever it shows, its own object included: a CutMix whose piece is cut out by the mask and keeps the
+    whole label. It asks the prediction to depend on what the mask keeps, where L_egl asks Grad-CAM to lie there.
 
     Source: beyond the paper.
     """

@@ -17,9 +17,9 @@ import numpy as np
 from align_jax import cli
 from align_jax.errors import UserError
 from align_jax.files import write_atomically
-from align_jax.results import check_run_folder, read_summary
+from align_jax.results import read_summary
 from align_jax.sweeping.cells import Cell
-from align_jax.sweeping.command_line import Sweep, parse
+from align_jax.sweeping.command_line import Sweep, check_cells, parse
 from align_jax.sweeping.experiment import experiment
 
 if TYPE_CHECKING:
@@ -130,12 +130,7 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]
     sweep = parse([*arguments, *own])
     named = cells(sweep.cells[0].domain, [cell.seed for cell in sweep.cells])
     sweep = dataclasses.replace(sweep, cells=tuple(named))
-    from align_jax.configuration import check
-
-    for cell in named:
-        settings, _ = cli.parse(["main.py", *sweep.flags(cell)])
-        check(settings)
-        check_run_folder(settings, sweep.workdir / cell.path)
+    check_cells(sweep)
     return sweep, named
 
 

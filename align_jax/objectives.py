@@ -46,7 +46,7 @@ OF_EVERY_STEP = frozenset({"loss", "accuracy", "mask_mean", "gradient_norm"})
 
 def fetch(metrics: Metrics) -> dict[str, float]:
     """The metrics' values on the host, by name; waits until the device has computed them."""
-    return {name: float(mean.total / mean.examples) for name, mean in jax.device_get(metrics).items()}
+    return {name: float(mean.value()) for name, mean in jax.device_get(metrics).items()}
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:
@@ -200,7 +200,8 @@ def weighted(
       reduction: from per-example values to a scalar: `losses.mean_over_batch` or `losses.mean_over_classes`.
       carried: state that lives from step to step, by the name under which terms read it.
       watch: what is logged and not trained on, by the metric's name: functions like terms' losses, which may read what
-        is carried too, and give one value per example [b] or a scalar.
+        is carried too, and give one value per example [b] or a scalar. Finite ones: training takes any other metric
+        for a sign that it diverged, and stops.
       **terms: `name=term(loss, weight)`.
 
     Raises:

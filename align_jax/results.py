@@ -6,6 +6,7 @@ from typing import Any
 
 import ml_collections
 
+from align_jax.configuration import default_config
 from align_jax.errors import UserError
 from align_jax.files import write_atomically
 
@@ -34,6 +35,8 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
     if path.exists():
         before = _flat(_read_object(path, "put it back, or give another --workdir"))
         now = _flat(json.loads(config.to_json()))
+        # A field that the run's version did not have yet was what its default makes of it.
+        before = _flat(json.loads(default_config().to_json())) | before
         changed = [
             field
             for field in sorted(before.keys() | now.keys())

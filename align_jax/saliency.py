@@ -36,7 +36,8 @@ def grad_cam(
       alpha: whether a loss on the map is differentiated through the channel weights (`differentiated`), or takes them
         as constants (`constant`, as DRE's published code does). The values are the same, the gradients are not.
       explained: `logit`, or `log_probability`: d log p_y in the place of d logit_y. What raises the other classes'
-        logits then counts against the label, which the label's logit alone does not show.
+        logits then counts against the label, which the label's logit alone does not show. The map shrinks as p_y
+        nears 1, where its gradient does.
 
     Returns:
       The raw map in float32, unbounded and signed.

@@ -2,13 +2,14 @@
 
     python -m benchmarks.background_evidence RUN [RUN ...]
 
-For each run on emoji_scenes, over the training domains' test images on random backgrounds, with true masks:
+For each run on emoji_scenes, over the training domains' test images without correlation. Each object is there twice, at
+the same place, on two random backgrounds:
 
 * evidence outside: the label's mean Grad-CAM (before ReLU and normalisation) over cells beside the object, as a share
   of that over the object's cells;
-* changed by the background: predictions that change when what surrounds the object is exchanged for another image's;
-* ... through the object's cells: the same, when only the cells over the object come from the changed image and all
-  others stay as they were. Each cell has seen more of the image than what lies below it.
+* changed by the background: objects whose two predictions differ;
+* ... through the object's cells: predictions that change when the cells over the object are those of the other
+  background's image, and all others stay as they were. Each cell has seen more of the image than what lies below it.
 """
 
 import argparse
@@ -25,15 +26,27 @@ from align_jax import saliency
 from align_jax.cli import exit_status
 from align_jax.data.augment import resample
 from align_jax.data.load import load
-from align_jax.evaluation import as_network_input
+from align_jax.data.normalise import normalise
+from align_jax.errors import UserError
+from align_jax.networks import Classifier
+from align_jax.states import ClassifierState
 from align_jax.trained import TrainedRun, load_trained
 
-# Share of a cell that the object has to cover; the object's outline is blended by a pixel or so.
+# Share of a cell that the object has to cover.
 COVERED = 0.5
 
 
+class Pairs(NamedTuple):
+    """Objects on two backgrounds: normalised images, masks in [0, 1], which both share, and labels."""
+
+    image: Float[Array, "b h w 3"]
+    other: Float[Array, "b h w 3"]
+    mask: Float[Array, "b h w 1"]
+    label: Int[Array, " b"]
+
+
 class Evidence(NamedTuple):
-    """Of one batch of images; see the head of this file."""
+    """The mean Grad-CAM on and beside objects, and shares of predictions; see the head of this file."""
 
     inside: Float[Array, ""]
     outside: Float[Array, ""]
@@ -41,14 +54,8 @@ class Evidence(NamedTuple):
     changed_through_object: Float[Array, ""]
 
 
-def evidence(
-    run: TrainedRun, image: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"], label: Int[Array, " b"]
-) -> Evidence:
-    """The evidence of a trained run's classifier on normalised images with true masks in [0, 1].
-
-    The other background is that of the next image of the batch.
-    """
-    network, state = run.networks[0], run.states[0]
+def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evidence:
+    """What a classifier, as in evaluation, reads from pairs."""
 
     def features(image: Float[Array, "b h w 3"]) -> Float[Array, "b u v d"]:
         return network.features(state.params, state.batch_stats, image, False, None)[0]
@@ -56,41 +63,43 @@ def evidence(
     def predicted(features: Float[Array, "b u v d"]) -> Int[Array, " b"]:
         return network.head(state.params, features).argmax(-1)
 
-    original = features(image)
-    other = jnp.roll(image, 1, axis=0)
-    exchanged = features(other + mask * (image - other))
-    over_object = saliency.to_grid(mask, *original.shape[1:3]) > COVERED
-    grad_cam = saliency.grad_cam(lambda map: network.head(state.params, map), original, label)
-    through_object = jnp.where(over_object[..., None], exchanged, original)
-    before = predicted(original)
+    first, second = features(pairs.image), features(pairs.other)
+    over_object = saliency.to_grid(pairs.mask, *first.shape[1:3]) > COVERED
+    grad_cam = saliency.grad_cam(lambda features: network.head(state.params, features), first, pairs.label)
+    through_object = jnp.where(over_object[..., None], second, first)
     return Evidence(
         inside=jnp.where(over_object, grad_cam, 0).sum() / over_object.sum(),
         outside=jnp.where(over_object, 0, grad_cam).sum() / (~over_object).sum(),
-        changed=(predicted(exchanged) != before).mean(),
-        changed_through_object=(predicted(through_object) != before).mean(),
+        changed=(predicted(second) != predicted(first)).mean(),
+        changed_through_object=(predicted(through_object) != predicted(first)).mean(),
     )
 
 
-def measured(run: TrainedRun, prepared: str) -> Evidence:
-    """The means over all images of the training domains' test part on random backgrounds."""
-    run.config.data.prepared = prepared
-    size = run.config.data.image_size
-    examples = [
-        split.source[index]
-        for split in load(run.config.data).evaluation
-        if split.role == "background_shift"
-        for index in range(len(split.source))
-    ]
-    # In an order in which neighbours are of different classes and vendors.
-    order = np.random.default_rng(0).permutation(len(examples))
-    batch = {
-        "image": jnp.asarray(np.stack([resample(examples[i]["image"], size) for i in order])),
-        "mask": jnp.asarray(np.stack([resample(examples[i]["mask"], size) for i in order])),
-        "label": jnp.asarray(np.array([examples[i]["label"] for i in order])),
-    }
-    batch = as_network_input(batch)
-    return jax.jit(lambda image, mask, label: evidence(run, image, mask, label))(
-        batch["image"], batch["mask"], batch["label"]
+def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
+    """The test images of the domains that a run was trained on.
+
+    Raises:
+      UserError: the run was not trained on emoji_scenes.
+    """
+    config = run.config.data.copy_and_resolve_references()
+    if config.name != "emoji_scenes":
+        raise UserError(f"{run.folder} was trained on {config.name}; only emoji_scenes has objects on two backgrounds.")
+    config.prepared, config.correlation = prepared, 0.0
+    by_id = {}
+    for split in load(config).evaluation:
+        if split.role in ("id", "background_shift"):
+            by_id |= {example["id"]: example for example in map(split.source.__getitem__, range(len(split.source)))}
+    first = [example for name, example in by_id.items() if "_test_random_" in name]
+    second = [by_id[example["id"].replace("_test_random_", "_test_")] for example in first]
+
+    def pixels(examples: list[dict[str, np.ndarray]], name: str) -> Array:
+        return jnp.asarray(np.stack([resample(example[name], config.image_size) for example in examples]))
+
+    return Pairs(
+        normalise(pixels(first, "image")),
+        normalise(pixels(second, "image")),
+        pixels(first, "mask").astype(jnp.float32) / 255,
+        jnp.asarray(np.array([example["label"] for example in first])),
     )
 
 
@@ -101,16 +110,20 @@ def main() -> int:
     parser.add_argument("--prepared", default="data", help="where prepared data sets are kept")
     arguments = parser.parse_args()
 
-    def run() -> int:
+    def report() -> int:
         print("| run | evidence outside, % | changed by the background, % | through the object's cells, % |")
         print("|---|---|---|---|")
         for folder in arguments.runs:
-            found = measured(load_trained(folder), arguments.prepared)
+            run = load_trained(folder)
+            network = run.networks[0]
+            found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
+                run.states[0], load_pairs(run, arguments.prepared)
+            )
             shares = (found.outside / found.inside, found.changed, found.changed_through_object)
-            print(f"| {folder} | " + " | ".join(f"{100 * float(share):.1f}" for share in shares) + " |")
+            print(f"| {folder} | " + " | ".join(f"{100 * float(share):.1f}" for share in shares) + " |", flush=True)
         return 0
 
-    return exit_status(run, on_os_error="are the runs there?", on_interrupt="nothing was written.")
+    return exit_status(report, on_os_error="are the runs there?", on_interrupt="nothing was written.")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,22 @@ def test_every_source_guides_every_method(name, guidance):
     assert jax.tree.structure(warm) == jax.tree.structure(states[0])
 
 
+def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
+    config = chosen("align", "true")
+    config.align.ramp, config.align.explained = 4, "log_probability"
+    method = build_method(config, 3, 2, 20, 6)
+    weight = method.classifier.objective.terms["egl"].weight
+    whole = config.align.classifier.guidance
+    assert [float(weight(jnp.int32(step))) for step in (0, 6, 8, 10, 19)] == pytest.approx(
+        [0, 0, whole / 2, whole, whole]
+    )
+    assert method.classifier.explanation.explained == "log_probability"
+    config.align.ramp, config.align.explained = 0, "logit"
+    method = build_method(config, 3, 2, 20, 6)
+    assert method.classifier.objective.terms["egl"].weight == whole
+    assert method.classifier.explanation.explained == "logit"
+
+
 @pytest.mark.parametrize("guidance", GUIDANCES)
 def test_the_masks_that_guide_are_the_ones_named(guidance):
     """One step of HAICS; what it says of its term is the alignment with those very masks."""

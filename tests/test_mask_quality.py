@@ -23,6 +23,7 @@ from align_jax.data.mask_quality import QUALITIES
 from align_jax.errors import UserError
 from align_jax.mask_quality import COLUMNS, Measured, as_csv, cells, main, mask_ious, plan, row, table
 from align_jax.reporting.mask_quality_figure import draw, png, svg
+from align_jax.results import check_run_folder
 from tests.tiny_config import Squares, get_config
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +84,7 @@ def measured(seeds=(0, 1)):
 # ---- the cells -------------------------------------------------------------------------------------------------------
 
 
-def test_every_quality_the_learned_masks_and_erm_have_a_cell_a_seed():
+def test_every_quality_the_learned_masks_and_no_masks_have_a_cell_a_seed():
     named = cells("fluent3d", [0, 1])
     assert list(named.values()) == 2 * [*QUALITIES, "learned", "dre", "erm"]
     assert [cell.seed for cell in named] == [0] * 11 + [1] * 11
@@ -123,6 +124,21 @@ def test_what_cannot_work_is_refused_before_anything_runs(tmp_path, flag, match)
     with pytest.raises(UserError, match=match):
         plan(["mask_quality.py", f"--workdir={tmp_path / 'out'}", flag], QUICKSTART)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_a_version_that_lacked_a_field_goes_on_where_the_default_says_so(tmp_path):
+    config = get_config()
+    config.guidance, config.data.mask_quality = "true", "true"
+    cell = next(iter(cells("bright", [0])))
+    run = tmp_path / cell.path
+    run.mkdir(parents=True)
+    before = json.loads(config.to_json())
+    del before["align"]["ramp"], before["align"]["classifier"]["swapped_cls"]
+    (run / "config.json").write_text(json.dumps(before))
+    check_run_folder(config, run)
+    config.align.ramp = 5
+    with pytest.raises(UserError, match=r"config\.align\.ramp was 0, is 5"):
+        check_run_folder(config, run)
 
 
 def test_a_folder_with_another_config_is_refused(tmp_path):

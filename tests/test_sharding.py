@@ -15,7 +15,7 @@ assert jax.device_count() == 8
 
 def three_rounds(mesh):
     # A small rate: BCE is steep near 0 and 1, and at 0.1 it multiplies rounding by a hundred in each step.
-    classifier, masker = small_updates(optimizer=optax.sgd(0.01))
+    classifier, masker = small_updates(optimizer=optax.sgd(0.01), swapped_cls=0.5)
     states = jax.device_put(small_states(classifier, masker), replicated(mesh))
     key = jax.device_put(jax.random.key(7), replicated(mesh))
     step = compile_step(functools.partial(align_round, classifier, masker), mesh, donated=(0, 1))

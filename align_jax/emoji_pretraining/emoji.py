@@ -23,7 +23,7 @@ from align_jax.data.datasets.emoji_scenes.assets import load_index
 from align_jax.data.datasets.emoji_scenes.compose import cut_out
 from align_jax.errors import UserError
 
-# Noto Emoji and Twemoji. The project's other image sets may not be passed on, and so neither what was learnt from them.
+# Noto Emoji and Twemoji: emoji-datasource's other image sets may not be passed on, nor what was learnt from them.
 VENDORS = ("google", "twitter")
 PACKAGE = "emoji-datasource-"
 SIDE = 64

@@ -20,11 +20,11 @@ from align_jax.errors import UserError
 from align_jax.forward import Batch
 from align_jax.models.resnet import resnet
 from align_jax.networks import BatchStats, Classifier, Params, classifier_from_linen
-from align_jax.objectives import Metrics
+from align_jax.objectives import Metrics, fetch, merge
 from align_jax.optimizers import learning_rate, optimizer
 from align_jax.progress import Progress
 from align_jax.states import ClassifierState, create_classifier_state
-from align_jax.steps import ClassifierUpdate, classifier_step, merge
+from align_jax.steps import ClassifierUpdate, classifier_step
 
 NETWORK = "resnet_small"
 SIZE = 64
@@ -109,8 +109,9 @@ def pretrain(
             means = merge(means, metrics)
             progress.advance(1)
             if step % REPORT_EVERY == 0 or step == steps:
-                values = {f"classifier/{name}": float(means[name].value()) for name in ("loss", "accuracy")}
-                progress.show(step, values, (step - reported) * batch_size / (time.perf_counter() - began))
+                values = fetch(means)
+                shown = {f"classifier/{name}": values[name] for name in ("loss", "accuracy")}
+                progress.show(step, shown, (step - reported) * batch_size / (time.perf_counter() - began))
                 accuracy = validate()
                 progress.say(f"step {step}/{steps}  accuracy on held-out emoji {accuracy:.3f}")
                 began, reported, means = time.perf_counter(), step, Metrics()

@@ -154,7 +154,8 @@ def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     if path == EMOJI_BACKBONE and (network := _resembles(_shapes(params))) != "resnet_small":
         raise UserError(
             f"config.classifier.pretrained is {EMOJI!r}, weights of a resnet_small, and the network is "
-            f"{network or 'another'}; set config.classifier.name to resnet_small, or give another file."
+            f"{network or 'another'}; set config.classifier.name to resnet_small, give another file, or begin from "
+            "scratch with --config.classifier.pretrained=''."
         )
     try:
         with path.open("rb") as content:

@@ -106,7 +106,7 @@ def parse(arguments: Sequence[str]) -> Sweep:
             *([f"--jobs={values.jobs}"] if values.jobs != 1 else []),
         ],
     )
-    _check_cells(sweep)
+    check_cells(sweep)
     return sweep
 
 
@@ -201,8 +201,12 @@ def _worker(text: str | None) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _check_cells(sweep: Sweep) -> None:
-    """Refuses what a cell's own run would refuse, and a run that is in the grid twice."""
+def check_cells(sweep: Sweep) -> None:
+    """Refuses what a cell's own run would refuse, and a run that is in the grid twice.
+
+    Raises:
+      UserError: a cell's config could not work, or its folder holds a run with another one.
+    """
     # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
     from align_jax.configuration import check
 

@@ -103,7 +103,8 @@ def run_cells(
     elsewhere: set[Cell] = set()
     passed_on = False
     # Only Linux says which cores a process may use.
-    free = core_shares(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else (), jobs)
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    free = core_shares(cores, min(jobs, max(len(waiting), 1)))
 
     def count() -> str:
         left = remaining_s(durations, [time.monotonic() - child.began for child in children], len(waiting), jobs)
@@ -185,8 +186,9 @@ def _start(cell: Cell, run: Path, command: Sequence[str], held: int, cores: froz
             start_new_session=True,
         )
     if cores:
-        # Long before it starts a thread, and threads inherit it; it may have ended already.
-        with contextlib.suppress(ProcessLookupError):
+        # Long before it starts a thread, and threads inherit it. It may have ended already, or the system may not allow
+        # it; no run fails for that.
+        with contextlib.suppress(OSError):
             os.sched_setaffinity(process.pid, cores)
     return _Child(cell, process, time.monotonic(), log_began, cores)
 

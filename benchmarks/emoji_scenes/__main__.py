@@ -15,7 +15,7 @@ from pathlib import Path
 
 from align_jax import cli
 from align_jax.files import write_atomically
-from align_jax.sweeping.command_line import parse
+from align_jax.sweeping.command_line import check_cells, parse
 from align_jax.sweeping.experiment import experiment
 from benchmarks.emoji_scenes.plan import DOMAIN, ROWS, cells
 from benchmarks.emoji_scenes.tables import accuracy_table, as_csv, complete_runs, faithfulness_table, gain_table
@@ -43,11 +43,12 @@ def main() -> int:
                 f"--domains={DOMAIN}",
                 f"--jobs={arguments.jobs}",
                 f"--config.data.prepared={arguments.prepared}",
-                # Each image costs a hundred forward passes; five seeds of 24 say as much as one of 120.
+                # Each image costs a hundred forward passes.
                 "--config.evaluation.faithfulness_images=24",
             ]
         )
         sweep = dataclasses.replace(sweep, cells=tuple(cells()))
+        check_cells(sweep)
         program = (sys.executable, str(ROOT / "launch" / "main.py"))
         done = arguments.complete_only or experiment(sweep, program, title="emoji scenes", again=again)
         results = complete_runs(sweep.workdir, ROWS)

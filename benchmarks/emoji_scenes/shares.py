@@ -3,8 +3,9 @@
     share = (accuracy(method) - accuracy(reference)) / (accuracy(ceiling) - accuracy(reference))
 
 The interval covers a new draw of both test concepts and training seeds: each resample draws concepts with replacement,
-the same for all three, and seeds with replacement, for each of them apart. A ratio says nothing where its denominator
-may be 0; it is then left out.
+the same for all three, and seeds with replacement, for each of them apart. n seeds that are drawn with replacement vary
+by n - 1 parts in n too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them
+are rough. A ratio says nothing where its denominator may be 0; it is then left out.
 """
 
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class Gain(NamedTuple):
 def gain(
     method: Float[np.ndarray, "s n"],
     reference: Float[np.ndarray, "t n"],
-    ceiling: Float[np.ndarray, "u n"],
+    ceiling: Float[np.ndarray, "u n"] | None,
     concept: Shaped[np.ndarray, " n"],
     *,
     resamples: int = 4000,
@@ -44,7 +45,7 @@ def gain(
     """The gain of a method, from what was right: 1 or 0 for each seed and image, the images in one order.
 
     Args:
-      method, reference, ceiling: one row a seed.
+      method, reference, ceiling: one row a seed. Without a ceiling there is no share.
       concept: what each image was made from; images of one concept are drawn together.
       resamples: draws of concepts and seeds.
       seed: of the draws.
@@ -59,12 +60,16 @@ def gain(
         by_concept = np.stack([np.bincount(index, weights=row, minlength=concepts) for row in correct])
         seeds = len(correct)
         drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+        if seeds > 1:
+            drawn_seeds = 1 / seeds + (drawn_seeds - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
         return ((drawn_seeds @ by_concept) * drawn_concepts).sum(1) / (drawn_concepts @ images)
 
-    of_method, of_reference, of_ceiling = (resampled(correct) for correct in (method, reference, ceiling))
+    of_method, of_reference = resampled(method), resampled(reference)
     difference = Estimate(float(method.mean() - reference.mean()), _interval(of_method - of_reference))
-    distance = _interval(of_ceiling - of_reference)
-    if distance[0] <= 0:
+    if ceiling is None:
+        return Gain(difference, None)
+    of_ceiling = resampled(ceiling)
+    if _interval(of_ceiling - of_reference)[0] <= 0:
         return Gain(difference, None)
     value = difference.value / float(ceiling.mean() - reference.mean())
     # The few draws in which the distance is not positive cannot be divided by; they count as unbounded, either way.

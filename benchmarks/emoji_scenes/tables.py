@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from align_jax.errors import UserError
 from align_jax.mask_quality import mean_and_error
 from align_jax.reporting.paired import correct_images
 from align_jax.reporting.read_run import read_run
@@ -112,25 +113,29 @@ def gain_table(results: Sequence[Result], correlation: str) -> str:
     titles = [
         f"{ROLES[role]}: {what}"
         for role in SHIFTS
-        for what in ("less ERM, points", "of the way to true masks, %", "of the way to correlation 0, %")
+        for what in ("minus ERM, points", "of the way to true masks, %", "of the way to correlation 0, %")
     ]
     lines = _head(f"trained at correlation {correlation}", titles)
     methods = by_method(results, correlation)
+    if ERM.name not in methods:
+        return "\n".join(lines)
+    by_role = {role: correct_by_method(methods, role) for role in SHIFTS}
     for name in methods:
-        if name == ERM.name or ERM.name not in methods:
+        if name == ERM.name:
             continue
         cells = []
-        for role in SHIFTS:
-            correct, concept = correct_by_method(methods, role)
-            gains = [
-                gain(correct[name], correct[ERM.name], correct[ceiling.name], concept)
-                if ceiling.name in correct and ceiling.name != name
-                else None
+        for correct, concept in by_role.values():
+            to_true_masks, to_uncorrelated = (
+                gain(
+                    correct[name],
+                    correct[ERM.name],
+                    correct.get(ceiling.name) if ceiling.name != name else None,
+                    concept,
+                )
                 for ceiling in (TRUE_MASKS, CEILING)
-            ]
-            difference = next((found.difference for found in gains if found is not None), None)
-            shares = [None if found is None else found.share for found in gains]
-            cells += [_with_interval(estimate) for estimate in (difference, *shares)]
+            )
+            estimates = (to_true_masks.difference, to_true_masks.share, to_uncorrelated.share)
+            cells += [_with_interval(estimate) for estimate in estimates]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -172,7 +177,7 @@ def correct_by_method(
     """What each run had right of a role's images, and the images' concepts.
 
     Raises:
-      ValueError: two runs were tested on different images.
+      UserError: two runs were tested on different images.
     """
     correct: dict[str, Float[np.ndarray, "s n"]] = {}
     concept = identity = None
@@ -181,7 +186,10 @@ def correct_by_method(
         for run in runs:
             images = correct_images(read_run(run.path), role)
             if images is None or (identity is not None and not np.array_equal(images[2], identity)):
-                raise ValueError(f"{run.path} was not tested on the images of the other runs.")
+                raise UserError(
+                    f"{run.path} was not tested on the images of the other runs; delete it, and the same command makes "
+                    "it again."
+                )
             _, concept, identity = images
             rows.append(images[0])
         correct[name] = np.stack(rows)
