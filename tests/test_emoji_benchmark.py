@@ -83,6 +83,39 @@ def test_a_distance_that_may_be_zero_has_no_shares():
     assert gain(correct(0.6, seed=1), correct(0.6, seed=2), correct(0.605, seed=3), CONCEPTS).share is None
 
 
+def test_a_distance_that_is_hardly_there_leaves_shares_wide_open():
+    """Positive in all but a few draws, which count as unbounded."""
+    reference = np.zeros((1, 600))
+    ceiling = np.zeros((1, 600))
+    ceiling[0, CONCEPTS < 5] = 1.0
+    method = np.zeros((1, 600))
+    method[0, CONCEPTS == 59] = 1.0
+    found = gain(method, reference, ceiling, CONCEPTS, resamples=500)
+    assert found.share.value == pytest.approx(1 / 5)
+    assert found.share.interval[0] == 0
+    assert found.share.interval[1] > 0.4
+
+
+def test_concepts_count_by_their_images():
+    """One concept with many images outweighs many with one, in every draw as in the mean."""
+    concept = np.concatenate([np.zeros(300, int), np.arange(1, 31)])
+    right = (concept == 0).astype(np.float64)[None]
+    found = gain(right, np.zeros_like(right), None, concept)
+    assert found.difference.value == pytest.approx(300 / 330)
+    # Drawn about once in 31, the large concept is in a draw or it is not: 0 without it, 300 / 330 and more with it.
+    low, high = found.difference.interval
+    assert low == 0
+    assert high > 300 / 330
+    assert found.share is None
+
+
+def test_two_seeds_vary_as_much_as_they_differ():
+    """The spread over seeds is that of an unbiased estimate: of two that differ by d, d / 2."""
+    apart = np.stack([np.full(600, 0.0), np.full(600, 1.0)])
+    low, high = gain(apart, np.full((1, 600), 0.5), None, CONCEPTS).difference.interval
+    assert (low, high) == pytest.approx((-(2**0.5) / 2, 2**0.5 / 2))
+
+
 def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
     """What makes a concept hard for all is no error of a difference; what a seed changes is."""
     hard = np.repeat(np.random.default_rng(0).uniform(0.2, 0.8, 60), 10)
