@@ -46,7 +46,7 @@ OF_EVERY_STEP = frozenset({"loss", "accuracy", "mask_mean", "gradient_norm"})
 
 def fetch(metrics: Metrics) -> dict[str, float]:
     """The metrics' values on the host, by name; waits until the device has computed them."""
-    return {name: float(mean.value()) for name, mean in jax.device_get(metrics).items()}
+    return {name: float(mean.total / mean.examples) for name, mean in jax.device_get(metrics).items()}
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:

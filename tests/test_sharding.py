@@ -29,7 +29,7 @@ def three_rounds(mesh):
 one, eight = (three_rounds(data_mesh(jax.devices()[:n])) for n in (1, 8))
 np.testing.assert_allclose(eight[0][0], one[0][0], rtol=1e-5)
 np.testing.assert_allclose(eight[0], one[0], rtol=1e-4)  # later losses come from parameters that differ by rounding
-jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), eight[1], one[1])
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), eight[1], one[1])
 
 batch = place_batch(data_mesh(), {"image": np.zeros((16, 4, 4, 3))})
 assert {shard.data.shape[0] for shard in batch["image"].addressable_shards} == {2}

@@ -299,7 +299,8 @@ def test_processes_at_the_same_time_have_cores_of_their_own(tmp_path):
     if len(available) < 2:
         pytest.skip("this machine has one core")
     code = "import os, pathlib, sys, time; time.sleep(0.2); "
-    code += "pathlib.Path(sys.argv[1].partition('=')[2], 'cores').write_text(repr(sorted(os.sched_getaffinity(0))))"
+    code += "(run,) = (flag.partition('=')[2] for flag in sys.argv if flag.startswith('--workdir=')); "
+    code += "pathlib.Path(run, 'cores').write_text(repr(sorted(os.sched_getaffinity(0))))"
     # They leave no report, hence fail; a program that cannot be started gives its cores back too.
     assert sweep(tmp_path / "s", *FOUR_CELLS, "--jobs=2", program=(sys.executable, "-c", code)) == 1
     found = [set(json.loads(path.read_text())) for path in (tmp_path / "s").rglob("cores")]
