@@ -203,6 +203,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     from align_jax.data.protocols import PROTOCOLS
     from align_jax.fills import FILLS
     from align_jax.guidance import GUIDANCES
+    from align_jax.models.pretrained import EMOJI
     from align_jax.models.resnet import RESNETS
     from align_jax.optimizers import OPTIMIZERS, SCHEDULES
     from align_jax.saliency import NORMALISATIONS
@@ -235,6 +236,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     }
     for field, valid in choices.items():
         _require(config, field, valid.__contains__, f"one of {', '.join(map(str, valid))}")
+    if config.classifier.pretrained == EMOJI:
+        valid = f"resnet_small, whose weights config.classifier.pretrained = {EMOJI!r} are ('' begins from scratch)"
+        _require(config, "classifier.name", "resnet_small".__eq__, valid)
     if config.data.name in DOMAINS:
         domains = DOMAINS[config.data.name]
         _require(config, "data.domain", domains.__contains__, f"one of {', '.join(domains)}")

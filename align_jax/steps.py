@@ -5,13 +5,13 @@ Randomness is a function of (key, step): the key is the run's, and is never stor
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from align_jax.forward import Batch, ClassifierForward, Explanation, Image, Mask, MaskerForward
 from align_jax.networks import BatchStats, Classifier, Masker, Params
@@ -46,23 +46,28 @@ class MaskerUpdate(NamedTuple):
 def classifier_loss(
     update: ClassifierUpdate,
     params: Params,
-    batch_stats: BatchStats,
+    state: ClassifierState,
     batch: Batch,
     key: Key[Array, ""],
-    step: Int[Array, ""],
     masks: Callable[[Batch], Mask] | None,
-    carried: Mapping[str, Array] | None = None,
 ) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats, dict[str, Array]]]:
-    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`.
+    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`, which stand in for those of `state`.
 
     The second of the returned pair is (metrics, new BatchNorm statistics, new carried state).
 
     Source: ALIGN, "Classifier objective".
     """
     forward = ClassifierForward(
-        update.network, params, batch_stats, batch, key, masks, update.explanation, update.num_domains
+        update.network,
+        params,
+        state.batch_stats,
+        batch,
+        jax.random.fold_in(key, state.step),
+        masks,
+        update.explanation,
+        update.num_domains,
     )
-    loss, metrics, carried = update.objective(forward, step, carried)
+    loss, metrics, carried = update.objective(forward, state.step, state.carried)
     correct = (forward.logits.argmax(-1) == forward.label).astype(jnp.float32)
     metrics["accuracy"] = Mean(correct.sum(), jnp.float32(correct.size))
     return loss, (metrics, forward.new_batch_stats, carried)
@@ -71,18 +76,18 @@ def classifier_loss(
 def masker_loss(
     update: MaskerUpdate,
     params: Params,
-    batch_stats: BatchStats,
+    state: MaskerState,
     batch: Batch,
     key: Key[Array, ""],
-    step: Int[Array, ""],
     frozen_logits: Callable[[Image], Float[Array, "b k"]],
 ) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
     """L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth, differentiated in `params`; aux as in `classifier_loss`.
 
     Source: ALIGN, "Masker objective".
     """
-    forward = MaskerForward(update.network, params, batch_stats, batch, key, frozen_logits, update.fill)
-    loss, metrics, _ = update.objective(forward, step)
+    key = jax.random.fold_in(key, state.step)
+    forward = MaskerForward(update.network, params, state.batch_stats, batch, key, frozen_logits, update.fill)
+    loss, metrics, _ = update.objective(forward, state.step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
     metrics["mask_mean"] = Mean(mean.sum(), jnp.float32(mean.size))
     return loss, (metrics, forward.new_batch_stats)
@@ -110,21 +115,9 @@ def classifier_step(
     Raises:
       ValueError: a term asks for what this step was not given, such as `mask` without `masks`.
     """
-    (_, (metrics, batch_stats, carried)), gradient = jax.value_and_grad(
-        lambda params: classifier_loss(
-            update,
-            params,
-            state.batch_stats,
-            batch,
-            jax.random.fold_in(key, state.step),
-            state.step,
-            masks,
-            state.carried,
-        ),
-        has_aux=True,
-    )(state.params)
-    metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    state = _descended(state, update.optimizer, gradient, batch_stats)
+    state, metrics, (carried,) = _descended(
+        state, update.optimizer, lambda params: classifier_loss(update, params, state, batch, key, masks)
+    )
     return dataclasses.replace(state, carried=carried), metrics
 
 
@@ -147,20 +140,10 @@ def masker_step(
     Returns:
       The new state, and each term's value with `loss`, `mask_mean` and `gradient_norm`.
     """
-    (_, (metrics, batch_stats)), gradient = jax.value_and_grad(
-        lambda params: masker_loss(
-            update,
-            params,
-            state.batch_stats,
-            batch,
-            jax.random.fold_in(key, state.step),
-            state.step,
-            frozen_logits,
-        ),
-        has_aux=True,
-    )(state.params)
-    metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    return _descended(state, update.optimizer, gradient, batch_stats), metrics
+    state, metrics, _ = _descended(
+        state, update.optimizer, lambda params: masker_loss(update, params, state, batch, key, frozen_logits)
+    )
+    return state, metrics
 
 
 def align_round(
@@ -215,16 +198,22 @@ def align_round(
 
 
 def _descended(
-    state: State, optimizer: optax.GradientTransformation, gradient: Params, batch_stats: BatchStats
-) -> State:
+    state: State,
+    optimizer: optax.GradientTransformation,
+    loss: Callable[[Params], tuple[Float[Array, ""], tuple[Any, ...]]],
+) -> tuple[State, Metrics, tuple[Any, ...]]:
+    """The state after one step down a loss, the metrics, and whatever else the loss gave beside the statistics."""
+    (_, (metrics, batch_stats, *others)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
     changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
-    return dataclasses.replace(
+    descended = dataclasses.replace(
         state,
         step=state.step + 1,
         params=optax.apply_updates(state.params, changes),
         batch_stats=batch_stats,
         optimizer_state=optimizer_state,
     )
+    return descended, metrics, tuple(others)
 
 
 def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:

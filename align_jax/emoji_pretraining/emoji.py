@@ -9,6 +9,7 @@ import io
 import json
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -120,9 +121,7 @@ def load_emoji(archives: Iterable[Path]) -> list[Emoji]:
                     for entry in entries
                 ]
     concepts = {(drawing.subgroup, drawing.codepoint) for drawings in emoji.values() for drawing in drawings}
-    sizes: dict[str, int] = {}
-    for subgroup, _ in concepts:
-        sizes[subgroup] = sizes.get(subgroup, 0) + 1
+    sizes = Counter(subgroup for subgroup, _ in concepts)
     learnt = (
         drawing
         for drawings in emoji.values()

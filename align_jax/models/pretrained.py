@@ -151,12 +151,6 @@ def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     """
     if path.suffix.lower() in PICKLES:
         raise _pickle_refused(path)
-    if path == EMOJI_BACKBONE and (network := _resembles(_shapes(params))) != "resnet_small":
-        raise UserError(
-            f"config.classifier.pretrained is {EMOJI!r}, weights of a resnet_small, and the network is "
-            f"{network or 'another'}; set config.classifier.name to resnet_small, give another file, or begin from "
-            "scratch with --config.classifier.pretrained=''."
-        )
     try:
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()

@@ -11,12 +11,12 @@ from absl import flags
 from align_jax import cli
 from align_jax.errors import UserError
 from align_jax.files import write_atomically
-from align_jax.interruption import stop_request
 from align_jax.results import check_run_folder
+from align_jax.sweeping.carry_out import carry_out, say
 from align_jax.sweeping.cells import Cell, grid, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
-from align_jax.sweeping.subprocesses import is_complete, run_cells, state
+from align_jax.sweeping.subprocesses import state
 
 USAGE = (
     "python launch/sweep.py --config=configs/quickstart.py --workdir=DIR [--methods=align,erm] [--domains=A,B] "
@@ -266,19 +266,12 @@ def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
         write_atomically(sweep.slurm, written.encode())
         print(f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {sweep.slurm}")
         return 0
-
-    def say(line: str) -> None:
-        print(f"[sweep] {line}", file=sys.stderr, flush=True)
-
-    with stop_request() as stop:
-        failures = run_cells(
-            mine, sweep.workdir, lambda cell: [*program, *sweep.flags(cell)], jobs=sweep.jobs, stop=stop, say=say
-        )
-    complete = sum(is_complete(sweep.workdir / cell.path) for cell in mine)
-    for cell, reason in failures.items():
-        say(f"failed: {cell.path}, {reason}; see {sweep.workdir / cell.path / 'log.txt'}")
-    print(f"{complete} of {len(mine)} cells are complete in {sweep.workdir}.")
-    if stop.signal is not None:
-        say(f"stopped by {stop.signal.name}; what was saved is whole, and the same command goes on from there")
-        return 128 + stop.signal
-    return 1 if failures else 0
+    outcome = carry_out(
+        mine, sweep.workdir, lambda cell: [*program, *sweep.flags(cell)], jobs=sweep.jobs, title="sweep"
+    )
+    print(f"{outcome.complete} of {len(mine)} cells are complete in {sweep.workdir}.")
+    if outcome.stopped_by is not None:
+        name = outcome.stopped_by.name
+        say("sweep", f"stopped by {name}; what was saved is whole, and the same command goes on from there")
+        return 128 + outcome.stopped_by
+    return 1 if outcome.failed else 0

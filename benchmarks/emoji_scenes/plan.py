@@ -35,7 +35,7 @@ SCRATCH = {"classifier.pretrained": ""}
 
 # No method can use backgrounds that say nothing: what a classifier reaches that never met the correlation.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
-TRUE_MASKS = Row("ALIGN, true masks", "align", {"guidance": "true"}, MAIN)
+TRUE_MASKS = Row("true masks", "align", {"guidance": "true"}, MAIN)
 ERM = Row("ERM", "erm", {}, MAIN)
 
 ROWS: tuple[Row, ...] = (
