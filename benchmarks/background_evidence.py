@@ -9,7 +9,11 @@ the same place, on two random backgrounds:
   of that over the object's cells;
 * changed by the background: objects whose two predictions differ;
 * ... through the object's cells: predictions that change when the cells over the object are those of the other
-  background's image, and all others stay as they were. Each cell has seen more of the image than what lies below it.
+  background's image, and all others stay as they were. Each cell has seen more of the image than what lies below it;
+* ... through the background's cells: the same with the cells beside the object;
+* label's logit: by how much the latter changes it (root mean square). Evidence outside has a sign, and that of two
+  backgrounds may cancel in its mean: this does not;
+* in Phi: the same change as L_egl sees it, of the mean of min-max normalised Grad-CAM (0 to 1) beside the object.
 """
 
 import argparse
@@ -46,12 +50,15 @@ class Pairs(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """The mean Grad-CAM on and beside objects, and shares of predictions; see the head of this file."""
+    """The mean Grad-CAM on and beside objects, shares of predictions, and changes; see the head of this file."""
 
     inside: Float[Array, ""]
     outside: Float[Array, ""]
     changed: Float[Array, ""]
     changed_through_object: Float[Array, ""]
+    changed_through_background: Float[Array, ""]
+    logit_change: Float[Array, ""]
+    phi_change: Float[Array, ""]
 
 
 def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evidence:
@@ -60,19 +67,38 @@ def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evide
     def features(image: Float[Array, "b h w 3"]) -> Float[Array, "b u v d"]:
         return network.features(state.params, state.batch_stats, image, False, None)[0]
 
+    def logits(features: Float[Array, "b u v d"]) -> Float[Array, "b k"]:
+        return network.head(state.params, features)
+
     def predicted(features: Float[Array, "b u v d"]) -> Int[Array, " b"]:
-        return network.head(state.params, features).argmax(-1)
+        return logits(features).argmax(-1)
+
+    def label_logit(features: Float[Array, "b u v d"]) -> Float[Array, " b"]:
+        return jnp.take_along_axis(logits(features), pairs.label[:, None], axis=1)[:, 0]
 
     first, second = features(pairs.image), features(pairs.other)
     over_object = saliency.to_grid(pairs.mask, *first.shape[1:3]) > COVERED
-    grad_cam = saliency.grad_cam(lambda features: network.head(state.params, features), first, pairs.label)
+
+    def beside(saliency_map: Float[Array, "b u v"]) -> Float[Array, " b"]:
+        return jnp.where(over_object, 0, saliency_map).sum((1, 2)) / jnp.maximum((~over_object).sum((1, 2)), 1)
+
+    grad_cam, grad_cam_of_other = (saliency.grad_cam(logits, map_, pairs.label) for map_ in (first, second))
+    phi, phi_of_other = (saliency.normalise_minmax(map_) for map_ in (grad_cam, grad_cam_of_other))
     through_object = jnp.where(over_object[..., None], second, first)
+    through_background = jnp.where(over_object[..., None], first, second)
     return Evidence(
         inside=jnp.where(over_object, grad_cam, 0).sum() / over_object.sum(),
         outside=jnp.where(over_object, 0, grad_cam).sum() / (~over_object).sum(),
         changed=(predicted(second) != predicted(first)).mean(),
         changed_through_object=(predicted(through_object) != predicted(first)).mean(),
+        changed_through_background=(predicted(through_background) != predicted(first)).mean(),
+        logit_change=_root_mean_square(label_logit(through_background) - label_logit(first)),
+        phi_change=_root_mean_square(beside(phi_of_other) - beside(phi)),
     )
+
+
+def _root_mean_square(values: Float[Array, " b"]) -> Float[Array, ""]:
+    return jnp.sqrt((values**2).mean())
 
 
 def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
@@ -111,16 +137,24 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def report() -> int:
-        print("| run | evidence outside, % | changed by the background, % | through the object's cells, % |")
-        print("|---|---|---|---|")
+        titles = ("run", "evidence outside, %", "changed by the background, %", "through the object's cells, %",
+                  "through the background's cells, %", "label's logit", "in Phi")  # fmt: skip
+        print(f"| {' | '.join(titles)} |\n" + "|---" * len(titles) + "|")
         for folder in arguments.runs:
             run = load_trained(folder)
             network = run.networks[0]
             found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
                 run.states[0], load_pairs(run, arguments.prepared)
             )
-            shares = (found.outside / found.inside, found.changed, found.changed_through_object)
-            print(f"| {folder} | " + " | ".join(f"{100 * float(share):.1f}" for share in shares) + " |", flush=True)
+            shares = (
+                found.outside / found.inside,
+                found.changed,
+                found.changed_through_object,
+                found.changed_through_background,
+            )
+            numbers = [f"{100 * float(share):.1f}" for share in shares]
+            numbers += [f"{float(change):.2f}" for change in (found.logit_change, found.phi_change)]
+            print(f"| {folder} | " + " | ".join(numbers) + " |", flush=True)
         return 0
 
     return exit_status(report, on_os_error="are the runs there?", on_interrupt="nothing was written.")

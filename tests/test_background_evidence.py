@@ -46,6 +46,9 @@ def test_cells_that_see_themselves_alone_show_nothing_of_the_background_over_the
     np.testing.assert_allclose(found.inside, 0.0, atol=1e-6)
     assert float(found.outside) > 0.01
     assert (float(found.changed), float(found.changed_through_object)) == (1.0, 0.0)
+    assert float(found.changed_through_background) == 1.0
+    # Cells of brightness 1 become cells of -1, or the other way round.
+    np.testing.assert_allclose(found.logit_change, 2 * (CELLS - covered) / CELLS, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("covered", "changed_through_object"), [(1, 0.0), (3, 1.0)])
@@ -54,3 +57,19 @@ def test_cells_that_see_everything_bring_the_background_with_the_object(covered,
     found = evidence(network(True), STATE, pairs(covered))
     np.testing.assert_allclose(found.inside, found.outside, rtol=1e-5)
     assert (float(found.changed), float(found.changed_through_object)) == (1.0, changed_through_object)
+    assert float(found.changed_through_background) == 1.0 - changed_through_object
+
+
+def test_evidence_that_is_spread_evenly_does_not_show_in_phi():
+    """What a background adds to every cell changes the logit, and min-max takes it away."""
+
+    def features(params, batch_stats, image, train, key):
+        cells = image.reshape(len(image), CELLS, CELL, CELLS, CELL, 3).mean((2, 4))[..., :1]
+        object_alone = jnp.abs(cells - 0.1) < 1e-3
+        background = cells.min((1, 2), keepdims=True) + cells.max((1, 2), keepdims=True)
+        return object_alone + 0.1 * background, batch_stats
+
+    even = network(False)._replace(features=features)
+    found = evidence(even, STATE, pairs(1))
+    assert float(found.logit_change) > 0.1
+    np.testing.assert_allclose(found.phi_change, 0.0, atol=1e-6)

@@ -19,6 +19,7 @@ from benchmarks.emoji_scenes.tables import (
     complete_runs,
     faithfulness_table,
     gain_table,
+    of_common_seeds,
     worst_domain,
 )
 
@@ -69,18 +70,18 @@ def test_every_row_has_its_seeds():
 
 def test_half_of_the_way_is_half():
     reference, method, ceiling = correct(0.5, seed=1), correct(0.6, seed=2), correct(0.7, seed=3)
-    found = gain(method, reference, ceiling, CONCEPTS)
+    found = gain(method, reference, ceiling, concept=CONCEPTS)
     assert found.difference.value == pytest.approx(method.mean() - reference.mean())
     assert found.difference.interval[0] < found.difference.value < found.difference.interval[1]
     expected = (method.mean() - reference.mean()) / (ceiling.mean() - reference.mean())
     assert found.share.value == pytest.approx(expected)
     assert 0.2 < found.share.interval[0] < expected < found.share.interval[1] < 0.8
-    assert gain(ceiling, reference, ceiling, CONCEPTS).share.value == 1
-    assert gain(reference, reference, ceiling, CONCEPTS).share.value == 0
+    assert gain(ceiling, reference, ceiling, concept=CONCEPTS).share.value == 1
+    assert gain(reference, reference, ceiling, concept=CONCEPTS).share.value == 0
 
 
 def test_a_distance_that_may_be_zero_has_no_shares():
-    assert gain(correct(0.6, seed=1), correct(0.6, seed=2), correct(0.605, seed=3), CONCEPTS).share is None
+    assert gain(correct(0.6, seed=1), correct(0.6, seed=2), correct(0.605, seed=3), concept=CONCEPTS).share is None
 
 
 def test_a_distance_that_is_hardly_there_leaves_shares_wide_open():
@@ -90,7 +91,7 @@ def test_a_distance_that_is_hardly_there_leaves_shares_wide_open():
     ceiling[0, CONCEPTS < 5] = 1.0
     method = np.zeros((1, 600))
     method[0, CONCEPTS == 59] = 1.0
-    found = gain(method, reference, ceiling, CONCEPTS, resamples=500)
+    found = gain(method, reference, ceiling, concept=CONCEPTS, resamples=500)
     assert found.share.value == pytest.approx(1 / 5)
     assert found.share.interval[0] == 0
     assert found.share.interval[1] > 0.4
@@ -100,7 +101,7 @@ def test_concepts_count_by_their_images():
     """One concept with many images outweighs many with one, in every draw as in the mean."""
     concept = np.concatenate([np.zeros(300, int), np.arange(1, 31)])
     right = (concept == 0).astype(np.float64)[None]
-    found = gain(right, np.zeros_like(right), None, concept)
+    found = gain(right, np.zeros_like(right), concept=concept)
     assert found.difference.value == pytest.approx(300 / 330)
     # Drawn about once in 31, the large concept is in a draw or it is not: 0 without it, 300 / 330 and more with it.
     low, high = found.difference.interval
@@ -112,8 +113,16 @@ def test_concepts_count_by_their_images():
 def test_two_seeds_vary_as_much_as_they_differ():
     """The spread over seeds is that of an unbiased estimate: of two that differ by d, d / 2."""
     apart = np.stack([np.full(600, 0.0), np.full(600, 1.0)])
-    low, high = gain(apart, np.full((1, 600), 0.5), None, CONCEPTS).difference.interval
+    low, high = gain(apart, np.full((2, 600), 0.5), concept=CONCEPTS).difference.interval
     assert (low, high) == pytest.approx((-(2**0.5) / 2, 2**0.5 / 2))
+
+
+def test_what_a_seed_changes_in_all_alike_is_no_error_of_a_difference():
+    """Seeds that differ by 0.4 and a method that is 0.1 ahead in each: nothing but the gain is left."""
+    reference = np.stack([np.full(600, 0.2), np.full(600, 0.6)])
+    found = gain(reference + 0.1, reference, reference + 0.2, concept=CONCEPTS)
+    assert found.difference.interval == pytest.approx((0.1, 0.1))
+    assert found.share.interval == pytest.approx((0.5, 0.5))
 
 
 def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
@@ -123,10 +132,10 @@ def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
         np.random.default_rng(seed).uniform(size=(5, 600)) < hard + shift
     ).astype(np.float64)
     width = lambda found: found.difference.interval[1] - found.difference.interval[0]  # noqa: E731
-    paired = gain(draw(0.1, 1), draw(0, 2), draw(0.2, 3), CONCEPTS)
+    paired = gain(draw(0.1, 1), draw(0, 2), draw(0.2, 3), concept=CONCEPTS)
     assert width(paired) < 0.1
     uneven = np.concatenate([draw(0.3, 1)[:2], draw(-0.1, 1)[2:]])
-    assert width(gain(uneven, draw(0, 2), draw(0.2, 3), CONCEPTS)) > 2 * width(paired)
+    assert width(gain(uneven, draw(0, 2), draw(0.2, 3), concept=CONCEPTS)) > 2 * width(paired)
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
@@ -198,6 +207,21 @@ def test_tables_have_the_rows_that_were_run_and_the_shares(results):
     assert 25 < half < 75
     assert gains[4].split("|")[4].strip() == "–"
     assert "0.250 (0.375)" in faithfulness_table(results, "0.3")
+
+
+def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
+    correct = {
+        "ERM": np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]),
+        "ALIGN": np.array([[5.0, 5.0], [4.0, 4.0]]),
+        "SGT": np.array([[6.0, 6.0]]),
+    }
+    seeds = {"ERM": [0, 1, 2], "ALIGN": [1, 2], "SGT": [3]}
+    align, erm = of_common_seeds(("ALIGN", "ERM"), seeds, correct)
+    np.testing.assert_array_equal(align, correct["ALIGN"])
+    np.testing.assert_array_equal(erm, correct["ERM"][1:])
+    assert of_common_seeds(("SGT", "ERM"), seeds, correct) == []
+    assert of_common_seeds(("ALIGN", "ERM", "ERM"), seeds, correct) == []
+    assert of_common_seeds(("ALIGN", "ERM", "a row without runs"), seeds, correct) == []
 
 
 def test_the_csv_has_every_test_set_of_every_run(results):

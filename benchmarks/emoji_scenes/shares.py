@@ -2,10 +2,11 @@
 
     share = (accuracy(method) - accuracy(reference)) / (accuracy(ceiling) - accuracy(reference))
 
-The interval covers a new draw of both test concepts and training seeds: each resample draws concepts with replacement,
-the same for all three, and seeds with replacement, for each of them apart. n seeds that are drawn with replacement vary
-by n - 1 parts in n too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them
-are rough. A ratio says nothing where its denominator may be 0; it is then left out.
+All three are of the same seeds: a seed gives each method the same batches, and the same weights to begin with, so that
+much of what it changes cancels. The interval covers a new draw of both test concepts and training seeds: each resample
+draws both with replacement, the same for all three. n seeds that are drawn with replacement vary by n - 1 parts in n
+too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them are rough. A ratio
+says nothing where its denominator may be 0; it is then left out.
 """
 
 from typing import NamedTuple
@@ -35,17 +36,17 @@ class Gain(NamedTuple):
 
 def gain(
     method: Float[np.ndarray, "s n"],
-    reference: Float[np.ndarray, "t n"],
-    ceiling: Float[np.ndarray, "u n"] | None,
-    concept: Shaped[np.ndarray, " n"],
+    reference: Float[np.ndarray, "s n"],
+    ceiling: Float[np.ndarray, "s n"] | None = None,
     *,
+    concept: Shaped[np.ndarray, " n"],
     resamples: int = 4000,
     seed: int = 0,
 ) -> Gain:
     """The gain of a method, from what was right: 1 or 0 for each seed and image, the images in one order.
 
     Args:
-      method, reference, ceiling: one row a seed. Without a ceiling there is no share.
+      method, reference, ceiling: one row a seed, the same seeds in one order. Without a ceiling there is no share.
       concept: what each image was made from; images of one concept are drawn together.
       resamples: draws of concepts and seeds.
       seed: of the draws.
@@ -55,13 +56,13 @@ def gain(
     images = np.bincount(index).astype(np.float64)
     concepts = len(images)
     drawn_concepts = generator.multinomial(concepts, np.full(concepts, 1 / concepts), size=resamples)
+    seeds = len(method)
+    drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    if seeds > 1:
+        drawn_seeds = 1 / seeds + (drawn_seeds - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
 
     def resampled(correct: Float[np.ndarray, "s n"]) -> Float[np.ndarray, " resamples"]:
         by_concept = np.stack([np.bincount(index, weights=row, minlength=concepts) for row in correct])
-        seeds = len(correct)
-        drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
-        if seeds > 1:
-            drawn_seeds = 1 / seeds + (drawn_seeds - 1 / seeds) * np.sqrt(seeds / (seeds - 1))
         return ((drawn_seeds @ by_concept) * drawn_concepts).sum(1) / (drawn_concepts @ images)
 
     of_method, of_reference = resampled(method), resampled(reference)

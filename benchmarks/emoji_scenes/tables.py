@@ -79,15 +79,6 @@ def worst_domain(result: Result) -> float:
     return min(line["accuracy"] for line in result.lines if line["role"] in SHIFTS)
 
 
-def _written(values: Sequence[float | None], factor: int = 100, digits: int = 1) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    mean, error = mean_and_error(known)
-    spread = "" if np.isnan(error) or digits > 1 else f" ± {factor * error:.{digits}f}"
-    return f"{factor * mean:.{digits}f}{spread}"
-
-
 def accuracy_table(results: Sequence[Result], correlation: str) -> str:
     """Markdown: accuracies as mean ± standard error over seeds, worst domain, masks and Grad-CAMs."""
     titles = [*(f"{title}, %" for title in ROLES.values()), "worst domain, %", "mask IoU", "CAM energy"]
@@ -119,25 +110,36 @@ def gain_table(results: Sequence[Result], correlation: str) -> str:
     methods = by_method(results, correlation)
     if ERM.name not in methods:
         return "\n".join(lines)
+    seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
     by_role = {role: correct_by_method(methods, role) for role in SHIFTS}
     for name in methods:
         if name == ERM.name:
             continue
         cells = []
         for correct, concept in by_role.values():
-            to_true_masks, to_uncorrelated = (
-                gain(
-                    correct[name],
-                    correct[ERM.name],
-                    correct.get(ceiling.name) if ceiling.name != name else None,
-                    concept,
-                )
-                for ceiling in (TRUE_MASKS, CEILING)
-            )
-            estimates = (to_true_masks.difference, to_true_masks.share, to_uncorrelated.share)
-            cells += [_with_interval(estimate) for estimate in estimates]
+            compared = [(name, ERM.name), *((name, ERM.name, ceiling.name) for ceiling in (TRUE_MASKS, CEILING))]
+            gains = [
+                gain(*found, concept=concept) if (found := of_common_seeds(names, seeds, correct)) else None
+                for names in compared
+            ]
+            cells.append(_with_interval(gains[0] and gains[0].difference))
+            cells += [_with_interval(found and found.share) for found in gains[1:]]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def of_common_seeds(
+    names: Sequence[str], seeds: Mapping[str, Sequence[int]], correct: Mapping[str, Float[np.ndarray, "s n"]]
+) -> list[Float[np.ndarray, "s n"]]:
+    """The rows of those seeds that every one of these methods was run with, one array a method.
+
+    Returns:
+      An empty list where no seed is common, or where a name stands there twice: a ceiling's share of the way to itself.
+    """
+    common = set.intersection(*(set(seeds.get(name, ())) for name in names))
+    if not common or len(set(names)) < len(names):
+        return []
+    return [correct[name][[seed in common for seed in seeds[name]]] for name in names]
 
 
 def faithfulness_table(results: Sequence[Result], correlation: str) -> str:

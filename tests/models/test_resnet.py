@@ -197,6 +197,7 @@ def test_call_is_head_of_features():
         ("resnet_small", 32, (4, 4, 128)),
         ("resnet_small", 64, (8, 8, 128)),
         ("resnet_small", 96, (12, 12, 128)),
+        ("resnet_local", 64, (8, 8, 512)),
     ],
 )
 def test_feature_map_size(name, side, shape):
@@ -207,6 +208,23 @@ def test_feature_map_size(name, side, shape):
         return model.apply(variables, image, train=False, method="features")
 
     assert jax.eval_shape(features).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("resnet_small", 108), ("resnet_local", 36)])
+def test_how_much_of_the_image_a_cell_of_the_last_map_has_seen(name, pixels):
+    model, image = resnet(name, CLASSES), jax.random.normal(jax.random.key(0), (1, 160, 160, 3))
+
+    @jax.jit
+    def influence():
+        variables = model.init(jax.random.key(1), image[:, :32, :32], train=False)
+
+        def one_cell(image):
+            return model.apply(variables, image, train=False, method="features")[0, 10, 10].sum()
+
+        return jnp.abs(jax.grad(one_cell)(image)[0]).sum(-1)
+
+    rows, columns = np.nonzero(np.asarray(influence()))
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (pixels, pixels)
 
 
 def test_convolutions_start_with_he_variance_by_fan_out():
