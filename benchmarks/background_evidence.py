@@ -13,7 +13,7 @@ the same place, on two random backgrounds:
 * ... through the background's cells: the same with the cells beside the object;
 * label's logit: by how much the latter changes it (root mean square). Evidence outside has a sign, and that of two
   backgrounds may cancel in its mean: this does not;
-* in Phi: the same change as L_egl sees it, of the mean of min-max normalised Grad-CAM (0 to 1) beside the object.
+* in Phi: by how much the mean of min-max normalised Grad-CAM (0 to 1) beside the object differs between the two images.
 """
 
 import argparse
