@@ -2,11 +2,11 @@
 
     share = (accuracy(method) - accuracy(reference)) / (accuracy(ceiling) - accuracy(reference))
 
-All three are of the same seeds: a seed gives each method the same batches, and the same weights to begin with, so that
-much of what it changes cancels. The interval covers a new draw of both test concepts and training seeds: each resample
-draws both with replacement, the same for all three. n seeds that are drawn with replacement vary by n - 1 parts in n
-too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them are rough. A ratio
-says nothing where its denominator may be 0; it is then left out.
+All three are of the same seeds: a seed gives each method the same batches, and mostly the same weights to begin with,
+so that much of what it changes cancels. The interval covers a new draw of both test concepts and training seeds: each
+resample draws both with replacement, the same for all three. n seeds that are drawn with replacement vary by n - 1
+parts in n too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them are
+rough. A ratio says nothing where its denominator may be 0; it is then left out.
 """
 
 from typing import NamedTuple

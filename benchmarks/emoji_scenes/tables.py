@@ -208,7 +208,7 @@ def _written(values: Sequence[float | None], factor: int = 100, digits: int = 1)
     if not known:
         return "–"
     mean, error = mean_and_error(known)
-    # Scores between 0 and 1 are printed without their spread: it stands in the CSV.
+    # Scores between 0 and 1 are printed without their spread; each run's score is in the CSV.
     spread = "" if np.isnan(error) or factor == 1 else f" ± {factor * error:.{digits}f}"
     return f"{factor * mean:.{digits}f}{spread}"
 
