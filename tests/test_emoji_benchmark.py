@@ -224,6 +224,15 @@ def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
     assert of_common_seeds(("ALIGN", "ERM", "a row without runs"), seeds, correct) == []
 
 
+def test_gains_rest_on_common_seeds_alone(results):
+    def aligns_line(results):
+        return next(line for line in gain_table(results, "0.7").splitlines() if line.startswith("| ALIGN |"))
+
+    of_first_seed = [result for result in results if result.seed == 0]
+    without_aligns_second = [result for result in results if (result.row.name, result.seed) != ("ALIGN", 1)]
+    assert aligns_line(without_aligns_second) == aligns_line(of_first_seed) != aligns_line(results)
+
+
 def test_the_csv_has_every_test_set_of_every_run(results):
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
     assert len(lines) == 4 * len(results)
