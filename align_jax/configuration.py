@@ -198,16 +198,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     # Imported here: naming the valid choices needs the modules that have them, and a config file needs none of those.
     from align_jax.algorithms import ALGORITHMS
     from align_jax.algorithms.align import ALIGNMENTS
+    from align_jax.data.degraded_masks import QUALITIES
     from align_jax.data.load import DATASETS, DOMAINS
-    from align_jax.data.mask_quality import QUALITIES
     from align_jax.data.protocols import PROTOCOLS
+    from align_jax.evaluation.selection import SELECTIONS
     from align_jax.fills import FILLS
     from align_jax.guidance import GUIDANCES
     from align_jax.models.pretrained import EMOJI
     from align_jax.models.resnet import RESNETS
     from align_jax.optimizers import OPTIMIZERS, SCHEDULES
     from align_jax.saliency import NORMALISATIONS
-    from align_jax.selection import SELECTIONS
 
     choices: dict[str, Any] = {
         "algorithm": ALGORITHMS,

@@ -31,7 +31,7 @@ from align_jax.data.datasets.emoji_scenes import assets
 from align_jax.data.images import decode_stored
 from align_jax.data.normalise import normalise
 from align_jax.data.pipeline import TrainingBatches, training_examples
-from align_jax.sharding import data_mesh
+from align_jax.runtime.sharding import data_mesh
 
 PEER = Path(__file__).with_name("torch_input_pipeline.py")
 HEIGHT, WIDTH = 240, 320

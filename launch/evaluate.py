@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli import evaluate
+from align_jax.cli.commands import evaluate
 
 if __name__ == "__main__":
     sys.exit(evaluate(sys.argv))

@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli import explain
+from align_jax.cli.commands import explain
 
 if __name__ == "__main__":
     sys.exit(explain(sys.argv))

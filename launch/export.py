@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli import export
+from align_jax.cli.commands import export
 
 if __name__ == "__main__":
     sys.exit(export(sys.argv))

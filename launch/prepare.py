@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.preparation import main
+from align_jax.cli.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

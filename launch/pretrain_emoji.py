@@ -1,8 +1,12 @@
 """Pretrain on emoji: python launch/pretrain_emoji.py --archives=GOOGLE.tgz,TWITTER.tgz --to=FILE.safetensors"""
 
 import sys
+from pathlib import Path
 
-from align_jax.emoji_pretraining.command_line import main
+# The studies stand beside the library and are not installed with it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from experiments.pretrain_emoji.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.reporting.benchmark.command_line import main
+from align_jax.cli.report import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from align_jax.sweeping.command_line import main
+from align_jax.cli.sweep import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv, program=(sys.executable, str(Path(__file__).with_name("main.py")))))

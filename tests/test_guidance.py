@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from align_jax import losses, saliency, training
+from align_jax import losses, saliency
 from align_jax.algorithms import ALGORITHMS
 from align_jax.configuration import check
 from align_jax.data import load
@@ -19,13 +19,14 @@ from align_jax.data.mask_folder import mask_path, with_masks
 from align_jax.data.normalise import normalise
 from align_jax.errors import UserError
 from align_jax.guidance import GUIDANCES, given_masks, grey_mask, reads_masks
-from align_jax.method import build_method, guidance_of, warms_up
 from align_jax.models.resnet import RESNETS
 from align_jax.objectives import Sizes
-from align_jax.phases import rounds_phase, warmup_phase
 from align_jax.reporting.names import OWN_GUIDANCE, method_name
 from align_jax.states import create_classifier_state, create_masker_state
+from align_jax.training import loop as training
 from align_jax.training import train_and_evaluate
+from align_jax.training.method import build_method, guidance_of, warms_up
+from align_jax.training.phases import rounds_phase, warmup_phase
 from tests.tiny_config import Squares, get_config, load_squares
 
 TAKE_MASKS = [name for name, algorithm in ALGORITHMS.items() if algorithm.guided_terms]

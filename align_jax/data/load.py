@@ -11,9 +11,9 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 
 from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognita, vlcs
-from align_jax.data.datasets.preparing import damaged
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
 from align_jax.data.images import decode_stored
+from align_jax.data.preparing.once import damaged
 from align_jax.data.protocols import seeded_domains, training_and_unseen
 from align_jax.errors import UserError
 

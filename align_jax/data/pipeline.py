@@ -13,7 +13,7 @@ import numpy as np
 
 from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Part, Source
-from align_jax.sharding import place_batch
+from align_jax.runtime.sharding import place_batch
 
 # What a step reads; the other fields (ids, concepts) stay on the host.
 DEVICE_FIELDS = ("image", "label", "domain", "mask")

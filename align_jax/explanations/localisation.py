@@ -1,7 +1,7 @@
 """Does the map lie on the object? Learned masks and saliency maps against a true mask.
 
 Values are per image. NaN says that the metric does not apply to an image (it has no object, or the map is zero): it
-is neither a success nor a failure. Average with `align_jax.metrics.mean_where_defined`, which also counts.
+is neither a success nor a failure. Average with `align_jax.evaluation.metrics.mean_where_defined`, which also counts.
 """
 
 import jax

@@ -21,9 +21,9 @@ import safetensors
 import safetensors.numpy
 
 from align_jax.errors import UserError
-from align_jax.files import write_atomically
 from align_jax.models.resnet import RESNETS, BasicBlock, BottleneckBlock
 from align_jax.networks import BatchStats, Params
+from align_jax.runtime.files import write_atomically
 
 # From `layer1_0.downsample_conv.kernel` to `layer1.0.downsample.0.weight`.
 RENAMED = (

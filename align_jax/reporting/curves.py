@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from align_jax.reporting import names
-from align_jax.reporting.read_run import Run
 from align_jax.reporting.tables import NOT_MEASURED, role_of
+from align_jax.runs.read import Run
 
 MOST_POINTS = 400
 SERIES_COLOURS = 8

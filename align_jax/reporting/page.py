@@ -9,9 +9,10 @@ from typing import Any
 
 import jinja2
 
-from align_jax.files import write_atomically
-from align_jax.reporting import curves, gallery, names, paired, per_class, tables
-from align_jax.reporting.read_run import Run, read_run
+from align_jax.reporting import curves, names, paired, per_class, tables
+from align_jax.reporting import gallery_cards as gallery
+from align_jax.runs.read import Run, read_run
+from align_jax.runtime.files import write_atomically
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),

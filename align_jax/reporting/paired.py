@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from align_jax.bootstrap import PairedDifference, clustered_standard_error, paired_difference
 from align_jax.errors import UserError
+from align_jax.evaluation.bootstrap import PairedDifference, clustered_standard_error, paired_difference
 from align_jax.reporting import names
-from align_jax.reporting.read_run import FAILED_READS, Run
+from align_jax.runs.read import FAILED_READS, Run
 
 
 def correct_images(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from align_jax.reporting import names
 from align_jax.reporting.names import Metric
-from align_jax.reporting.read_run import Run
 from align_jax.reporting.tables import Cell, Group, Row, Table, role_of
+from align_jax.runs.read import Run
 
 
 def per_class_table(runs: Mapping[str, Run]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 
 from align_jax.reporting import names, paired
 from align_jax.reporting.names import Metric
-from align_jax.reporting.read_run import Run, read_run
+from align_jax.runs.read import Run, read_run
 
 # What a result's row says about itself or about another of its values; all other numbers are measurements.
 NOT_MEASURED = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align_jax.interruption import stop_request
+from align_jax.runtime.interruption import stop_request
 from align_jax.sweeping.cells import Cell
 from align_jax.sweeping.subprocesses import is_complete, run_cells
 

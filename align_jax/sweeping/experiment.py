@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from align_jax.interruption import Interrupted
+from align_jax.cli.sweep import Sweep
+from align_jax.runtime.interruption import Interrupted
 from align_jax.sweeping.carry_out import carry_out, say
-from align_jax.sweeping.command_line import Sweep
 from align_jax.sweeping.record import record
 
 

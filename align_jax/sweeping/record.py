@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align_jax.errors import UserError
-from align_jax.files import write_atomically
-from align_jax.locks import lock
+from align_jax.runtime.files import write_atomically
+from align_jax.runtime.locks import lock
 from align_jax.sweeping.cells import Cell, union
 
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from align_jax.interruption import StopRequest
-from align_jax.locks import lock
+from align_jax.runtime.interruption import StopRequest
+from align_jax.runtime.locks import lock
 from align_jax.sweeping.cells import Cell, remaining_s
 
 POLL_S = 0.2

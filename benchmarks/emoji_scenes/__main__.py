@@ -1,70 +1,8 @@
-"""Every method on emoji_scenes with one budget: configs/quickstart.py for each row of `plan.py`, correlation and seed.
+"""The old name of `python -m experiments.emoji_scenes`."""
 
-    python -m benchmarks.emoji_scenes --workdir=runs/emoji_scenes --csv=docs/results/emoji_scenes.csv --jobs=2
-
-It is a sweep: what is complete is not repeated, what was stopped goes on, and `launch/report.py` reads the same folder.
-Prints the tables of README.md and writes one CSV row a run and test set. `--complete_only` trains nothing and takes the
-runs that are there.
-"""
-
-import argparse
-import dataclasses
-import shlex
 import sys
-from pathlib import Path
 
-from align_jax import cli
-from align_jax.files import write_atomically
-from align_jax.sweeping.command_line import check_cells, parse
-from align_jax.sweeping.experiment import experiment
-from benchmarks.emoji_scenes.plan import DOMAIN, ROWS, cells
-from benchmarks.emoji_scenes.tables import accuracy_table, as_csv, complete_runs, faithfulness_table, gain_table
-
-ROOT = Path(__file__).parents[2]
-
-
-def main() -> int:
-    """See the head of this file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--prepared", default="data", help="where prepared data sets are kept")
-    parser.add_argument("--complete_only", action="store_true", help="train nothing")
-    arguments = parser.parse_args()
-    again = shlex.join(["python", "-m", "benchmarks.emoji_scenes", *sys.argv[1:]])
-
-    def run() -> int:
-        sweep = parse(
-            [
-                "sweep.py",
-                f"--config={ROOT / 'configs' / 'quickstart.py'}",
-                f"--workdir={arguments.workdir}",
-                f"--domains={DOMAIN}",
-                f"--jobs={arguments.jobs}",
-                f"--config.data.prepared={arguments.prepared}",
-                # Each image costs a hundred forward passes.
-                "--config.evaluation.faithfulness_images=24",
-            ]
-        )
-        sweep = dataclasses.replace(sweep, cells=tuple(cells()))
-        check_cells(sweep)
-        program = (sys.executable, str(ROOT / "launch" / "main.py"))
-        done = arguments.complete_only or experiment(sweep, program, title="emoji scenes", again=again)
-        results = complete_runs(sweep.workdir, ROWS)
-        write_atomically(arguments.csv, as_csv(results).encode())
-        print(f"{len(results)} of {len(sweep.cells)} runs\n")
-        for correlation in ("0.3", "0.7"):
-            for table in (accuracy_table, gain_table, faithfulness_table):
-                print(table(results, correlation), end="\n\n")
-        return 0 if done else 1
-
-    return cli.exit_status(
-        run,
-        on_os_error="can --workdir and --csv be written, and is there room?",
-        on_interrupt="what was saved is whole, and the same command goes on from there.",
-    )
-
+from experiments.emoji_scenes.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

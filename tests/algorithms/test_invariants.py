@@ -12,17 +12,17 @@ import pytest
 
 from align_jax import losses
 from align_jax.algorithms import ALGORITHMS
-from align_jax.interruption import Interrupted
 from align_jax.networks import masker_from_linen
 from align_jax.objectives import fetch
 from align_jax.optimizers import OPTIMIZERS, learning_rate, optimizer
-from align_jax.progress import Progress
+from align_jax.runtime.interruption import Interrupted
 from align_jax.states import create_masker_state
 from align_jax.steps import align_round, classifier_step, learned_masks
-from align_jax.training import train_and_evaluate
+from align_jax.training.loop import train_and_evaluate
+from align_jax.training.progress import Progress
 from tests.small_networks import SIZE, SmallMasker, small_batch, small_method, small_state, small_updates
-from tests.test_training import states
 from tests.tiny_config import get_config
+from tests.training.test_loop import states
 
 KEY = jax.random.key(7)
 WEIGHTED = ("sgt", "irm", "vrex", "coral", "rrr", "gradia", "haics")

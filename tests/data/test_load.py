@@ -8,7 +8,7 @@ from align_jax.configuration import default_config
 from align_jax.data.domains import identifiers
 from align_jax.data.load import load
 from align_jax.errors import UserError
-from tests.test_benchmark_configs import CLASSES, write_images
+from tests.configs.test_benchmarks import CLASSES, write_images
 
 
 @pytest.fixture

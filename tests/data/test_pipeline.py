@@ -6,7 +6,7 @@ import pytest
 
 from align_jax.data.augment import Augmentation
 from align_jax.data.pipeline import TrainingBatches, evaluation_batches, training_examples
-from align_jax.sharding import data_mesh
+from align_jax.runtime.sharding import data_mesh
 
 
 class Numbered:

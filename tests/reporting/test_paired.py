@@ -5,7 +5,7 @@ import pytest
 
 from align_jax.errors import UserError
 from align_jax.reporting.paired import accuracy_difference, accuracy_standard_error, difference_sentences
-from align_jax.reporting.read_run import Run
+from align_jax.runs.read import Run
 
 
 def make_run(path, algorithm, right, identity=None):

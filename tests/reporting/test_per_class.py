@@ -3,7 +3,7 @@
 import pathlib
 
 from align_jax.reporting.per_class import per_class_table
-from align_jax.reporting.read_run import Run
+from align_jax.runs.read import Run
 
 
 def run(name, *rows):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from align_jax.reporting import names, tables
-from align_jax.reporting.read_run import read_run
+from align_jax.runs.read import read_run
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Literal
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.datasets.domain_images import MASKS, DomainImages, images_in_layout, scan
-from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing_images import prepare_images
-from align_jax.data.datasets.sources import Place, candidates
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.preparing.image_folders import MASKS, DomainImages, images_in_layout, scan
+from align_jax.data.preparing.prepare_images import prepare_images
+from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from align_jax.data.datasets.emoji_scenes.emoji_scenes import EmojiScenes, config_name
-from align_jax.data.datasets.preparing import prepare_once
+from align_jax.data.preparing.once import prepare_once
 
 
 def prepare(

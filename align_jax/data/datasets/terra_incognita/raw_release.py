@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from align_jax.data.archives import is_archive
-from align_jax.data.datasets.domain_images import DomainImages, LabelledImage
-from align_jax.data.datasets.sources import Place, extracted, folders_below
+from align_jax.data.preparing.archives import is_archive
+from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
+from align_jax.data.preparing.sources import Place, extracted, folders_below
 from align_jax.errors import UserError
 
 # What the name of each file contains, in this order.

@@ -6,11 +6,11 @@ from typing import Literal
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.datasets.counts import counts_table
-from align_jax.data.datasets.domain_images import Counts, DomainImages, scan
-from align_jax.data.datasets.domain_images_builder import BadImagePolicy, DomainImagesBuilder
-from align_jax.data.datasets.preparing_images import prepare_images
-from align_jax.data.datasets.sources import Place, candidates
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.preparing.counts import counts_table
+from align_jax.data.preparing.image_folders import Counts, DomainImages, scan
+from align_jax.data.preparing.prepare_images import prepare_images
+from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
 
 DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")

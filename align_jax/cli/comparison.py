@@ -1,0 +1,35 @@
+"""Several methods on the same data, one folder each, and one page above them."""
+
+import sys
+from pathlib import Path
+
+import ml_collections
+
+from align_jax.reporting.page import write_comparison_report, write_run_report
+from align_jax.reporting.tables import comparison_table
+from align_jax.training.loop import train_and_evaluate
+
+
+def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
+    """Trains `config.algorithm` and whatever `config.compare` names, and writes their pages.
+
+    Args:
+      config: see `configuration.default_config`.
+      workdir: the run's folder; with `config.compare`, the folder above one run a method.
+
+    Returns:
+      The path of the page to look at.
+    """
+    if not config.compare:
+        train_and_evaluate(config, workdir)
+        return write_run_report(workdir)
+    runs = []
+    for algorithm in dict.fromkeys((config.algorithm, *config.compare)):
+        alone = ml_collections.ConfigDict(config).copy_and_resolve_references()
+        alone.algorithm, alone.compare = algorithm, ()
+        run = workdir / algorithm
+        train_and_evaluate(alone, run)
+        write_run_report(run)
+        runs.append(run)
+    print(comparison_table(runs), file=sys.stderr)
+    return write_comparison_report(workdir, runs)

@@ -1,0 +1,73 @@
+"""The command line of `launch/report.py`: folders in, four files of tables out."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from align_jax.cli.commands import exit_status
+from align_jax.errors import UserError
+from align_jax.reporting.many_runs.markdown import markdown
+from align_jax.reporting.many_runs.metrics import DEFAULT_METRICS, METRICS
+from align_jax.reporting.many_runs.report import Report, make_report
+from align_jax.reporting.many_runs.report_files import write_report
+from align_jax.reporting.output_folder import check_output_folder
+from align_jax.runs.collect import collect
+from align_jax.runs.untrusted_json import printable
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `launch/report.py`.
+
+    Args:
+      arguments: as `sys.argv`.
+
+    Returns:
+      The exit status: 0, 2 for a user's mistake, 130 when interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog=Path(arguments[0]).name, description="Collects complete runs into tables.", allow_abbrev=False
+    )
+    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="runs, or folders above them")
+    parser.add_argument("--out", type=Path, help="where the tables go; DIR/tables of the first DIR by default")
+    parser.add_argument("--metric", action="append", choices=METRICS, help=f"default: {', '.join(DEFAULT_METRICS)}")
+    options = parser.parse_args(arguments[1:])
+
+    def run() -> None:
+        out = options.out or options.folders[0] / "tables"
+        check_output_folder(out, "tables")
+        report = _report(options.folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
+        page = write_report(report, out)
+        _print(markdown(report))
+        measured = {table.metric.key for benchmark in report.benchmarks for table in benchmark.tables}
+        for metric in options.metric or ():
+            if metric not in measured:
+                print(f"No run measured {metric}.", file=sys.stderr)
+        print(f"Report: {printable(str(page))}", file=sys.stderr)
+
+    return exit_status(
+        run,
+        on_os_error="can --out be written, and is there room?",
+        on_interrupt="what was written is whole; the same command begins again.",
+    )
+
+
+def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
+    collection = collect(folders)
+    report = make_report(collection, metrics)
+    if not report.benchmarks:
+        found = "; ".join(collection.problems) or "no summary.json lies there"
+        raise UserError(f"No complete run under {printable(', '.join(map(str, folders)))} ({found}).")
+    return report
+
+
+def _print(text: str) -> None:
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Whoever reads only the head of it has seen enough; Python would complain once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,277 @@
+"""The command line of `launch/sweep.py`: everything is checked before anything runs."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from align_jax.cli import commands as cli
+from align_jax.errors import UserError
+from align_jax.runs.folder import check_run_folder
+from align_jax.runtime.files import write_atomically
+from align_jax.sweeping.carry_out import carry_out, say
+from align_jax.sweeping.cells import Cell, grid, share
+from align_jax.sweeping.record import record
+from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
+from align_jax.sweeping.subprocesses import state
+
+USAGE = (
+    "python launch/sweep.py --config=configs/quickstart.py --workdir=DIR [--methods=align,erm] [--domains=A,B] "
+    "[--seeds=0,1,2] [--vary=FIELD=VALUE,VALUE ...] [--config.FIELD=VALUE ...] [--jobs=N] [--worker=i/n] "
+    "[--slurm=FILE] [--dry_run]"
+)
+
+# The fields that a cell is named after, and the flags that sweep them.
+AXES = {"algorithm": "methods", "compare": "methods", "data.domain": "domains", "seed": "seeds"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What a command asks for.
+
+    Attributes:
+      workdir: the folder above all cells.
+      config: the config file, as it was given.
+      overrides: values by config field that hold for every cell.
+      cells: the whole grid.
+      worker: this worker's number and how many there are.
+      jobs: cells that run at a time.
+      slurm: the script to write, instead of running anything.
+      dry_run: show the cells and their states, and end.
+      again: the flags of the same sweep, without --worker, --slurm and --dry_run.
+    """
+
+    workdir: Path
+    config: str
+    overrides: Mapping[str, str]
+    cells: Sequence[Cell]
+    worker: tuple[int, int]
+    jobs: int
+    slurm: Path | None
+    dry_run: bool
+    again: Sequence[str]
+
+    def flags(self, cell: Cell) -> list[str]:
+        """The arguments with which `launch/main.py` carries out a cell."""
+        settings = {**self.overrides, **cell.settings()}
+        return [
+            f"--config={self.config}",
+            f"--workdir={self.workdir / cell.path}",
+            *(f"--config.{field}={value}" for field, value in settings.items()),
+        ]
+
+
+def parse(arguments: Sequence[str]) -> Sweep:
+    """The sweep that a command asks for, each of its cells checked as `launch/main.py` would.
+
+    Args:
+      arguments: as `sys.argv`, with the program's name first.
+
+    Raises:
+      UserError: an unknown flag, method or field, a value that could not work, a run that would be in the grid twice,
+        or a cell's folder with another config.
+    """
+    values, overrides = _flags(arguments)
+    base, _ = cli.parse([arguments[0], *_config_flags(values.config, overrides), f"--workdir={values.workdir}"])
+    methods = _values("methods", values.methods) or list(dict.fromkeys((base.algorithm, *base.compare)))
+    domains = _values("domains", values.domains) or [base.data.domain]
+    seeds = [_whole_number("seeds", text) for text in _values("seeds", values.seeds)] or [base.seed]
+    if "" in domains:
+        raise UserError("config.data.domain is empty; name the domains with --domains=A,B.")
+    varied = _varied(values.vary, overrides)
+    for field, flag in AXES.items():
+        if field in overrides and values[flag].value:
+            raise UserError(f"--{flag} sets config.{field} for each cell; leave out --config.{field}.")
+    if values.jobs < 1:
+        raise UserError(f"--jobs is {values.jobs}; it must be at least 1.")
+    if values.slurm is not None and values.worker is not None:
+        raise UserError("--slurm writes a script that gives each job its own --worker; leave out one of the two.")
+    sweep = Sweep(
+        workdir=Path(values.workdir),
+        config=values.config,
+        overrides={field: value for field, value in overrides.items() if field not in AXES},
+        cells=grid(methods, domains, seeds, varied),
+        worker=_worker(values.worker),
+        jobs=values.jobs,
+        slurm=None if values.slurm is None else Path(values.slurm),
+        dry_run=values.dry_run,
+        again=[
+            *_config_flags(values.config, overrides),
+            f"--workdir={values.workdir}",
+            *(f"--{flag}={values[flag].value}" for flag in ("methods", "domains", "seeds") if values[flag].value),
+            *(f"--vary={text}" for text in values.vary),
+            *([f"--jobs={values.jobs}"] if values.jobs != 1 else []),
+        ],
+    )
+    check_cells(sweep)
+    return sweep
+
+
+def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
+    """The flags of the sweep itself, and the values of --config.FIELD=VALUE."""
+    values = flags.FlagValues()
+    for name, text in {
+        "config": "The config file.",
+        "workdir": "The folder above all cells.",
+        "methods": "Values of config.algorithm, with commas; the config's own where there are none.",
+        "domains": "Values of config.data.domain.",
+        "seeds": "Values of config.seed.",
+        "worker": "i/n: run only the cells whose number, divided by n, leaves i.",
+        "slurm": "The sbatch script to write.",
+    }.items():
+        flags.DEFINE_string(name, None, text, flag_values=values)
+    flags.DEFINE_multi_string("vary", [], "FIELD=VALUE,VALUE: one more axis of the grid.", flag_values=values)
+    flags.DEFINE_integer("jobs", 1, "Cells that run at a time.", flag_values=values)
+    flags.DEFINE_boolean("dry_run", False, "Show the cells and their states, and end.", flag_values=values)
+    is_override = [argument.lstrip("-").startswith("config.") for argument in arguments]
+    others = [argument for argument, is_one in zip(arguments, is_override, strict=True) if not is_one]
+    values, rest = cli.parsed(others, USAGE, values=values)
+    cli.refuse_positional(rest, USAGE)
+    for name in ("config", "workdir"):
+        if not values[name].value:
+            raise UserError(f"--{name} is missing; write {USAGE}.")
+    overrides: dict[str, str] = {}
+    for argument in (argument for argument, is_one in zip(arguments, is_override, strict=True) if is_one):
+        field, equals, value = argument.lstrip("-").removeprefix("config.").partition("=")
+        if not equals:
+            raise UserError(f"{argument} has no value; write --config.{field}=VALUE.")
+        overrides[field] = value
+    return values, overrides
+
+
+def _config_flags(config: str, overrides: Mapping[str, str]) -> list[str]:
+    return [f"--config={config}", *(f"--config.{field}={value}" for field, value in overrides.items())]
+
+
+def _values(flag: str, text: str | None) -> list[str]:
+    """What stands between the commas; nothing where the flag was not given."""
+    if not text:
+        return []
+    values = _between_commas(text)
+    if "" in values:
+        raise UserError(f"--{flag}={text} has an empty value; write values with commas between them.")
+    return values
+
+
+def _between_commas(text: str) -> list[str]:
+    """Split at the commas outside brackets: (4,8) is one value."""
+    values, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            values.append("")
+        else:
+            values[-1] += character
+    return [value.strip() for value in values]
+
+
+def _whole_number(flag: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"--{flag} names {text!r}; write whole numbers with commas between them.") from error
+
+
+def _varied(vary: Sequence[str], overrides: Mapping[str, str]) -> dict[str, list[str]]:
+    varied: dict[str, list[str]] = {}
+    for text in vary:
+        field, equals, values = text.partition("=")
+        field = field.removeprefix("config.")
+        if not (field and equals):
+            raise UserError(f"--vary={text} has no values; write --vary=FIELD=VALUE,VALUE.")
+        if field in AXES:
+            raise UserError(f"--vary={text}: config.{field} is swept by --{AXES[field]}=VALUE,VALUE.")
+        if field in varied:
+            raise UserError(f"--vary={field} is given twice; write all values in one, with commas between them.")
+        if field in overrides:
+            raise UserError(f"config.{field} is set by both --vary and --config.{field}; leave out one of the two.")
+        varied[field] = _between_commas(values)
+    return varied
+
+
+def _worker(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 0, 1
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise UserError(f"--worker is {text!r}; write i/n, with i from 0 to n - 1, such as 0/4.")
+    return int(match[1]), int(match[2])
+
+
+def check_cells(sweep: Sweep) -> None:
+    """Refuses what a cell's own run would refuse, and a run that is in the grid twice.
+
+    Raises:
+      UserError: a cell's config could not work, or its folder holds a run with another one.
+    """
+    # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
+    from align_jax.configuration import check
+
+    parsed = {}
+    by_config: dict[str, Cell] = {}
+    by_folder: dict[str, Cell] = {}
+    for cell in sweep.cells:
+        # Parsing takes its time, and these four fields need none.
+        if cell.overrides not in parsed:
+            parsed[cell.overrides], _ = cli.parse(["main.py", *sweep.flags(cell)])
+        config = parsed[cell.overrides].copy_and_resolve_references()
+        config.algorithm, config.data.domain, config.seed, config.compare = cell.method, cell.domain, cell.seed, ()
+        check(config)
+        same = by_config.setdefault(config.to_json(sort_keys=True), cell)
+        if same is not cell:
+            both = " and ".join(dict.fromkeys((same.path, cell.path)))
+            raise UserError(f"The grid has the same run twice ({both}); give each value once.")
+        alike = by_folder.setdefault(cell.path.casefold(), cell)
+        if alike is not cell:
+            raise UserError(
+                f"{alike.path} and {cell.path} differ only in case, which not every file system tells apart; "
+                "sweep them in two workdirs."
+            )
+        check_run_folder(config, sweep.workdir / cell.path)
+
+
+def main(arguments: Sequence[str], program: Sequence[str]) -> int:
+    """Runs `launch/sweep.py`.
+
+    Args:
+      arguments: as `sys.argv`.
+      program: what carries out a cell, given `launch/main.py`'s flags.
+
+    Returns:
+      The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
+    """
+    return cli.exit_status(
+        lambda: _run(parse(arguments), Path(arguments[0]), program),
+        on_os_error="can --workdir be written, and is there room?",
+        on_interrupt="what was saved is whole, and the same command goes on from there.",
+    )
+
+
+def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
+    # All of a seed before the next one: methods can be compared early.
+    mine = sorted(share(sweep.cells, *sweep.worker), key=lambda cell: cell.seed)
+    if sweep.dry_run:
+        for cell in mine:
+            print(f"{state(sweep.workdir / cell.path):12} {cell.path}")
+        print(f"{len(mine)} of {len(sweep.cells)} cells for worker {sweep.worker[0]} of {sweep.worker[1]}")
+        return 0
+    record(sweep.workdir, sweep.cells)
+    if sweep.slurm is not None:
+        command = [sys.executable, str(script.resolve()), *sweep.again]
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", sweep.workdir.resolve().name)
+        written = slurm_script(command, len(sweep.cells), Path.cwd(), name)
+        write_atomically(sweep.slurm, written.encode())
+        print(f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {sweep.slurm}")
+        return 0
+    outcome = carry_out(
+        mine, sweep.workdir, lambda cell: [*program, *sweep.flags(cell)], jobs=sweep.jobs, title="sweep"
+    )
+    print(f"{outcome.complete} of {len(mine)} cells are complete in {sweep.workdir}.")
+    if outcome.stopped_by is not None:
+        name = outcome.stopped_by.name
+        say("sweep", f"stopped by {name}; what was saved is whole, and the same command goes on from there")
+        return 128 + outcome.stopped_by
+    return 1 if outcome.failed else 0

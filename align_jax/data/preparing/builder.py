@@ -1,0 +1,241 @@
+"""What the builders of domain_folders, vlcs and terra_incognita share: features, reading, writing, bad images."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import itertools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from align_jax.data import images
+from align_jax.data.preparing.image_folders import DomainImages, LabelledImage, check_nothing_absent
+from align_jax.errors import UserError
+
+# Of image files in a shard, in bytes. TFDS holds one shard's examples in memory while it writes.
+SHARD_SIZE = 48 << 20
+SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class BadImagePolicy:
+    """What happens when images cannot be read.
+
+    Attributes:
+        on_bad_image: "error" refuses the data set, naming them; "skip" leaves them out.
+        most_skipped: the largest fraction of all images that may be left out.
+    """
+
+    on_bad_image: Literal["error", "skip"] = "error"
+    most_skipped: float = 0.01
+
+    def apply(self, name: str, bad: Mapping[str, str], total: int) -> None:
+        """Says what was left out, or refuses.
+
+        Raises:
+            UserError: names the first of the bad images, and how many there are.
+        """
+        if not bad:
+            return
+        shown = ", ".join(f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN))
+        shown += f", and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
+        if self.on_bad_image == "error":
+            raise UserError(
+                f"{len(bad):,} of {total:,} images of {name} cannot be read: {shown}; replace or remove them, or leave "
+                f"them out with on_bad_image=skip."
+            )
+        if len(bad) > self.most_skipped * total:
+            raise UserError(
+                f"{len(bad):,} of {total:,} images of {name} cannot be read, more than most_skipped="
+                f"{self.most_skipped:g} allows: {shown}; get a better copy, or allow more."
+            )
+        print(f"Left out {len(bad):,} of {total:,} images of {name} that cannot be read: {shown}.", file=sys.stderr)
+
+
+class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Writes images as they are found, one split a domain; see the README.md beside each child.
+
+    Shards are made here, not by TFDS, which would hold each split in memory up to 1 GB and sort larger ones with
+    TensorFlow. Records are in the order of `DomainImages.images`.
+
+    `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, by id why
+    an image was left out; and `duplicates`, by domain the groups of indices, within the split, of identical files.
+    """
+
+    # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
+    url_infos: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *, source: DomainImages, policy: BadImagePolicy, **arguments: Any) -> None:
+        self._source, self._policy = source, policy
+        self._bad: dict[str, str] = {}
+        # SHA-256 of the files that are stored, in the order of each split's records.
+        self._digests: dict[str, list[bytes]] = {domain: [] for domain in source.domains}
+        super().__init__(file_format="array_record", **arguments)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        source = self._source
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), doc="The file's own bytes, mostly."),
+            "label": tfds.features.ClassLabel(names=source.classes),
+            "domain": tfds.features.ClassLabel(names=source.domains),
+            "id": tfds.features.Text(doc="DOMAIN/CLASS/FILE; unique."),
+        }
+        if source.has_masks:
+            features["mask"] = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(
+                splits=split_names(source.domains),
+                source=str(source.source.resolve()),
+                skipped={},
+                duplicates={},
+            ),
+        )
+
+    def _shard_iterators_per_split(
+        self, dl_manager: Any
+    ) -> dict[str, list[Callable[[], Iterator[tuple[str, dict[str, Any]]]]]]:
+        del dl_manager  # Everything is on disk.
+        source = self._source
+        by_domain = {
+            domain: list(members) for domain, members in itertools.groupby(source.images, lambda image: image.domain)
+        }
+        progress = tqdm(total=len(source.images), desc=f"Preparing {self.name}", unit=" images", disable=None)
+        return {
+            split: [functools.partial(self._examples, shard, progress) for shard in shards(by_domain[domain])]
+            for domain, split in split_names(source.domains).items()
+        }
+
+    def _examples(self, shard: Sequence[LabelledImage], progress: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        for image, result in zip(shard, in_order(_read, shard), strict=True):
+            if isinstance(result, images.BadImage):
+                self._bad[image.id] = str(result)
+            else:
+                example, digest = result
+                self._digests[image.domain].append(digest)
+                yield image.id, example
+            progress.update()
+            if progress.n == progress.total:
+                progress.close()
+
+    def _download_and_prepare(self, *arguments: Any, **options: Any) -> None:
+        with images.without_pillow_warnings():
+            super()._download_and_prepare(*arguments, **options)
+        # Still in TFDS's temporary folder: a refusal leaves nothing behind.
+        self._policy.apply(self.name, self._bad, len(self._source.images))
+        lost = collections.Counter(tuple(image.split("/", 2)[:2]) for image in self._bad)
+        check_nothing_absent(
+            self._source,
+            {
+                domain: {name: count - lost[domain, name] for name, count in of_classes.items()}
+                for domain, of_classes in self._source.counts().items()
+            },
+        )
+        self.info.metadata["skipped"] = self._bad
+        self.info.metadata["duplicates"] = self._duplicates()
+
+    def _duplicates(self) -> dict[str, list[list[int]]]:
+        """The groups of each domain that has any, see `identical`."""
+        groups = {domain: identical(digests) for domain, digests in self._digests.items()}
+        groups = {domain: of_domain for domain, of_domain in groups.items() if of_domain}
+        if groups:
+            shown = ", ".join(
+                f"{domain} {sum(map(len, of_domain)):,} in {len(of_domain):,} groups"
+                for domain, of_domain in groups.items()
+            )
+            print(
+                f"Images of {self.info.full_name} whose files are identical within their domain: {shown}.",
+                file=sys.stderr,
+            )
+        return groups
+
+
+def identical(digests: Iterable[bytes]) -> list[list[int]]:
+    """Groups of two or more indices at which the digests are the same."""
+    groups: dict[bytes, list[int]] = {}
+    for index, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def split_names(domains: Iterable[str]) -> dict[str, str]:
+    """The split of each domain: its name, with `_` for what TFDS does not allow in the name of a split."""
+    names: dict[str, str] = {}
+    for domain in domains:
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", domain)
+        # TFDS keeps "all" for itself.
+        name = f"{name}_" if name.lower() == "all" else name
+        while name in names.values():
+            name += "_"
+        names[domain] = name
+    return names
+
+
+def shards(members: Sequence[LabelledImage], size: int = SHARD_SIZE) -> list[list[LabelledImage]]:
+    """Cuts a split so that each part has some `size` bytes of images, in order."""
+    result: list[list[LabelledImage]] = [[]]
+    filled = 0
+    for image in members:
+        if result[-1] and filled + image.size > size:
+            result.append([])
+            filled = 0
+        result[-1].append(image)
+        filled += image.size
+    return result
+
+
+def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """`map`, by as many threads as there are cores, with a few results held in advance."""
+    threads = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 4 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read(image: LabelledImage) -> tuple[dict[str, Any], bytes] | images.BadImage:
+    """The example and the digest of the image's file, or why there is none."""
+    try:
+        file = _content(image.path)
+        content = images.storable(file)
+        example = {"image": content, "label": image.class_name, "domain": image.domain, "id": image.id}
+        if image.mask is not None:
+            example["mask"] = _mask(_content(image.mask), images.decode_stored(content).shape[:2])
+    except images.BadImage as error:
+        return error
+    return example, hashlib.sha256(file).digest()
+
+
+def _content(path: str) -> bytes:
+    # To read a pipe would not end.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise images.BadImage("not a regular file")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise images.BadImage(error.strerror or "cannot be opened") from error
+
+
+def _mask(content: bytes, size: tuple[int, ...]) -> bytes:
+    """A grey PNG of the mask."""
+    try:
+        mask = images.decode_mask(content)
+    except images.BadImage as error:
+        raise images.BadImage(f"its mask: {error}") from error
+    if mask.shape[:2] != size:
+        height, width = mask.shape[:2]
+        raise images.BadImage(f"its mask has {width} x {height} pixels, the image {size[1]} x {size[0]}")
+    return images.as_png(mask)

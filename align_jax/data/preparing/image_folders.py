@@ -1,0 +1,192 @@
+"""Images on disk that show a class in a domain: what `ROOT/DOMAIN/CLASS/IMAGE` holds, and what is missing in it."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from align_jax.data.preparing.sources import Place
+from align_jax.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+# A folder beside the domains, in which DOMAIN/CLASS/IMAGE is a mask: white on the object, black elsewhere.
+MASKS = "masks"
+
+Counts = dict[str, dict[str, int]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image file. Paths are strings: a data set has up to a million of them.
+
+    Attributes:
+        domain, class_name: what it shows.
+        file_name: its name in the data set, unique with domain and class.
+        path: where it lies.
+        mask: where its mask lies, if it has one.
+        size: bytes, about.
+    """
+
+    domain: str
+    class_name: str
+    file_name: str
+    path: str
+    mask: str | None
+    size: int
+
+    @property
+    def id(self) -> str:
+        """DOMAIN/CLASS/FILE."""
+        # File names that are not UTF-8 are written with escapes: text in records is UTF-8.
+        name = f"{self.domain}/{self.class_name}/{self.file_name}"
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainImages:
+    """All images of a data set, ordered by domain, class and file name.
+
+    Attributes:
+        source: the user's folder or archive in which they were found.
+        domains, classes: in the order of the labels.
+        images: see above.
+        ignored: files and folders that are neither hidden nor part of the layout.
+    """
+
+    source: Path
+    domains: tuple[str, ...]
+    classes: tuple[str, ...]
+    images: tuple[LabelledImage, ...]
+    ignored: int
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether images have masks: all or none, see `scan`."""
+        return bool(self.images) and self.images[0].mask is not None
+
+    def counts(self) -> Counts:
+        """Images of each domain and class; `counts()[domain][class_name]`."""
+        found = collections.Counter((image.domain, image.class_name) for image in self.images)
+        return {domain: {name: found[domain, name] for name in self.classes} for domain in self.domains}
+
+
+def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
+    """Reads the names of the files in `DOMAIN/CLASS/`, and of their masks in `masks/DOMAIN/CLASS/`.
+
+    Hidden files and folders are passed over, others that do not fit are counted.
+
+    Args:
+        place: the data set's folder.
+        domains: in their order; without them every folder that has images in folders, sorted.
+        classes: likewise.
+
+    Raises:
+        UserError: some images have masks and others have none or two, or a name that cannot be stored.
+    """
+    folder = place.folder
+    ignored = 0
+    found: list[LabelledImage] = []
+    for domain in _entries(folder):
+        if domain.name == MASKS and domain.is_dir():
+            continue
+        if not domain.is_dir() or (domains is not None and domain.name not in domains):
+            ignored += 1
+            continue
+        images_before = len(found)
+        for class_folder in _entries(domain.path):
+            if not class_folder.is_dir() or (classes is not None and class_folder.name not in classes):
+                ignored += 1
+                continue
+            masks = _masks_by_stem(folder / MASKS / domain.name / class_folder.name)
+            for file in _entries(class_folder.path):
+                if not _is_image(file):
+                    ignored += 1
+                    continue
+                mask_path = masks.get(os.path.splitext(file.name)[0])
+                found.append(
+                    LabelledImage(domain.name, class_folder.name, file.name, file.path, mask_path, file.stat().st_size)
+                )
+        ignored += len(found) == images_before and domains is None  # A folder that is no domain.
+    domains = domains if domains is not None else sorted({image.domain for image in found})
+    classes = classes if classes is not None else sorted({image.class_name for image in found})
+    _check_names(place.source, (*domains, *classes))
+    _check_masks(place.source, found)
+    domain_order, class_order = ({name: place for place, name in enumerate(names)} for names in (domains, classes))
+    found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored)
+
+
+def images_in_layout(folder: Path) -> int:
+    """How many images are in `folder/DOMAIN/CLASS/`, for any names; none count unless there are two classes."""
+    of_classes: collections.Counter[str] = collections.Counter()
+    for domain in _entries(folder):
+        if domain.is_dir() and domain.name != MASKS:
+            for class_folder in _entries(domain.path):
+                if class_folder.is_dir():
+                    of_classes[class_folder.name] += sum(_is_image(file) for file in _entries(class_folder.path))
+    return of_classes.total() if len(+of_classes) >= 2 else 0
+
+
+def check_nothing_absent(data: DomainImages, counts: Counts) -> None:
+    """A data set may be a subset, but not lack a domain or a class.
+
+    Raises:
+        UserError: names what is absent.
+    """
+    for domain in data.domains:
+        if not any(counts[domain].values()):
+            raise UserError(f"{data.source} has no image of the domain {domain} that could be read; complete the copy.")
+    for name in data.classes:
+        if not any(counts[domain][name] for domain in data.domains):
+            raise UserError(f"{data.source} has no image of the class {name} that could be read; complete the copy.")
+
+
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """What is not hidden in a folder, sorted by name; nothing where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from sorted(visible, key=lambda entry: entry.name)
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    # A regular file, or a link to one: to read a pipe would not end.
+    return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
+
+
+def _check_names(source: Path, names: Sequence[str]) -> None:
+    # TFDS stores names one a line, and strips them.
+    for name in names:
+        if name != name.strip() or not name.isprintable():
+            raise UserError(
+                f"{source} has a folder named {name!r}; rename it without blanks at its ends and odd letters."
+            )
+
+
+def _masks_by_stem(folder: Path) -> dict[str, str]:
+    """The paths of the masks in a folder, by name without extension.
+
+    Raises:
+        UserError: two masks of one name.
+    """
+    masks: dict[str, str] = {}
+    for mask in _entries(folder):
+        if _is_image(mask):
+            stem = os.path.splitext(mask.name)[0]
+            if stem in masks:
+                raise UserError(f"{masks[stem]} and {mask.path} are masks of the same image; keep one.")
+            masks[stem] = mask.path
+    return masks
+
+
+def _check_masks(source: Path, images: Sequence[LabelledImage]) -> None:
+    masks = sum(image.mask is not None for image in images)
+    if 0 < masks < len(images):
+        without = next(image.id for image in images if image.mask is None)
+        raise UserError(
+            f"{source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
+            "add the others, or rename the folder to do without masks."
+        )

@@ -1,0 +1,115 @@
+"""Preparing a data set once, whole or not at all, by however many processes; shared by all builders."""
+
+import contextlib
+import io
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from absl import logging
+from tensorflow_datasets.core.utils import tqdm_utils
+
+from align_jax.errors import UserError
+from align_jax.runtime.locks import lock
+
+
+def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
+    """Has `write` make `folder`, unless it is there.
+
+    TFDS writes into a folder called `incomplete.*` and renames it when all is written; what an earlier process left
+    there when it was killed is removed. A lock, which the system takes back from a process that dies, makes one of
+    several processes write and the others wait for it. A prepared data set is not touched, and may be read-only.
+
+    Args:
+        folder: the prepared data set's own, `DATA_DIR/NAME[/CONFIG]/VERSION`.
+        write: prepares the data set, given an empty folder on the same disk for what it needs meanwhile.
+
+    Returns:
+        Whether `write` was called.
+
+    Raises:
+        UserError: `folder` is there without the file that TFDS writes, and that a copy brings, last.
+    """
+    written = False
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent / ".lock"):
+            if not folder.exists():
+                for leftover in folder.parent.glob("incomplete.*"):
+                    shutil.rmtree(leftover)
+                with _quiet_tfds(), tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent) as workspace:
+                    write(Path(workspace))
+                written = True
+    if not (folder / "dataset_info.json").is_file():
+        raise UserError(
+            f"{folder} is not a whole data set: dataset_info.json, which is written last, is not there; finish the "
+            "copy, or remove the folder so that it is prepared again."
+        )
+    return written
+
+
+def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
+    """A builder that reads a prepared data set; the raw data and the configuration it was made with are not needed.
+
+    Raises:
+        UserError: the folder is damaged.
+    """
+    try:
+        builder = tfds.builder_from_directory(folder)
+        files = [Path(file) for split in builder.info.splits.values() for file in split.filepaths]
+    except Exception as error:  # whatever damaged JSON brings about inside TFDS
+        raise damaged(folder, error) from error
+    for file in files:
+        if not file.is_file():
+            raise damaged(folder, f"{file.name} is missing")
+    return builder
+
+
+def damaged(folder: Path, reason: object) -> UserError:
+    """The one sentence for a prepared data set that cannot be read."""
+    text = (" ".join(str(reason).split()) or type(reason).__name__)[:200]
+    return UserError(f"The prepared data set in {folder} is damaged ({text}); delete it to prepare anew.")
+
+
+def check_local(*paths: Path) -> None:
+    """Refuses `gs://...` and the like.
+
+    Raises:
+        UserError: what to do instead.
+    """
+    for path in paths:
+        # A Path has collapsed the two slashes into one.
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+            raise UserError(
+                f"{path} is not a local folder: data are prepared and read through the file system; mount the bucket "
+                "and give the path where it is mounted."
+            )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with lock(path) as held:
+        if held is not None:
+            yield
+            return
+    print(f"Waiting for another process that prepares {path.parent}", file=sys.stderr)
+    with lock(path, wait=True):
+        yield
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+    """TFDS prints, logs and draws a bar for every split; the builder's own bar says enough."""
+    verbosity, bars = logging.get_verbosity(), tqdm_utils._active
+    logging.set_verbosity(logging.ERROR)
+    tqdm_utils.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        tqdm_utils.display_progress_bar(bars)

@@ -1,0 +1,91 @@
+"""What `prepare` of domain_folders, vlcs and terra_incognita shares: finding, writing once, or saying what is there."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.preparing.image_folders import Counts, DomainImages, check_nothing_absent
+from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
+from align_jax.errors import UserError
+
+
+def prepare_images(
+    builder_class: type[DomainImagesBuilder],
+    find: Callable[[Path, Path], DomainImages],
+    root: Path,
+    prepared: Path,
+    policy: BadImagePolicy,
+    *,
+    describe: Callable[[Counts], str] = lambda counts: "",
+    config: tfds.core.BuilderConfig | None = None,
+) -> tfds.core.DatasetBuilder:
+    """Writes a data set under `prepared`, unless it is there, and returns a builder that reads it.
+
+    Args:
+        builder_class: the data set's.
+        find: the images in `root`, given that and a folder to extract archives to.
+        root: the user's copy; not needed once prepared.
+        prepared: a local folder that all data sets share; made if need be.
+        policy: for images that cannot be read.
+        describe: what is to be said of the number of images, if anything.
+        config: of a builder with several.
+
+    Raises:
+        UserError: nothing is found, or it is not as it should be, or what is there was prepared by another policy.
+    """
+    check_local(root, prepared)
+    name = config.name if config is not None else builder_class.name
+
+    def write(workspace: Path) -> None:
+        images = find(root, workspace)
+        counts = images.counts()
+        check_nothing_absent(images, counts)
+        print("\n".join(filter(None, (_found(name, images), describe(counts)))), file=sys.stderr)
+        builder_class(source=images, policy=policy, config=config, data_dir=prepared).download_and_prepare(
+            download_dir=workspace
+        )
+
+    folder = prepared / builder_class.name / (config.name if config is not None else "") / str(builder_class.VERSION)
+    written = prepare_once(folder, write)
+    builder = open_prepared(folder)
+    if not written:
+        _check_prepared(name, folder, builder.info, policy)
+    return builder
+
+
+def _found(name: str, images: DomainImages) -> str:
+    """What was found and where, in a sentence."""
+    text = (
+        f"{name}: {len(images.images):,} images of {len(images.domains)} domains and {len(images.classes)} classes in "
+        f"{images.source}"
+    )
+    text += ", with masks" if images.has_masks else ""
+    return text + (f"; other files and folders, ignored: {images.ignored:,}." if images.ignored else ".")
+
+
+def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: BadImagePolicy) -> None:
+    """Says where a prepared data set came from: the root that is given now is not looked at.
+
+    Raises:
+        UserError: its metadata are not those of this version, or images were left out and are not to be.
+    """
+    metadata = info.metadata or {}
+    if not {"source", "skipped", "duplicates"} <= metadata.keys():
+        raise UserError(
+            f"{folder} was prepared by an earlier version, which did not look for identical images; delete it to "
+            "prepare anew."
+        )
+    skipped = len(metadata["skipped"])
+    if skipped and policy.on_bad_image == "error":
+        raise UserError(
+            f"{name} in {folder} was prepared with images left out that could not be read ({skipped:,}), and "
+            "on_bad_image is error; set on_bad_image=skip, or delete the folder to prepare anew."
+        )
+    print(
+        f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, {skipped:,} left "
+        f"out) in {folder}; delete it to prepare anew.",
+        file=sys.stderr,
+    )

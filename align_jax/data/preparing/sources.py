@@ -1,0 +1,77 @@
+"""Where the user's copy of a data set lies: a folder, a folder below it, or an archive."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from align_jax.data.preparing.archives import SUFFIXES, extract, is_archive
+
+
+class Place(NamedTuple):
+    """A folder in which a data set may lie.
+
+    Attributes:
+        folder: the folder itself; of an archive, where that was extracted, for now.
+        source: the user's folder or archive.
+        names: what it is called, in lower case: the source's name, without an archive's suffix, and those of the
+            archive's folders that lead to it.
+    """
+
+    folder: Path
+    source: Path
+    names: frozenset[str]
+
+
+def candidates(root: Path, names: Sequence[str], workspace: Path) -> Iterator[list[Place]]:
+    """Where the data set may lie: first the folders, then each archive's, which is extracted when its turn comes.
+
+    Args:
+        root: a folder or an archive.
+        names: what the data set's folder or archive below `root` may be called, in any case of letters.
+        workspace: a folder to extract to.
+    """
+    if is_archive(root) and root.is_file():
+        yield _places_in(root, workspace)
+        return
+    if not root.is_dir():
+        return
+    wanted = {name.lower() for name in names}
+    below = sorted(root.iterdir())
+    folders = [root, *(path for path in below if path.name.lower() in wanted and path.is_dir())]
+    yield [Place(folder, folder, frozenset({folder.absolute().name.lower()})) for folder in folders]
+    for path in below:
+        if is_archive(path) and path.is_file() and _stem(path) in wanted:
+            yield _places_in(path, workspace)
+
+
+def extracted(archive: Path, workspace: Path) -> Path:
+    """A new folder in `workspace` with what is in the archive; `archives.extract` says what is refused."""
+    return extract(archive, Path(tempfile.mkdtemp(dir=workspace)))
+
+
+def folders_below(folder: Path, depth: int = 3) -> Iterator[Path]:
+    """`folder` and those in it, level by level, hidden ones left out: archives wrap their content in folders."""
+    level = [folder]
+    for _ in range(depth + 1):
+        yield from level
+        level = [
+            Path(entry.path)
+            for parent in level
+            for entry in sorted(os.scandir(parent), key=lambda entry: entry.name)
+            if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
+        ]
+
+
+def _places_in(archive: Path, workspace: Path) -> list[Place]:
+    top = extracted(archive, workspace)
+    return [
+        Place(folder, archive, frozenset({_stem(archive), *map(str.lower, folder.relative_to(top).parts)}))
+        for folder in folders_below(top)
+    ]
+
+
+def _stem(archive: Path) -> str:
+    name = archive.name.lower()
+    return name.removesuffix(next(suffix for suffix in SUFFIXES if name.endswith(suffix)))

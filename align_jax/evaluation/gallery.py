@@ -1,0 +1,80 @@
+"""A few examples with everything there is to see of them, kept as arrays for the report to draw.
+
+The examples are the same in every run on a data set, so that a page can set methods, and moments of training, side by
+side.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from align_jax.data.domains import DomainData, EvaluationSplit
+from align_jax.evaluation.evaluator import Evaluator
+from align_jax.runtime.files import write_arrays
+from align_jax.states import ClassifierState, MaskerState
+
+ROLES = ("ood", "background_shift", "id")
+SEED = 0
+
+
+def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]]:
+    """Which examples to show: the roles take turns, in each of them its splits, and so do the classes.
+
+    Args:
+      data: the data set.
+      count: number of examples.
+
+    Returns:
+      For each split that has any, the split and the indices of its examples.
+    """
+    by_role = [[split for split in data.evaluation if split.role == role] for role in ROLES]
+    by_role = [splits for splits in by_role if splits]
+    chosen: dict[tuple[int, int], list[int]] = {}
+    for number in range(count):
+        turn, role = divmod(number, len(by_role))
+        splits = by_role[role]
+        source = splits[turn % len(splits)].source
+        taken = chosen.setdefault((role, turn % len(splits)), [])
+        order = np.random.Generator(np.random.PCG64([SEED, number])).permutation(len(source))
+        fresh = [int(index) for index in order if int(index) not in taken]
+        wanted = number % len(data.class_names)
+        match = next((index for index in fresh if int(source[index]["label"]) == wanted), None)
+        taken.extend([match] if match is not None else fresh[:1])
+    return [(by_role[role][split], np.array(indices)) for (role, split), indices in chosen.items() if indices]
+
+
+def write_gallery(
+    path: Path,
+    evaluator: Evaluator,
+    states: tuple[ClassifierState, MaskerState | None],
+    examples: list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]],
+) -> None:
+    """Writes `path` (.npz, no pickles) with, for n examples:
+
+    `image` uint8 [n h w 3], `label`, `predicted` [n], `probability` [n] of the predicted class, `domain`, `role` [n],
+    `grad_cam` [n h w] in [0, 1], and where there are any `learned_mask` and `true_mask` [n h w] in [0, 1].
+    """
+    parts: list[dict[str, np.ndarray]] = []
+    for split, indices in examples:
+        for batch, explained in evaluator.explained_batches(states, split, indices):
+            valid = batch["valid"]
+            logits = explained.logits[valid].astype(np.float64)
+            probabilities = np.exp(logits - logits.max(-1, keepdims=True))
+            probabilities /= probabilities.sum(-1, keepdims=True)
+            part = {
+                "image": batch["image"][valid],
+                "label": batch["label"][valid],
+                "predicted": logits.argmax(-1),
+                "probability": probabilities.max(-1),
+                "domain": np.array([split.domain] * len(logits)),
+                "role": np.array([split.role] * len(logits)),
+                "grad_cam": explained.grad_cam[valid].astype(np.float16),
+            }
+            if explained.mask is not None:
+                part["learned_mask"] = explained.mask[valid].astype(np.float16)
+            if "mask" in batch:
+                part["true_mask"] = batch["mask"][valid][..., 0].astype(np.float16) / np.float16(255)
+            parts.append(part)
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    write_arrays(path, arrays)

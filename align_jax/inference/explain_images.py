@@ -1,0 +1,273 @@
+"""What a trained run makes of a user's own images: predictions, learned masks and Grad-CAMs, as pictures and a page.
+
+The networks see squares, as in evaluation; what they saw is drawn over the image in its own shape. Images are read,
+explained and written batch by batch, so that memory does not grow with their number but for the page's small tiles.
+"""
+
+import dataclasses
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import cv2
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from align_jax.data.augment import resample
+from align_jax.data.images import BadImage, as_png, decode, without_pillow_warnings
+from align_jax.errors import UserError
+from align_jax.evaluation.evaluator import as_network_input, explain
+from align_jax.forward import Batch
+from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
+from align_jax.reporting.output_folder import check_output_folder
+from align_jax.reporting.overlays import enlarged_image, heat_overlay, mask_overlay
+from align_jax.runs.trained import TrainedRun
+from align_jax.runtime.files import write_atomically
+from align_jax.runtime.sharding import compile_step, data_mesh, place_batch
+from align_jax.states import States
+
+# What is looked for in folders; a file that is named by itself may have any name.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+# The longer side of what is written, in pixels, at least and at most: to be looked at, and no finer than a map can be.
+SHORTEST, LONGEST = 256, 1024
+# Of a file's name, in bytes: file systems take 255, and what is written beside the image is called more than that.
+LONGEST_NAME = 200
+# No photograph is larger, and what has no end must not be read to it.
+MOST_BYTES = 256 * 2**20
+# Below the folder to write to.
+DRAWN = "overlays"
+BATCH = 8
+TITLES = {"image": "Image", "mask": "Learned mask", "grad_cam": "Grad-CAM"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An image file, and what it is called on the page and below `overlays/`: unique, and relative."""
+
+    path: Path
+    name: PurePosixPath
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanations:
+    """What came of it.
+
+    Attributes:
+      page: the HTML page; `predictions.json` and `overlays/` lie beside it.
+      explained: number of images.
+      skipped: those that could not be read, and why.
+    """
+
+    page: Path
+    explained: int
+    skipped: tuple[Skipped, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Readable:
+    """An image as it is drawn (in its own shape) and as the networks see it."""
+
+    found: Found
+    shown: UInt8[np.ndarray, "h w 3"]
+    seen: UInt8[np.ndarray, "s s 3"]
+
+
+def explain_images(
+    trained: TrainedRun, paths: Sequence[Path], out: Path, say: Callable[[str], None] = lambda text: None
+) -> Explanations:
+    """Writes OUT/index.html, OUT/predictions.json and, for each image, its overlays below OUT/overlays.
+
+    Args:
+      trained: see `trained.load_trained`.
+      paths: images, and folders, which are searched to any depth.
+      out: the folder to write to; what earlier calls left there is written over or left.
+      say: called with a line for every image.
+
+    Raises:
+      UserError: a path that does not exist, no image that could be read, or `out` among a run's own files.
+    """
+    check_output_folder(out, "explanations")
+    images = find_images(paths, out)
+    skipped: list[Skipped] = []
+    cards: list[Card] = []
+    predictions = []
+    side = tile_side(len(images))
+    mesh = data_mesh()
+    # One shape for all batches, so that there is one program; a single image need not pay for eight.
+    batch_size = -(-min(BATCH, len(images)) // mesh.size) * mesh.size
+    program = _program(trained, mesh)
+    for batch in _batches(_readable(images, trained.config.data.image_size, skipped, say), batch_size):
+        pixels = np.stack([image.seen for image in batch])
+        padding = np.repeat(pixels[-1:], batch_size - len(batch), 0)
+        placed = place_batch(mesh, {"image": np.concatenate([pixels, padding])})
+        probabilities, grad_cam, mask = jax.device_get(program(trained.states, placed))
+        for i, image in enumerate(batch):
+            drawn = {"grad_cam": heat_overlay(image.shown, _in_shape(grad_cam[i], image.shown))}
+            if mask is not None:
+                drawn = {"mask": mask_overlay(image.shown, _in_shape(mask[i], image.shown))} | drawn
+            # The image's suffix stays, for a.jpg and a.png are two images.
+            files = {kind: str(PurePosixPath(DRAWN, f"{image.found.name}.{kind}.png")) for kind in drawn}
+            for kind, picture in drawn.items():
+                write_atomically(out / files[kind], as_png(picture))
+            pictures = {"image": image.shown} | drawn if len(cards) < CARDS else {}
+            card = Card(
+                name=_printable(str(image.found.name)),
+                probabilities=tuple(map(float, probabilities[i])),
+                tiles=tuple(tile(TITLES[kind], pictures[kind], side, files.get(kind, "")) for kind in pictures),
+            )
+            cards.append(card)
+            named = dict(zip(trained.class_names, card.probabilities, strict=True))
+            predicted = trained.class_names[card.predicted]
+            predictions.append(
+                {"image": card.name, "predicted": predicted, "probabilities": named}
+                | {kind: _printable(file) for kind, file in files.items()}
+            )
+            say(f"{card.name}: {predicted} {100 * named[predicted]:.1f} %")
+    if not cards:
+        reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
+        raise UserError(
+            f"None of the {len(images)} images can be read ({reasons}); give images that are JPEG, PNG or WebP."
+        )
+    content = {"run": str(trained.folder), "step": trained.step, "images": predictions}
+    content["skipped"] = [dataclasses.asdict(image) for image in skipped]
+    write_atomically(out / "predictions.json", json.dumps(content, indent=2, allow_nan=False).encode())
+    page = write_explanations_page(out / "index.html", trained, cards, skipped)
+    return Explanations(page, len(cards), tuple(skipped))
+
+
+def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
+    """All images that the paths name or hold, each once, in the order of the paths and then of their names.
+
+    Hidden files, and what lies in OUT/overlays, are left out: a second call must not explain what the first one drew.
+
+    Raises:
+      UserError: a path that does not exist, or no image at all.
+    """
+    drawn = (out / DRAWN).resolve()
+    found: dict[Path, Found] = {}
+    taken: set[str] = set()
+
+    def add(path: Path, name: PurePosixPath) -> None:
+        real = path.resolve()
+        if real not in found and not real.is_relative_to(drawn):
+            found[real] = Found(path, _unique(_shortened(name), taken))
+
+    for path in paths:
+        if path.is_dir():
+            for image in _images_in(path):
+                add(image, PurePosixPath(path.resolve().name, image.relative_to(path).as_posix()))
+        elif path.exists():
+            add(path, PurePosixPath(path.name))
+        else:
+            raise UserError(f"{path} does not exist; give images, or folders with images.")
+    if not found:
+        where = ", ".join(map(str, paths))
+        raise UserError(
+            f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read, "
+            f"and none in {out / DRAWN}."
+        )
+    return list(found.values())
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for file in sorted(files):
+            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
+                yield Path(parent) / file
+
+
+def _shortened(name: PurePosixPath) -> PurePosixPath:
+    """The name, its last part cut to what leaves room for the names of the files that are written."""
+    whole = os.fsencode(name.name)
+    if len(whole) <= LONGEST_NAME:
+        return name
+    suffix = os.fsencode(name.suffix) if name.suffix.lower() in SUFFIXES else b""
+    # Decoded so that no half of a character stays; the rest of it may be any bytes.
+    cut = whole[: LONGEST_NAME - len(suffix)].decode("utf-8", "ignore") or "image"
+    return name.with_name(cut + os.fsdecode(suffix))
+
+
+def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
+    """The name, or with a number where it is taken: two folders of one name, or a file system that ignores case."""
+    candidate, number = name, 1
+    while str(candidate).casefold() in taken:
+        number += 1
+        candidate = name.with_name(f"{name.stem}-{number}{name.suffix}")
+    taken.add(str(candidate).casefold())
+    return candidate
+
+
+def _readable(
+    images: Sequence[Found], size: int, skipped: list[Skipped], say: Callable[[str], None]
+) -> Iterator[_Readable]:
+    """The images that can be read, one at a time; the others are named in `skipped`."""
+    for found in images:
+        try:
+            with without_pillow_warnings():
+                pixels = decode(_content(found.path))
+        except (BadImage, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
+            say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
+            continue
+        yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to: a pipe would be waited for, a device has no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImage("not a regular file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BadImage(f"larger than {MOST_BYTES // 2**20} MiB")
+    return content
+
+
+def _batches(images: Iterator[_Readable], size: int) -> Iterator[list[_Readable]]:
+    batch: list[_Readable] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _program(
+    trained: TrainedRun, mesh: jax.sharding.Mesh
+) -> Callable[[States, Batch], tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h w"] | None]]:
+    """Compiled: probabilities, Grad-CAM of the predicted class and learned mask of a batch of pixels."""
+    classifier, masker = trained.networks
+
+    def explained(
+        states: States, batch: Batch
+    ) -> tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h w"] | None]:
+        result = explain(classifier, masker, "predicted", *states, as_network_input(batch))
+        return jax.nn.softmax(result.logits), result.grad_cam, result.mask
+
+    return compile_step(explained, mesh)
+
+
+def _in_shape(values: Float[np.ndarray, "s s"], image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """A map of the square that the networks saw, back in the shape of the image that it was made from."""
+    height, width = image.shape[:2]
+    resized = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.clip(resized, 0.0, 1.0)
+
+
+def _as_drawn(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "drawn_h drawn_w 3"]:
+    """The image with its longer side between SHORTEST and LONGEST pixels."""
+    longer = max(image.shape[:2])
+    side = min(max(longer, SHORTEST), LONGEST)
+    return image if side == longer else enlarged_image(image, side)
+
+
+def _printable(text: str) -> str:
+    """Text that can be encoded: a file's name may be any bytes."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,208 @@
+"""A trained run's scores on any data set with the same classes, after the fact.
+
+Roles are relative to what the run was trained on: on its own data set a domain that it trained on is in distribution
+(or its validation split), every other domain out of distribution; on another data set all are out of distribution.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from align_jax.data.domains import DomainData, EvaluationSplit, Role, describe_data
+from align_jax.data.load import load
+from align_jax.errors import UserError
+from align_jax.evaluation.evaluator import Evaluator
+from align_jax.reporting import names, tables
+from align_jax.runs.trained import TrainedRun
+from align_jax.runtime.files import write_atomically
+from align_jax.runtime.sharding import data_mesh
+
+# What decides, on one data set, which examples belong to which split of a domain; `domain` is looked at by itself.
+SPLIT_FIELDS = ("protocol", "split_seed", "stratified", "correlation", "fold", "class_set")
+# Fields that a file's name need not tell apart: what it names anyway, where things lie, and how fast they are read.
+NOT_IN_NAME = ("name", "folder", "protocol", "domain", "root", "prepared", "threads", "prefetch", "augmentation")
+# So many names are shown in full.
+NAMES_SHOWN = 12
+
+
+def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Scores every evaluation split of the data set and protocol that `config.data` names.
+
+    Args:
+      trained: see `trained.load_trained`.
+      config: the run's own, but for `data` and `evaluation`.
+
+    Returns:
+      JSON: what was evaluated on what, and in `results` a row a split, as in `summary.json` (validation included). A
+      row with `may_hold_training_images` is of a domain trained on, split otherwise than for training.
+
+    Raises:
+      UserError: other classes, or a batch that the devices cannot share.
+    """
+    mesh = data_mesh()
+    if config.evaluation.batch_size % mesh.size:
+        raise UserError(
+            f"config.evaluation.batch_size is {config.evaluation.batch_size}, which {mesh.size} devices cannot share "
+            "evenly; give a multiple."
+        )
+    data = load(config.data)
+    _check_classes(trained, data)
+    evaluator = Evaluator(
+        *trained.networks,
+        mesh,
+        image_size=config.data.image_size,
+        batch_size=config.evaluation.batch_size,
+        explained_class=config.evaluation.explained_class,
+        fill=config.evaluation.fill,
+        insertion_steps=config.evaluation.insertion_steps,
+        threads=config.data.threads,
+    )
+    own = _is_own_data(trained, config, data)
+    same_splits = own and _splits_as_in_training(trained, config, data)
+    results = []
+    for split in data.evaluation:
+        row: dict[str, Any] = {"domain": split.domain, "role": _role(trained, split, own), "split": split.split}
+        if own and split.domain in trained.train_domains and not (same_splits and split.role != "ood"):
+            row["may_hold_training_images"] = True
+        scores, _ = evaluator.results(
+            trained.states, split, trained.class_names, config.evaluation.faithfulness_images, lambda: False
+        )
+        results.append(row | scores)
+    return {
+        "run": str(trained.folder),
+        "step": trained.step,
+        "train_domains": list(trained.train_domains),
+        "dataset": data.name,
+        "protocol": config.data.protocol,
+        "domain": config.data.domain,
+        "class_names": list(data.class_names),
+        "data": json.loads(config.data.to_json()),
+        "evaluation": json.loads(config.evaluation.to_json()),
+        "device": mesh.devices.flat[0].device_kind,
+        "results": results,
+    }
+
+
+def write_evaluation(trained: TrainedRun, evaluation: Mapping[str, Any], out: Path | None = None) -> Path:
+    """Writes an evaluation, whole or not at all, to RUN/evaluations/DATASET-PROTOCOL-DOMAIN-stepN.json.
+
+    Fields that differ from training's are in the name too, so that `fold1` does not replace what fold 0 gave.
+
+    Args:
+      trained: the run.
+      evaluation: what `reevaluate` gave.
+      out: another file, anywhere but among the run's own files.
+
+    Raises:
+      UserError: as `check_out`.
+    """
+    if out is None:
+        parts = [evaluation["dataset"], evaluation["protocol"], evaluation["domain"], f"step{evaluation['step']}"]
+        for group in ("data", "evaluation"):
+            before = json.loads(trained.config[group].to_json())
+            changed = {f: v for f, v in evaluation[group].items() if v != before.get(f) and f not in NOT_IN_NAME}
+            parts += [f"{field}{value}" for field, value in changed.items()]
+        # A data set's and a domain's name may come from a folder's, and have whatever folders may have in theirs.
+        out = (
+            trained.folder / "evaluations" / f"{'-'.join(re.sub(r'[^A-Za-z0-9_]+', '_', part) for part in parts)}.json"
+        )
+    else:
+        check_out(trained, out)
+    return write_atomically(out, json.dumps(evaluation, indent=2, allow_nan=False).encode())
+
+
+def check_out(trained: TrainedRun, out: Path) -> None:
+    """Refuses a file to write that is a folder, or that could be one of the run's own, such as `summary.json`.
+
+    Raises:
+      UserError: see above.
+    """
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; give a file, such as {out / 'evaluation.json'}.")
+    evaluations = trained.folder / "evaluations"
+    within = out.resolve().is_relative_to(trained.folder.resolve())
+    if within and not out.resolve().is_relative_to(evaluations.resolve()):
+        raise UserError(f"--out {out} lies among the run's own files; give a file in {evaluations}, or elsewhere.")
+
+
+def evaluation_table(evaluation: Mapping[str, Any]) -> str:
+    """The results as text for a terminal, a row a split, and what to know before quoting them."""
+    results: Sequence[Mapping[str, Any]] = evaluation["results"]
+    columns = [
+        metric
+        for metric in names.PREDICTION
+        if any(tables.number(result, metric.key) is not None for result in results)
+    ]
+    lines = [["domain", "split", "", "images", *(f"{metric.title} {metric.unit}".strip() for metric in columns)]]
+    for result in results:
+        values = [metric.text(tables.number(result, metric.key)) for metric in columns]
+        star = " *" if result.get("may_hold_training_images") else ""
+        role = names.role_title(result["role"]).lower()
+        lines.append([f"{result['domain']}{star}", str(result["split"]), role, str(result["examples"]), *values])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    # Words to the left, numbers to the right.
+    alignments = ["<"] * 3 + [">"] * (len(widths) - 3)
+    formats = [f"{{:{alignment}{width}}}" for alignment, width in zip(alignments, widths, strict=True)]
+    text = ["  ".join(formats).format(*row) for row in lines]
+    if any(result.get("may_hold_training_images") for result in results):
+        text.append(
+            "* A domain trained on, split otherwise than for training: some of its images may have been trained on."
+        )
+    if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
+        text.append(
+            "These are the parts of a domain that in_domain validates and tests on; "
+            "--config.data.protocol=leave_one_out tests on the whole of it."
+        )
+    return "\n".join(text)
+
+
+def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:
+    if not own or split.domain not in trained.train_domains:
+        return "ood"
+    return "id" if split.role == "ood" else split.role
+
+
+def _is_own_data(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
+    """Whether this is the data set that was trained on, wherever it lies now."""
+    before, now = trained.config.data, config.data
+    return before.name == now.name and before.folder == now.folder and trained.data["name"] == data.name
+
+
+def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
+    """Whether its domains are split as they were for training; if not, a test split may hold training images."""
+    before, now = trained.config.data, config.data
+    if any(before[field] != now[field] for field in SPLIT_FIELDS):
+        return False
+    # Splits are drawn from all images of a domain: where their numbers have changed, so have the splits.
+    recorded = trained.data.get("examples")
+    if not isinstance(recorded, dict):
+        return True
+    counted = describe_data(config, data)["examples"]
+    return all(
+        recorded[part].get(domain, count) == count
+        for part in counted.keys() & recorded.keys()
+        if isinstance(recorded[part], dict)
+        for domain, count in counted[part].items()
+    )
+
+
+def _check_classes(trained: TrainedRun, data: DomainData) -> None:
+    before, now = trained.class_names, tuple(data.class_names)
+    if before == now:
+        return
+    at = next((i for i, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
+    difference = f", from number {at + 1} on" if at else ""
+    raise UserError(
+        f"{trained.folder} was trained on {len(before)} classes ({_shown(before)}), but {data.name} has {len(now)} "
+        f"({_shown(now)}){difference}; give a data set with the same classes in the same order."
+    )
+
+
+def _shown(class_names: Sequence[str]) -> str:
+    more = f", ... {class_names[-1]}" if len(class_names) > NAMES_SHOWN else ""
+    return ", ".join(class_names[:NAMES_SHOWN]) + more

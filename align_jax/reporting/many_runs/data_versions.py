@@ -1,0 +1,36 @@
+"""Which runs tested the same data: those whose tests agree in their numbers of examples.
+
+A data set has copies of different sizes, and images that one reader refuses; the name is the same in all of them.
+"""
+
+from collections.abc import Sequence
+
+from align_jax.runs.collect import CollectedRun
+
+Examples = tuple[tuple[tuple[str, str, str], int], ...]
+"""Numbers of examples, by domain, role and split."""
+
+
+def data_versions(runs: Sequence[CollectedRun]) -> list[tuple[Examples, list[CollectedRun]]]:
+    """Puts runs together that agree on every test that two of them have in common.
+
+    A run that contradicts no version is part of the one with which it shares most tests.
+
+    Args:
+      runs: of one data set, protocol and split.
+
+    Returns:
+      For each version what its runs say of it, and the runs, in the order in which they came.
+    """
+    versions: list[tuple[dict[tuple[str, str, str], int], list[CollectedRun]]] = []
+    for run in runs:
+        tested = {(r.domain, r.role, r.split): r.examples for r in run.results if r.examples is not None}
+        own = {**run.examples, **tested}
+        fitting = [version for version in versions if all(version[0].get(test, n) == n for test, n in own.items())]
+        if not fitting:
+            versions.append((own, [run]))
+            continue
+        examples, of_version = max(fitting, key=lambda version: len(version[0].keys() & own.keys()))
+        examples.update(own)
+        of_version.append(run)
+    return [(tuple(sorted(examples.items())), of_version) for examples, of_version in versions]

@@ -1,0 +1,114 @@
+"""Which runs may be averaged: those of one task and one method, which differ in nothing but their seed.
+
+What makes a test another one (data set, protocol, selection rule, classes, splits) makes another `Task`, and tables of
+its own; any other setting that can change a number makes another `Method`, and a row of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from align_jax.reporting import names
+from align_jax.reporting.many_runs.data_versions import Examples
+from align_jax.runs.collect import CollectedRun
+from align_jax.runs.folder import FREE_TO_CHANGE
+
+# Settings that say what is tested: runs that differ in them are not in one table.
+TASK_SETTINGS = (
+    "data.folder",
+    "data.split_seed",
+    "data.stratified",
+    "data.correlation",
+    "data.fold",
+    "data.class_set",
+)
+SAYS_THE_TASK = (*TASK_SETTINGS, "data.name", "data.protocol", "selection")
+# Settings that the summary repeats, or that change nothing in the numbers.
+NOT_COMPARED = {
+    *FREE_TO_CHANGE,
+    *SAYS_THE_TASK,
+    *("algorithm", "guidance", "seed", "data.domain"),
+    *("checkpoint_every", "log_every", "evaluation.gallery_images"),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on and tested, and how the checkpoint was chosen; one set of tables each.
+
+    Attributes:
+      domains: all that the runs know of; none where each knows only its own.
+      examples: how many there are, which tells two versions of a data set apart.
+    """
+
+    dataset: str
+    protocol: str
+    selection: str
+    class_names: tuple[str, ...]
+    domains: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
+    examples: Examples = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """What has a row: `settings` are all that can change a result."""
+
+    algorithm: str
+    guidance: str
+    settings: tuple[tuple[str, str], ...]
+
+
+# The guidance of a method of which a sweep planned runs, and none is complete.
+NEVER_RUN = "(never run)"
+
+
+def task_of(run: CollectedRun) -> Task:
+    """What the run is a measurement of, but for the version of the data: see `data_versions`."""
+    # Trained within one domain, a run does not know which others there are.
+    domains = () if run.protocol == "in_domain" else tuple(sorted({*run.train_domains, *run.held_out_domains}))
+    settings = tuple((name, run.config[name]) for name in TASK_SETTINGS if name in run.config)
+    return Task(run.dataset, run.protocol, run.selection, run.class_names, domains, settings)
+
+
+def method_of(run: CollectedRun) -> Method:
+    """The run's row: its algorithm, its guidance and every setting that can change a result."""
+    settings = tuple((name, value) for name, value in run.config.items() if name not in NOT_COMPARED)
+    return Method(run.algorithm, run.guidance, settings)
+
+
+def method_titles(methods: Sequence[Method]) -> dict[Method, str]:
+    """Distinct names, in the order of the rows: ERM first, ALIGN last.
+
+    Settings are part of a name where methods of one algorithm and guidance differ in them.
+    """
+    order = {"erm": 0, "align": 2}
+    titles: dict[Method, str] = {}
+    for method in sorted(methods, key=lambda m: (order.get(m.algorithm, 1), m.algorithm, m.guidance, m.settings)):
+        alike = [m for m in methods if (m.algorithm, m.guidance) == (method.algorithm, method.guidance)]
+        different = dict(method.settings) if method.guidance == NEVER_RUN else differing_settings(alike)
+        own = dict(method.settings)
+        title = ", ".join([_title(method, methods), *(f"{name} = {own[name]}" for name in different if name in own)])
+        # Text from files can make two names alike that stand for different things.
+        count = list(titles.values()).count(title)
+        while title in titles.values():
+            count += 1
+            title = f"{title} ({count})"
+        titles[method] = title
+    return titles
+
+
+def differing_settings(methods: Sequence[Method]) -> list[str]:
+    """Settings in which methods differ, or which only some of them have."""
+    of_method = [dict(method.settings) for method in methods]
+    every = sorted({name for settings in of_method for name in settings})
+    return [name for name in every if len({settings.get(name) for settings in of_method}) > 1]
+
+
+def _title(method: Method, methods: Sequence[Method]) -> str:
+    plain = names.method_name({"algorithm": method.algorithm})
+    algorithms = {m.algorithm for m in methods if names.method_name({"algorithm": m.algorithm}) == plain}
+    if len(algorithms) > 1:
+        return f"{method.algorithm} ({method.guidance})"
+    if method.guidance == NEVER_RUN:
+        return plain
+    return names.method_name({"algorithm": method.algorithm, "guidance": method.guidance})

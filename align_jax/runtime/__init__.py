@@ -1,0 +1,1 @@
+"""What a run stands on: devices, files that appear whole, locks, and requests to stop."""

@@ -1,0 +1,1 @@
+"""Studies made with the library. They are not part of it."""

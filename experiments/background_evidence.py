@@ -1,0 +1,164 @@
+"""Where a classifier's evidence lies, and whether it comes from there: what guidance of Grad-CAM can and cannot reach.
+
+    python -m experiments.background_evidence RUN [RUN ...]
+
+For each run on emoji_scenes, over the training domains' test images without correlation. Each object is there twice, at
+the same place, on two random backgrounds:
+
+* evidence outside: the label's mean Grad-CAM (before ReLU and normalisation) over cells beside the object, as a share
+  of that over the object's cells;
+* changed by the background: objects whose two predictions differ;
+* ... through the object's cells: predictions that change when the cells over the object are those of the other
+  background's image, and all others stay as they were. Each cell has seen more of the image than what lies below it;
+* ... through the background's cells: the same with the cells beside the object;
+* label's logit: by how much the latter changes it (root mean square). Evidence outside has a sign, and that of two
+  backgrounds may cancel in its mean: this does not;
+* in Phi: by how much the mean of min-max normalised Grad-CAM (0 to 1) beside the object differs between the two images.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from align_jax import saliency
+from align_jax.cli.commands import exit_status
+from align_jax.data.augment import resample
+from align_jax.data.load import load
+from align_jax.data.normalise import normalise
+from align_jax.errors import UserError
+from align_jax.networks import Classifier
+from align_jax.runs.trained import TrainedRun, load_trained
+from align_jax.states import ClassifierState
+
+# Share of a cell that the object has to cover.
+COVERED = 0.5
+
+
+class Pairs(NamedTuple):
+    """Objects on two backgrounds: normalised images, masks in [0, 1], which both share, and labels."""
+
+    image: Float[Array, "b h w 3"]
+    other: Float[Array, "b h w 3"]
+    mask: Float[Array, "b h w 1"]
+    label: Int[Array, " b"]
+
+
+class Evidence(NamedTuple):
+    """The mean Grad-CAM on and beside objects, shares of predictions, and changes; see the head of this file."""
+
+    inside: Float[Array, ""]
+    outside: Float[Array, ""]
+    changed: Float[Array, ""]
+    changed_through_object: Float[Array, ""]
+    changed_through_background: Float[Array, ""]
+    logit_change: Float[Array, ""]
+    phi_change: Float[Array, ""]
+
+
+def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evidence:
+    """What a classifier, as in evaluation, reads from pairs."""
+
+    def features(image: Float[Array, "b h w 3"]) -> Float[Array, "b u v d"]:
+        return network.features(state.params, state.batch_stats, image, False, None)[0]
+
+    def logits(features: Float[Array, "b u v d"]) -> Float[Array, "b k"]:
+        return network.head(state.params, features)
+
+    def predicted(features: Float[Array, "b u v d"]) -> Int[Array, " b"]:
+        return logits(features).argmax(-1)
+
+    def label_logit(features: Float[Array, "b u v d"]) -> Float[Array, " b"]:
+        return jnp.take_along_axis(logits(features), pairs.label[:, None], axis=1)[:, 0]
+
+    first, second = features(pairs.image), features(pairs.other)
+    over_object = saliency.to_grid(pairs.mask, *first.shape[1:3]) > COVERED
+
+    def beside(saliency_map: Float[Array, "b u v"]) -> Float[Array, " b"]:
+        return jnp.where(over_object, 0, saliency_map).sum((1, 2)) / jnp.maximum((~over_object).sum((1, 2)), 1)
+
+    grad_cam, grad_cam_of_other = (saliency.grad_cam(logits, map_, pairs.label) for map_ in (first, second))
+    phi, phi_of_other = (saliency.normalise_minmax(map_) for map_ in (grad_cam, grad_cam_of_other))
+    through_object = jnp.where(over_object[..., None], second, first)
+    through_background = jnp.where(over_object[..., None], first, second)
+    return Evidence(
+        inside=jnp.where(over_object, grad_cam, 0).sum() / over_object.sum(),
+        outside=jnp.where(over_object, 0, grad_cam).sum() / (~over_object).sum(),
+        changed=(predicted(second) != predicted(first)).mean(),
+        changed_through_object=(predicted(through_object) != predicted(first)).mean(),
+        changed_through_background=(predicted(through_background) != predicted(first)).mean(),
+        logit_change=_root_mean_square(label_logit(through_background) - label_logit(first)),
+        phi_change=_root_mean_square(beside(phi_of_other) - beside(phi)),
+    )
+
+
+def _root_mean_square(values: Float[Array, " b"]) -> Float[Array, ""]:
+    return jnp.sqrt((values**2).mean())
+
+
+def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
+    """The test images of the domains that a run was trained on.
+
+    Raises:
+      UserError: the run was not trained on emoji_scenes.
+    """
+    config = run.config.data.copy_and_resolve_references()
+    if config.name != "emoji_scenes":
+        raise UserError(f"{run.folder} was trained on {config.name}; only emoji_scenes has objects on two backgrounds.")
+    config.prepared, config.correlation = prepared, 0.0
+    by_id = {}
+    for split in load(config).evaluation:
+        if split.role in ("id", "background_shift"):
+            by_id |= {example["id"]: example for example in map(split.source.__getitem__, range(len(split.source)))}
+    first = [example for name, example in by_id.items() if "_test_random_" in name]
+    second = [by_id[example["id"].replace("_test_random_", "_test_")] for example in first]
+
+    def pixels(examples: list[dict[str, np.ndarray]], name: str) -> Array:
+        return jnp.asarray(np.stack([resample(example[name], config.image_size) for example in examples]))
+
+    return Pairs(
+        normalise(pixels(first, "image")),
+        normalise(pixels(second, "image")),
+        pixels(first, "mask").astype(jnp.float32) / 255,
+        jnp.asarray(np.array([example["label"] for example in first])),
+    )
+
+
+def main() -> int:
+    """See the head of this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--prepared", default="data", help="where prepared data sets are kept")
+    arguments = parser.parse_args()
+
+    def report() -> int:
+        titles = ("run", "evidence outside, %", "changed by the background, %", "through the object's cells, %",
+                  "through the background's cells, %", "label's logit", "in Phi")  # fmt: skip
+        print(f"| {' | '.join(titles)} |\n" + "|---" * len(titles) + "|")
+        for folder in arguments.runs:
+            run = load_trained(folder)
+            network = run.networks[0]
+            found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
+                run.states[0], load_pairs(run, arguments.prepared)
+            )
+            shares = (
+                found.outside / found.inside,
+                found.changed,
+                found.changed_through_object,
+                found.changed_through_background,
+            )
+            numbers = [f"{100 * float(share):.1f}" for share in shares]
+            numbers += [f"{float(change):.2f}" for change in (found.logit_change, found.phi_change)]
+            print(f"| {folder} | " + " | ".join(numbers) + " |", flush=True)
+        return 0
+
+    return exit_status(report, on_os_error="are the runs there?", on_interrupt="nothing was written.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

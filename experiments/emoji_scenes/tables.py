@@ -1,0 +1,220 @@
+"""The runs' results as CSV and as Markdown."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from align_jax.errors import UserError
+from align_jax.reporting.paired import correct_images
+from align_jax.runs.folder import read_summary
+from align_jax.runs.read import read_run
+from align_jax.sweeping.subprocesses import is_complete
+from experiments.emoji_scenes.plan import CEILING, ERM, TRUE_MASKS, Row, cell
+from experiments.emoji_scenes.shares import Estimate, gain
+from experiments.mask_quality.experiment import mean_and_error
+
+ROLES = {"id": "in distribution", "background_shift": "background shift", "ood": "held-out vendor"}
+SHIFTS = ("background_shift", "ood")
+METRICS = ("accuracy", "auc", "mask_iou", "cam_energy", "comprehensiveness", "random_comprehensiveness",
+           "sufficiency", "random_sufficiency", "insertion_auc", "random_insertion_auc")  # fmt: skip
+COLUMNS = ("method", "correlation", "seed", "domain", "role", *METRICS)
+
+
+class Result(NamedTuple):
+    """One complete run.
+
+    Attributes:
+      row: of the table.
+      correlation: that it was trained at.
+      seed: the run's.
+      path: its folder.
+      lines: `summary.json`'s results, one a test set.
+    """
+
+    row: Row
+    correlation: str
+    seed: int
+    path: Path
+    lines: Sequence[Mapping[str, Any]]
+
+
+def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
+    """What is there, in the order of the rows."""
+    found = []
+    for row in rows:
+        for correlation, seeds in row.seeds.items():
+            for seed in seeds:
+                path = workdir / cell(row, correlation, seed).path
+                if is_complete(path):
+                    found.append(Result(row, correlation, seed, path, (read_summary(path) or {})["results"]))
+    return found
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """One row a run and test set."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        head = {"method": result.row.name, "correlation": result.correlation, "seed": result.seed}
+        for line in result.lines:
+            numbers = {name: f"{line[name]:.5f}" for name in METRICS if name in line}
+            writer.writerow(head | {"domain": line["domain"], "role": line["role"]} | numbers)
+    return text.getvalue()
+
+
+def score(result: Result, role: str, metric: str) -> float | None:
+    """The mean over a role's test sets, or None where none of them has the metric."""
+    values = [line[metric] for line in result.lines if line["role"] == role and metric in line]
+    return float(np.mean(values)) if values else None
+
+
+def worst_domain(result: Result) -> float:
+    """The least accuracy of a test set out of distribution: any vendor, the held-out one too, on random backgrounds."""
+    return min(line["accuracy"] for line in result.lines if line["role"] in SHIFTS)
+
+
+def accuracy_table(results: Sequence[Result], correlation: str) -> str:
+    """Markdown: accuracies as mean ± standard error over seeds, worst domain, masks and Grad-CAMs."""
+    titles = [*(f"{title}, %" for title in ROLES.values()), "worst domain, %", "mask IoU", "CAM energy"]
+    lines = _head(f"trained at correlation {correlation}", ["seeds", *titles])
+    for name, runs in by_method(results, correlation).items():
+        row = runs[0].row
+        cells = [str(len(runs))]
+        # In distribution the ceiling is tested without the correlation: no number to put beside the others.
+        cells += [
+            "–" if row is CEILING and role == "id" else _written([score(run, role, "accuracy") for run in runs])
+            for role in ROLES
+        ]
+        cells.append(_written([worst_domain(run) for run in runs]))
+        learns = row.algorithm == "align" and row.settings.get("guidance", "learned") == "learned"
+        cells.append(_written([score(run, "ood", "mask_iou") for run in runs] if learns else [], 1, 2))
+        cells.append(_written([score(run, "ood", "cam_energy") for run in runs], 1, 2))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def gain_table(results: Sequence[Result], correlation: str) -> str:
+    """Markdown: what each method gains over ERM, and the share of the distance to each ceiling that it closes."""
+    titles = [
+        f"{ROLES[role]}: {what}"
+        for role in SHIFTS
+        for what in ("minus ERM, points", "of the way to true masks, %", "of the way to correlation 0, %")
+    ]
+    lines = _head(f"trained at correlation {correlation}", titles)
+    methods = by_method(results, correlation)
+    if ERM.name not in methods:
+        return "\n".join(lines)
+    seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
+    by_role = {role: correct_by_method(methods, role) for role in SHIFTS}
+    for name in methods:
+        if name == ERM.name:
+            continue
+        cells = []
+        for correct, concept in by_role.values():
+            compared = [(name, ERM.name), *((name, ERM.name, ceiling.name) for ceiling in (TRUE_MASKS, CEILING))]
+            gains = [
+                gain(*found, concept=concept) if (found := of_common_seeds(names, seeds, correct)) else None
+                for names in compared
+            ]
+            cells.append(_with_interval(gains[0] and gains[0].difference))
+            cells += [_with_interval(found and found.share) for found in gains[1:]]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def of_common_seeds(
+    names: Sequence[str], seeds: Mapping[str, Sequence[int]], correct: Mapping[str, Float[np.ndarray, "s n"]]
+) -> list[Float[np.ndarray, "s n"]]:
+    """The rows of those seeds that every one of these methods was run with, one array a method.
+
+    Returns:
+      An empty list where no seed is common, or where a name stands there twice: a ceiling's share of the way to itself.
+    """
+    common = set.intersection(*(set(seeds.get(name, ())) for name in names))
+    if not common or len(set(names)) < len(names):
+        return []
+    return [correct[name][[seed in common for seed in seeds[name]]] for name in names]
+
+
+def faithfulness_table(results: Sequence[Result], correlation: str) -> str:
+    """Markdown: deletion and insertion on the held-out vendor, each beside what a random map gets."""
+    measures = {
+        "comprehensiveness": "comprehensiveness",
+        "sufficiency": "sufficiency",
+        "insertion_auc": "insertion AUC",
+    }
+    lines = _head(f"trained at correlation {correlation}", [f"{title} (random map)" for title in measures.values()])
+    for name, runs in by_method(results, correlation).items():
+        cells = [
+            " ".join(
+                (
+                    _written([score(run, "ood", measure) for run in runs], 1, 3),
+                    f"({_written([score(run, 'ood', f'random_{measure}') for run in runs], 1, 3)})",
+                )
+            )
+            for measure in measures
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Result]]:
+    """The runs of each row at one correlation, and the ceiling's, by the rows' names."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        if result.correlation == correlation or result.row is CEILING:
+            found.setdefault(result.row.name, []).append(result)
+    return found
+
+
+def correct_by_method(
+    methods: Mapping[str, Sequence[Result]], role: str
+) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
+    """What each run had right of a role's images, and the images' concepts.
+
+    Raises:
+      UserError: two runs were tested on different images.
+    """
+    correct: dict[str, Float[np.ndarray, "s n"]] = {}
+    concept = identity = None
+    for name, runs in methods.items():
+        rows = []
+        for run in runs:
+            images = correct_images(read_run(run.path), role)
+            if images is None or (identity is not None and not np.array_equal(images[2], identity)):
+                raise UserError(
+                    f"{run.path} was not tested on the images of the other runs; delete it, and the same command makes "
+                    "it again."
+                )
+            _, concept, identity = images
+            rows.append(images[0])
+        correct[name] = np.stack(rows)
+    assert concept is not None
+    return correct, concept
+
+
+def _head(first: str, titles: Sequence[str]) -> list[str]:
+    return ["| " + " | ".join((first, *titles)) + " |", "|---" * (len(titles) + 1) + "|"]
+
+
+def _written(values: Sequence[float | None], factor: int = 100, digits: int = 1) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean, error = mean_and_error(known)
+    # Scores between 0 and 1 are printed without their spread; each run's score is in the CSV.
+    spread = "" if np.isnan(error) or factor == 1 else f" ± {factor * error:.{digits}f}"
+    return f"{factor * mean:.{digits}f}{spread}"
+
+
+def _with_interval(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    low, high = estimate.interval
+    return f"{100 * estimate.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

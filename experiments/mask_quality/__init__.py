@@ -1,0 +1,1 @@
+"""Are bad masks worse than none? Guidance by masks of falling quality."""

@@ -1,0 +1,250 @@
+"""The benchmark on emoji_scenes: its runs, its shares of distances, its tables."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from align_jax.cli.commands import parse
+from align_jax.configuration import check
+from align_jax.errors import UserError
+from experiments.emoji_scenes.plan import CEILING, ERM, ROWS, TRUE_MASKS, cell, cells
+from experiments.emoji_scenes.shares import gain
+from experiments.emoji_scenes.tables import (
+    accuracy_table,
+    as_csv,
+    complete_runs,
+    faithfulness_table,
+    gain_table,
+    of_common_seeds,
+    worst_domain,
+)
+
+ROOT = Path(__file__).parents[2]
+CONCEPTS = np.repeat(np.arange(60), 10)
+
+
+def correct(accuracy, seeds=5, spread=0.0, seed=0):
+    """Right or wrong for each seed and image, with concepts that differ by `spread`."""
+    generator = np.random.default_rng(seed)
+    of_concept = accuracy + spread * generator.standard_normal(60)[CONCEPTS]
+    return (generator.uniform(size=(seeds, 600)) < of_concept).astype(np.float64)
+
+
+# ---- which runs ------------------------------------------------------------------------------------------------------
+
+
+def test_every_run_is_there_once_with_a_config_that_works():
+    runs = cells()
+    assert len({run.path for run in runs}) == len(runs)
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    for row in ROWS:
+        run = cell(row, next(iter(row.seeds)), 0)
+        assert run in runs
+        flags = [f"--config.{field}={value}" for field, value in run.settings().items()]
+        config, _ = parse(["main.py", f"--config={ROOT / 'configs' / 'quickstart.py'}", "--workdir=unused", *flags])
+        check(config)
+        assert config.algorithm == row.algorithm
+    assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_every_row_has_its_seeds():
+    for row in ROWS:
+        seeds = {correlation: len(seeds) for correlation, seeds in row.seeds.items()}
+        if row.name in ("ERM", "DRE", "ALIGN", TRUE_MASKS.name):
+            assert seeds == {"0.3": 5, "0.7": 5}
+        elif "swapped" in row.name:
+            assert seeds == {"0.3": 2, "0.7": 2}
+        else:
+            assert seeds == ({"0": 5} if row is CEILING else {"0.7": 2})
+    assert {row.algorithm for row in ROWS} == {
+        "align", "erm", "dre", "sgt", "irm", "group_dro", "mixup", "coral", "vrex", "rrr", "gradia", "haics",
+    }  # fmt: skip
+
+
+# ---- shares ----------------------------------------------------------------------------------------------------------
+
+
+def test_half_of_the_way_is_half():
+    reference, method, ceiling = correct(0.5, seed=1), correct(0.6, seed=2), correct(0.7, seed=3)
+    found = gain(method, reference, ceiling, concept=CONCEPTS)
+    assert found.difference.value == pytest.approx(method.mean() - reference.mean())
+    assert found.difference.interval[0] < found.difference.value < found.difference.interval[1]
+    expected = (method.mean() - reference.mean()) / (ceiling.mean() - reference.mean())
+    assert found.share.value == pytest.approx(expected)
+    assert 0.2 < found.share.interval[0] < expected < found.share.interval[1] < 0.8
+    assert gain(ceiling, reference, ceiling, concept=CONCEPTS).share.value == 1
+    assert gain(reference, reference, ceiling, concept=CONCEPTS).share.value == 0
+
+
+def test_a_distance_that_may_be_zero_has_no_shares():
+    assert gain(correct(0.6, seed=1), correct(0.6, seed=2), correct(0.605, seed=3), concept=CONCEPTS).share is None
+
+
+def test_a_distance_that_is_hardly_there_leaves_shares_wide_open():
+    """Positive in all but a few draws, which count as unbounded."""
+    reference = np.zeros((1, 600))
+    ceiling = np.zeros((1, 600))
+    ceiling[0, CONCEPTS < 5] = 1.0
+    method = np.zeros((1, 600))
+    method[0, CONCEPTS == 59] = 1.0
+    found = gain(method, reference, ceiling, concept=CONCEPTS, resamples=500)
+    assert found.share.value == pytest.approx(1 / 5)
+    assert found.share.interval[0] == 0
+    assert found.share.interval[1] > 0.4
+
+
+def test_concepts_count_by_their_images():
+    """One concept with many images outweighs many with one, in every draw as in the mean."""
+    concept = np.concatenate([np.zeros(300, int), np.arange(1, 31)])
+    right = (concept == 0).astype(np.float64)[None]
+    found = gain(right, np.zeros_like(right), concept=concept)
+    assert found.difference.value == pytest.approx(300 / 330)
+    # Drawn about once in 31, the large concept is in a draw or it is not: 0 without it, 300 / 330 and more with it.
+    low, high = found.difference.interval
+    assert low == 0
+    assert high > 300 / 330
+    assert found.share is None
+
+
+def test_two_seeds_vary_as_much_as_they_differ():
+    """The spread over seeds is that of an unbiased estimate: of two that differ by d, d / 2."""
+    apart = np.stack([np.full(600, 0.0), np.full(600, 1.0)])
+    low, high = gain(apart, np.full((2, 600), 0.5), concept=CONCEPTS).difference.interval
+    assert (low, high) == pytest.approx((-(2**0.5) / 2, 2**0.5 / 2))
+
+
+def test_what_a_seed_changes_in_all_alike_is_no_error_of_a_difference():
+    """Seeds that differ by 0.4 and a method that is 0.1 ahead in each: nothing but the gain is left."""
+    reference = np.stack([np.full(600, 0.2), np.full(600, 0.6)])
+    found = gain(reference + 0.1, reference, reference + 0.2, concept=CONCEPTS)
+    assert found.difference.interval == pytest.approx((0.1, 0.1))
+    assert found.share.interval == pytest.approx((0.5, 0.5))
+
+
+def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
+    """What makes a concept hard for all is no error of a difference; what a seed changes is."""
+    hard = np.repeat(np.random.default_rng(0).uniform(0.2, 0.8, 60), 10)
+    draw = lambda shift, seed: (  # noqa: E731
+        np.random.default_rng(seed).uniform(size=(5, 600)) < hard + shift
+    ).astype(np.float64)
+    width = lambda found: found.difference.interval[1] - found.difference.interval[0]  # noqa: E731
+    paired = gain(draw(0.1, 1), draw(0, 2), draw(0.2, 3), concept=CONCEPTS)
+    assert width(paired) < 0.1
+    uneven = np.concatenate([draw(0.3, 1)[:2], draw(-0.1, 1)[2:]])
+    assert width(gain(uneven, draw(0, 2), draw(0.2, 3), concept=CONCEPTS)) > 2 * width(paired)
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def write_run(path, accuracies, seed):
+    """A complete run's folder with what the tables read; each test set has its own images."""
+    (path / "report").mkdir(parents=True)
+    results, arrays = [], {}
+    for (domain, role), accuracy in accuracies.items():
+        split = "test" if role == "id" else "test_random"
+        right = correct(accuracy, seeds=1, seed=seed)[0]
+        label = np.zeros(600, np.int64)
+        arrays |= {
+            f"{domain}/{split}/probabilities": np.stack([right, 1 - right], axis=1).astype(np.float32),
+            f"{domain}/{split}/label": label,
+            f"{domain}/{split}/concept": CONCEPTS,
+            f"{domain}/{split}/id": np.array([f"{domain}{i}" for i in range(600)]),
+        }
+        results.append(
+            {"domain": domain, "role": role, "split": split, "accuracy": right.mean(), "cam_energy": 0.4,
+             "mask_iou": 0.5, "sufficiency": 0.25, "random_sufficiency": 0.375}
+        )  # fmt: skip
+    np.savez(path / "predictions.npz", **arrays)
+    (path / "config.json").write_text("{}")
+    (path / "metrics.jsonl").write_text("")
+    (path / "summary.json").write_text(json.dumps({"results": results, "algorithm": "x", "dataset": "x", "seed": seed}))
+    (path / "report" / "index.html").write_text("")
+
+
+@pytest.fixture
+def results(tmp_path):
+    levels = {ERM.name: 0.5, "ALIGN": 0.6, TRUE_MASKS.name: 0.65, CEILING.name: 0.7}
+    for row in ROWS:
+        if row.name in levels:
+            for correlation, seeds in row.seeds.items():
+                for seed in seeds[:2]:
+                    level = levels[row.name]
+                    write_run(
+                        tmp_path / cell(row, correlation, seed).path,
+                        {
+                            ("noto", "id"): 0.9,
+                            ("noto", "background_shift"): level,
+                            ("openmoji", "background_shift"): level - 0.2,
+                            ("fluent3d", "ood"): level,
+                        },
+                        seed,
+                    )
+    return complete_runs(tmp_path, ROWS)
+
+
+def test_tables_have_the_rows_that_were_run_and_the_shares(results):
+    assert len(results) == 2 * (3 * 2 + 1)
+    lines = accuracy_table(results, "0.7").splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["ERM", "ALIGN", TRUE_MASKS.name, CEILING.name]
+    cells = dict(zip(lines[0].split("|")[1:-1], lines[3].split("|")[1:-1], strict=True))
+    assert cells[" mask IoU "] == " 0.50 "
+    ood = [100 * line["accuracy"] for run in results for line in run.lines
+           if run.row.name == "ALIGN" and run.correlation == "0.7" and line["role"] == "ood"]  # fmt: skip
+    assert cells[" held-out vendor, % "] == f" {np.mean(ood):.1f} ± {np.std(ood, ddof=1) / 2**0.5:.1f} "
+    worst = np.mean(
+        [100 * worst_domain(run) for run in results if run.row.name == "ALIGN" and run.correlation == "0.7"]
+    )
+    assert cells[" worst domain, % "].startswith(f" {worst:.1f}")
+    assert "| – |" in lines[2]  # ERM learns no masks
+    gains = gain_table(results, "0.7").splitlines()
+    assert [line.split("|")[1].strip() for line in gains[2:]] == ["ALIGN", TRUE_MASKS.name, CEILING.name]
+    half = float(gains[2].split("|")[7].split()[0])
+    assert 25 < half < 75
+    assert gains[4].split("|")[4].strip() == "–"
+    assert "0.250 (0.375)" in faithfulness_table(results, "0.3")
+
+
+def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
+    correct = {
+        "ERM": np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]),
+        "ALIGN": np.array([[5.0, 5.0], [4.0, 4.0]]),
+        "SGT": np.array([[6.0, 6.0]]),
+    }
+    seeds = {"ERM": [0, 1, 2], "ALIGN": [1, 2], "SGT": [3]}
+    align, erm = of_common_seeds(("ALIGN", "ERM"), seeds, correct)
+    np.testing.assert_array_equal(align, correct["ALIGN"])
+    np.testing.assert_array_equal(erm, correct["ERM"][1:])
+    assert of_common_seeds(("SGT", "ERM"), seeds, correct) == []
+    assert of_common_seeds(("ALIGN", "ERM", "ERM"), seeds, correct) == []
+    assert of_common_seeds(("ALIGN", "ERM", "a row without runs"), seeds, correct) == []
+
+
+def test_gains_rest_on_common_seeds_alone(results):
+    def aligns_line(results):
+        return next(line for line in gain_table(results, "0.7").splitlines() if line.startswith("| ALIGN |"))
+
+    of_first_seed = [result for result in results if result.seed == 0]
+    without_aligns_second = [result for result in results if (result.row.name, result.seed) != ("ALIGN", 1)]
+    assert aligns_line(without_aligns_second) == aligns_line(of_first_seed) != aligns_line(results)
+
+
+def test_the_csv_has_every_test_set_of_every_run(results):
+    lines = list(csv.DictReader(io.StringIO(as_csv(results))))
+    assert len(lines) == 4 * len(results)
+    assert {line["correlation"] for line in lines} == {"0", "0.3", "0.7"}
+    assert lines[0]["insertion_auc"] == ""
+    assert float(lines[0]["accuracy"]) == pytest.approx(results[0].lines[0]["accuracy"], abs=1e-5)
+
+
+def test_runs_on_other_images_are_not_compared(results, tmp_path):
+    path = results[0].path / "predictions.npz"
+    with np.load(path) as arrays:
+        changed = {name: values[::-1] if name.endswith("/id") else values for name, values in arrays.items()}
+    np.savez(path, **changed)
+    with pytest.raises(UserError, match="was not tested on the images of the other runs"):
+        gain_table(results, "0.3")

@@ -1,0 +1,158 @@
+"""A run evaluated again: the very numbers of its summary, roles by what it was trained on, and nothing overwritten."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from align_jax.cli.commands import evaluate
+from align_jax.data import load
+from align_jax.evaluation.evaluator import Evaluator
+from align_jax.training import train_and_evaluate
+from tests.tiny_config import get_config, load_squares
+
+ROWS = ("domain", "split", "role")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two steps on dark and grey squares, bright ones held out."""
+    config = get_config()
+    config.schedule.length, config.schedule.warmup, config.evaluation.every = 2, 1.0, 2
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train_and_evaluate(config, run)
+    return run
+
+
+@pytest.fixture
+def unscored(monkeypatch):
+    """Where only the roles are looked at, nothing is scored."""
+    monkeypatch.setattr(Evaluator, "results", lambda *arguments: ({"examples": 12, "accuracy": 0.5}, {}))
+
+
+def evaluated(run, *flags):
+    """The evaluation that the command wrote to a file of its own."""
+    out = run.parent / "evaluation.json"
+    assert evaluate(["", f"--workdir={run}", f"--out={out}", *flags]) == 0
+    return json.loads(out.read_text())
+
+
+def roles(evaluation):
+    return {(row["domain"], row["split"]): row["role"] for row in evaluation["results"]}
+
+
+def flagged(evaluation):
+    return {(row["domain"], row["split"]) for row in evaluation["results"] if row.get("may_hold_training_images")}
+
+
+def refusal(capsys, run, *flags):
+    assert evaluate(["", f"--workdir={run}", *flags]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1, error
+    return error
+
+
+def test_on_its_own_data_it_gives_the_summarys_numbers(run, capsys):
+    before = (run / "summary.json").read_bytes()
+    assert evaluate(["", f"--workdir={run}"]) == 0
+    path = run / "evaluations" / "squares-leave_one_out-bright-step2.json"
+    assert str(path) in capsys.readouterr().out
+    rows = json.loads(path.read_text())["results"]
+    assert [row for row in rows if row["role"] != "validation"] == json.loads(before)["results"]
+    assert {(row["domain"], row["split"]) for row in rows if row["role"] == "validation"} == {
+        ("dark", "validation"), ("grey", "validation")
+    }  # fmt: skip
+    assert not flagged({"results": rows})
+    assert (run / "summary.json").read_bytes() == before
+
+
+def test_roles_are_relative_to_what_was_trained_on(run, unscored, capsys):
+    """dark was trained on and is now held out; bright was held out and is now split for training."""
+    evaluation = evaluated(run, "--config.data.domain=dark")
+    assert roles(evaluation) == {
+        ("grey", "validation"): "validation", ("grey", "test"): "id",
+        ("bright", "validation"): "ood", ("bright", "test"): "ood", ("dark", "test"): "id",
+    }  # fmt: skip
+    assert flagged(evaluation) == {("dark", "test")}, "whole, so with what was trained on"
+    table = capsys.readouterr().out
+    assert "dark *" in table
+    assert "may have been trained on" in table
+
+
+def test_other_splits_may_hold_training_images(run, unscored):
+    evaluation = evaluated(run, "--config.data.split_seed=1")
+    assert flagged(evaluation) == {(d, s) for d in ("dark", "grey") for s in ("validation", "test")}
+
+
+def test_on_another_data_set_everything_is_out_of_distribution(run, unscored, monkeypatch):
+    def renamed(config):
+        return dataclasses.replace(load_squares(config), name="others")
+
+    monkeypatch.setitem(load.DATASETS, "others", renamed)
+    evaluation = evaluated(run, "--config.data.name=others")
+    assert set(roles(evaluation).values()) == {"ood"}
+    assert not flagged(evaluation)
+    assert evaluation["dataset"] == "others"
+
+
+def test_other_classes_are_refused_with_both_lists(run, monkeypatch, capsys):
+    def reordered(config):
+        return dataclasses.replace(load_squares(config), class_names=("red", "blue", "green"))
+
+    monkeypatch.setitem(load.DATASETS, "reordered", reordered)
+    error = refusal(capsys, run, "--config.data.name=reordered")
+    assert "(red, green, blue)" in error
+    assert "(red, blue, green), from number 2 on" in error
+
+
+def test_what_was_changed_is_in_the_files_name(run):
+    assert evaluate(["", f"--workdir={run}", "--config.evaluation.faithfulness_images=2"]) == 0
+    assert (run / "evaluations" / "squares-leave_one_out-bright-step2-faithfulness_images2.json").exists(), (
+        "other settings must not replace the evaluation with training's own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["--config.optim.lr=1"], ["--config.optim.lr is what the run was trained with", "--config.data.FIELD"]),
+        (["--config.data.rate=1"], ["config.data has no field 'rate'"]),
+        (["--config.data.image_size=large"], ["image_size", "large"]),
+        (["--config.data.image_size=33"], ["image_size is 33", "multiple of 4"]),
+        (["--config.data.domain=nowhere"], ["'nowhere'", "dark, grey, bright"]),
+        (["--step=7"], ["no checkpoint of step 7; it has 2"]),
+        (["--step=x"], ["step", "x"]),
+        (["stray"], ["'stray' is no flag"]),
+        (["--outt=x"], ["--outt is no flag"]),
+    ],
+)
+def test_mistakes(run, capsys, flags, parts):
+    error = refusal(capsys, run, *flags)
+    for part in parts:
+        assert part in error, error
+
+
+def test_no_run_and_no_workdir(tmp_path, capsys):
+    assert "has no config.json" in refusal(capsys, tmp_path)
+    assert evaluate([""]) == 2
+    assert "--workdir is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["summary.json", "config.json", "checkpoints/2/x.json", "../run/summary.json"])
+def test_the_runs_own_files_are_never_written_over(run, capsys, name):
+    before = (run / "summary.json").read_bytes()
+    assert "own files" in refusal(capsys, run, f"--out={run / name}")
+    assert (run / "summary.json").read_bytes() == before
+
+
+def test_an_incomplete_run_can_be_evaluated(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / "summary.json").unlink()
+    evaluation = evaluated(copy)
+    summary = json.loads((run / "summary.json").read_text())
+    accuracies = [row["accuracy"] for row in evaluation["results"] if row["role"] != "validation"]
+    np.testing.assert_array_equal(accuracies, [row["accuracy"] for row in summary["results"]])
+    assert not (copy / "summary.json").exists()

@@ -1,0 +1,49 @@
+"""Eight virtual devices do what one does. In a process of its own: the number of devices is fixed at start-up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import functools, jax, numpy as np, optax
+from align_jax.runtime.sharding import compile_step, data_mesh, place_batch, replicated
+from align_jax.steps import align_round
+from tests.small_networks import small_batch, small_states, small_updates
+
+assert jax.device_count() == 8
+
+def three_rounds(mesh):
+    # A small rate: BCE is steep near 0 and 1, and at 0.1 it multiplies rounding by a hundred in each step.
+    classifier, masker = small_updates(optimizer=optax.sgd(0.01), swapped_cls=0.5)
+    states = jax.device_put(small_states(classifier, masker), replicated(mesh))
+    key = jax.device_put(jax.random.key(7), replicated(mesh))
+    step = compile_step(functools.partial(align_round, classifier, masker), mesh, donated=(0, 1))
+    losses = []
+    for seed in range(3):
+        batch = place_batch(mesh, jax.tree.map(np.asarray, small_batch(seed, size=16)))
+        *states, metrics = step(*states, [batch], key)
+        losses.append([float(metrics[name].value()) for name in ("masker/loss", "classifier/loss")])
+    return np.array(losses), jax.device_get(states)
+
+one, eight = (three_rounds(data_mesh(jax.devices()[:n])) for n in (1, 8))
+np.testing.assert_allclose(eight[0][0], one[0][0], rtol=1e-5)
+np.testing.assert_allclose(eight[0], one[0], rtol=1e-4)  # later losses come from parameters that differ by rounding
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), eight[1], one[1])
+
+batch = place_batch(data_mesh(), {"image": np.zeros((16, 4, 4, 3))})
+assert {shard.data.shape[0] for shard in batch["image"].addressable_shards} == {2}
+print("same")
+"""
+
+
+def test_eight_devices_are_one():
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.stdout.strip() == "same", result.stderr
