@@ -69,6 +69,7 @@ def default_config() -> ml_collections.ConfigDict:
     classifier.dtype = "float32"  # what both networks compute in; parameters, losses and maps are float32
 
     config.masker = masker = ml_collections.ConfigDict()
+    masker.name = "encoder_decoder"  # (D)
     masker.widths = (16, 32, 64)
 
     config.optim = optim = ml_collections.ConfigDict()  # the classifier's
@@ -204,6 +205,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     from align_jax.evaluation.selection import SELECTIONS
     from align_jax.fills import FILLS
     from align_jax.guidance import GUIDANCES
+    from align_jax.models.masker import MASKERS
     from align_jax.models.pretrained import EMOJI
     from align_jax.models.resnet import RESNETS
     from align_jax.optimizers import OPTIMIZERS, SCHEDULES
@@ -220,6 +222,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         "selection": SELECTIONS,
         "classifier.name": RESNETS,
         "classifier.dtype": ("float32", "bfloat16"),
+        "masker.name": MASKERS,
         "optim.name": OPTIMIZERS,
         "optim.schedule": SCHEDULES,
         "masker_optim.name": OPTIMIZERS,

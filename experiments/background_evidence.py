@@ -19,7 +19,7 @@ the same place, on two random backgrounds:
 import argparse
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +111,7 @@ def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
     if config.name != "emoji_scenes":
         raise UserError(f"{run.folder} was trained on {config.name}; only emoji_scenes has objects on two backgrounds.")
     config.prepared, config.correlation = prepared, 0.0
-    by_id = {}
+    by_id: dict[str, dict[str, Any]] = {}
     for split in load(config).evaluation:
         if split.role in ("id", "background_shift"):
             by_id |= {example["id"]: example for example in map(split.source.__getitem__, range(len(split.source)))}

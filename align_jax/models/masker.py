@@ -1,15 +1,18 @@
 """The masker M: a small encoder-decoder from an image to a soft mask of what matters in it."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 HE_NORMAL = nn.initializers.he_normal()
 
 
-class Masker(nn.Module):
+class EncoderDecoder(nn.Module):
     """image -> mask in [0, 1] at the image's resolution, near 0.5 before training.
 
     Each encoder stage halves the resolution, and a dilated convolution at the coarsest one widens what a pixel of the
@@ -88,3 +91,12 @@ class Masker(nn.Module):
 
 def _upsample(x: Float[Array, "b h w c"], height: int, width: int) -> Float[Array, "b {height} {width} c"]:
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear")
+
+
+# The old name, which the README and the tutorials had.
+Masker = EncoderDecoder
+
+# By `config.masker.name`: from `config.masker` and the data type to compute in, to a module (image, train) -> mask.
+MASKERS: dict[str, Callable[[ml_collections.ConfigDict, DTypeLike], nn.Module]] = {
+    "encoder_decoder": lambda config, dtype: EncoderDecoder(tuple(config.widths), dtype),
+}

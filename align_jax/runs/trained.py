@@ -19,9 +19,8 @@ from orbax.checkpoint import v1 as ocp
 
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
-from align_jax.models.masker import Masker as MaskerModule
-from align_jax.models.resnet import resnet
-from align_jax.networks import Classifier, Masker, classifier_from_linen, masker_from_linen
+from align_jax.models.build import build_classifier, build_masker
+from align_jax.networks import Classifier, Masker
 from align_jax.runs.checkpoints import saved_steps
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
@@ -85,7 +84,8 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
             f"{checkpoint} holds no states of this library, or is damaged; give another --step, or a whole "
             "copy of the run."
         )
-    networks = _networks(config, len(data["class_names"]), with_masker=bool(content[1]))
+    # Whether there is a masker is the checkpoint's to say.
+    networks = build_classifier(config, len(data["class_names"])), build_masker(config) if content[1] else None
     size = config.data.image_size
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     shapes = [
@@ -218,18 +218,6 @@ def _selected_step(run: Path, saved: Sequence[int]) -> int:
     selected = position.get("selected") if isinstance(position, dict) else None
     step = selected.get("step") if isinstance(selected, dict) else None
     return step if type(step) is int and step in saved else saved[-1]
-
-
-def _networks(
-    config: ml_collections.ConfigDict, num_classes: int, *, with_masker: bool
-) -> tuple[Classifier, Masker | None]:
-    """As `method.build_method` makes them; whether there is a masker is the checkpoint's to say."""
-    dtype = jnp.dtype(config.classifier.dtype)
-    classifier = resnet(
-        config.classifier.name, num_classes, freeze_batch_norm=config.classifier.freeze_batch_norm, dtype=dtype
-    )
-    masker = masker_from_linen(MaskerModule(tuple(config.masker.widths), dtype)) if with_masker else None
-    return classifier_from_linen(classifier), masker
 
 
 def _metadata(checkpoint: Path) -> Any:

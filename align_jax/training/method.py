@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import ml_collections
 import optax
 
@@ -11,9 +10,7 @@ from align_jax.algorithms import ALGORITHMS, align
 from align_jax.fills import FILLS
 from align_jax.forward import Batch, Explanation, Mask
 from align_jax.guidance import given_masks
-from align_jax.models.masker import Masker
-from align_jax.models.resnet import resnet
-from align_jax.networks import classifier_from_linen, masker_from_linen
+from align_jax.models.build import build_classifier, build_masker
 from align_jax.optimizers import learning_rate, optimizer
 from align_jax.steps import ClassifierUpdate, MaskerUpdate
 
@@ -71,15 +68,8 @@ def build_method(
     if algorithm.warms_up:
         objective = objective.ramped(algorithm.guided_terms, warmup, config.align.ramp)
     unguided = objective.without(*algorithm.guided_terms)
-    dtype = jnp.dtype(config.classifier.dtype)
-    network = resnet(
-        config.classifier.name,
-        num_classes,
-        freeze_batch_norm=config.classifier.freeze_batch_norm,
-        dtype=dtype,
-    )
     before_guidance = ClassifierUpdate(
-        classifier_from_linen(network),
+        build_classifier(config, num_classes),
         unguided,
         optimizer(config.optim.name, schedule, config.optim.weight_decay, algorithm.restart(config)),
         Explanation(
@@ -95,7 +85,7 @@ def build_method(
     masker_updates = (steps - warmup) // config.schedule.classifier_steps * config.schedule.masker_steps
     if guidance == "learned":
         masker = MaskerUpdate(
-            masker_from_linen(Masker(tuple(config.masker.widths), dtype)),
+            build_masker(config),
             align.masker_objective(**config.align.masker),
             optimizer(
                 config.masker_optim.name,

@@ -1,0 +1,33 @@
+"""From a config to its networks: the one place where a classifier and a masker are chosen by name."""
+
+import jax.numpy as jnp
+import ml_collections
+
+from align_jax.models.masker import MASKERS
+from align_jax.models.resnet import resnet
+from align_jax.networks import Classifier, Masker, classifier_from_linen, masker_from_linen
+
+
+def build_classifier(config: ml_collections.ConfigDict, num_classes: int) -> Classifier:
+    """The classifier f that `config.classifier` names.
+
+    Args:
+      config: the whole run's.
+      num_classes: how many logits.
+    """
+    module = resnet(
+        config.classifier.name,
+        num_classes,
+        freeze_batch_norm=config.classifier.freeze_batch_norm,
+        dtype=jnp.dtype(config.classifier.dtype),
+    )
+    return classifier_from_linen(module)
+
+
+def build_masker(config: ml_collections.ConfigDict) -> Masker:
+    """The masker M that `config.masker` names; it computes in the classifier's data type.
+
+    Args:
+      config: the whole run's.
+    """
+    return masker_from_linen(MASKERS[config.masker.name](config.masker, jnp.dtype(config.classifier.dtype)))
