@@ -103,7 +103,7 @@ QUALITIES: dict[str, Callable[[Mask, np.random.Generator], Mask]] = {
 }
 
 
-def worsened(mask: Mask, quality: str, identifier: str) -> Mask:
+def degraded(mask: Mask, quality: str, identifier: str) -> Mask:
     """A true mask at one of the `QUALITIES`.
 
     Args:
@@ -117,7 +117,7 @@ def worsened(mask: Mask, quality: str, identifier: str) -> Mask:
 
 
 @dataclasses.dataclass(frozen=True)
-class Worsened:
+class WithDegradedMasks:
     """A source with true masks, each at the same quality."""
 
     source: Source
@@ -128,12 +128,12 @@ class Worsened:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.source[index]
-        return example | {"mask": worsened(example["mask"], self.quality, example["id"])}
+        return example | {"mask": degraded(example["mask"], self.quality, example["id"])}
 
 
 def with_quality(sources: Mapping[str, Source], quality: str) -> dict[str, Source]:
     """Training sources whose true masks have the quality that `config.data.mask_quality` names."""
-    return {domain: Worsened(source, quality) for domain, source in sources.items()}
+    return {domain: WithDegradedMasks(source, quality) for domain, source in sources.items()}
 
 
 def _side(mask: Mask) -> int:

@@ -1,5 +1,7 @@
 """From pixels to what a network reads."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
@@ -12,3 +14,11 @@ def normalise(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """`(image / 255 - mean) / standard deviation` per channel, in float32; zero is then the mean colour."""
     mean, deviation = jnp.array(CHANNEL_MEAN), jnp.array(CHANNEL_STANDARD_DEVIATION)
     return (image.astype(jnp.float32) / 255 - mean) / deviation
+
+
+def as_network_input(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with pixels as float32: `image` normalised, `mask` (where there is one) in [0, 1]."""
+    changed = {"image": normalise(batch["image"])}
+    if "mask" in batch:
+        changed["mask"] = batch["mask"].astype(jnp.float32) / 255
+    return batch | changed

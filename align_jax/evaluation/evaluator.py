@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from align_jax import saliency
 from align_jax.data.domains import EvaluationSplit
-from align_jax.data.normalise import normalise
+from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
 from align_jax.evaluation.bootstrap import clustered_standard_error
@@ -249,14 +249,6 @@ class Evaluator:
 
 class Stopped(Exception):
     """An evaluation was asked to end before it was complete; nothing of it is kept."""
-
-
-def as_network_input(batch: Batch) -> Batch:
-    """Pixels on the device as float32: `image` normalised, `mask` (where there is one) in [0, 1]."""
-    changed = {"image": normalise(batch["image"])}
-    if "mask" in batch:
-        changed["mask"] = batch["mask"].astype(jnp.float32) / 255
-    return batch | changed
 
 
 def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:

@@ -18,8 +18,9 @@ from jaxtyping import Array, Float, UInt8
 
 from align_jax.data.augment import resample
 from align_jax.data.images import BadImage, as_png, decode, without_pillow_warnings
+from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
-from align_jax.evaluation.evaluator import as_network_input, explain
+from align_jax.evaluation.evaluator import explain
 from align_jax.forward import Batch
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
 from align_jax.reporting.output_folder import check_output_folder

@@ -283,7 +283,7 @@ class _Run:
         self.progress.say(f"step {step}: validation accuracy {100 * validation:.1f} % (training domains)")
 
     def _guidance(self) -> str:
-        """What guided, for the results: worsened masks are not to pass for true ones."""
+        """What guided, for the results: degraded masks are not to pass for true ones."""
         quality = self.config.data.mask_quality
         return f"{quality} masks" if self.method.guidance == "true" and quality != "true" else self.method.guidance
 

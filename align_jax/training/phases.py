@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 
-from align_jax.evaluation.evaluator import as_network_input
+from align_jax.data.normalise import as_network_input
 from align_jax.forward import Batch
 from align_jax.objectives import Metrics
 from align_jax.states import States

@@ -161,13 +161,13 @@ def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: i
 
     Args:
       sources: with true masks.
-      qualities: of `data.mask_quality.QUALITIES`.
+      qualities: of `data.degraded_masks.QUALITIES`.
       size: side of the images that training sees, in pixels; both masks are binarised (> 0.5) at that size.
     """
     import jax.numpy as jnp
 
     from align_jax.data.augment import resample
-    from align_jax.data.degraded_masks import worsened
+    from align_jax.data.degraded_masks import degraded
     from align_jax.evaluation.metrics import mean_where_defined
     from align_jax.explanations.localisation import mask_iou
 
@@ -177,7 +177,7 @@ def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: i
     true = np.stack([resample(mask, size)[..., 0] > 127 for mask, _ in masks])
     means = {}
     for quality in qualities:
-        worse = np.stack([resample(worsened(mask, quality, name), size)[..., 0] > 127 for mask, name in masks])
+        worse = np.stack([resample(degraded(mask, quality, name), size)[..., 0] > 127 for mask, name in masks])
         means[quality], _ = mean_where_defined(np.asarray(mask_iou(jnp.asarray(worse), jnp.asarray(true))))
     return means
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from align_jax.data.degraded_masks import QUALITIES, SHIFT, Worsened, with_quality, worsened
+from align_jax.data.degraded_masks import QUALITIES, SHIFT, WithDegradedMasks, degraded, with_quality
 
 RANDOM = ("shifted", "noisy", "random")
 
@@ -30,7 +30,7 @@ def iou(mask, true):
 
 
 def mean_iou(quality, masks):
-    return np.mean([iou(worsened(mask, quality, name), mask) for name, mask in masks.items()])
+    return np.mean([iou(degraded(mask, quality, name), mask) for name, mask in masks.items()])
 
 
 def test_iou_falls_over_the_list_from_1_to_0():
@@ -53,7 +53,7 @@ def test_strengths_are_in_units_of_the_side():
 def test_a_mask_stays_one_of_its_size_and_is_not_written_to(quality, shape):
     mask = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     before = mask.copy()
-    result = worsened(mask, quality, "a")
+    result = degraded(mask, quality, "a")
     assert (result.shape, result.dtype) == (shape, np.uint8)
     np.testing.assert_array_equal(mask, before)
 
@@ -61,22 +61,22 @@ def test_a_mask_stays_one_of_its_size_and_is_not_written_to(quality, shape):
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_what_is_random_is_a_function_of_the_id(quality):
     mask = objects(1)["noto_train_0"]
-    of_one = worsened(mask, quality, "a")
-    np.testing.assert_array_equal(worsened(mask, quality, "a"), of_one)
-    others = [worsened(mask, quality, name) for name in "bcde"]
+    of_one = degraded(mask, quality, "a")
+    np.testing.assert_array_equal(degraded(mask, quality, "a"), of_one)
+    others = [degraded(mask, quality, name) for name in "bcde"]
     assert any((other != of_one).any() for other in others) == (quality in RANDOM)
 
 
 def test_the_seed_is_the_same_in_every_process():
     """A value that was written down: Python's own hash of a text would give another one each time."""
-    cells = worsened(np.zeros((32, 32, 1), np.uint8), "noisy", "a")[::2, ::2, 0] > 0
+    cells = degraded(np.zeros((32, 32, 1), np.uint8), "noisy", "a")[::2, ::2, 0] > 0
     assert cells.sum(axis=1)[:6].tolist() == [7, 5, 3, 4, 6, 3]
 
 
 def test_an_outline_moves_by_the_same_length_on_every_side():
     mask = np.zeros((64, 96, 1), np.uint8)
     mask[20:40, 30:70] = 255
-    wider, narrower = worsened(mask, "dilated", "a"), worsened(mask, "eroded", "a")
+    wider, narrower = degraded(mask, "dilated", "a"), degraded(mask, "eroded", "a")
     assert extent(wider) == (18, 42, 28, 72)
     assert extent(narrower) == (22, 38, 32, 68)
     assert (narrower <= mask).all()
@@ -97,7 +97,7 @@ def test_a_shift_has_one_length_and_any_direction():
         weights = values[..., 0] / values.sum(dtype=float)
         return np.array([(weights * rows).sum(), (weights * columns).sum()])
 
-    moves = np.array([centre(worsened(mask, "shifted", str(name))) - centre(mask) for name in range(40)])
+    moves = np.array([centre(degraded(mask, "shifted", str(name))) - centre(mask) for name in range(40)])
     np.testing.assert_allclose(np.linalg.norm(moves, axis=1), SHIFT * 80, atol=0.2)
     assert len({(bool(down), bool(right)) for down, right in moves > 0}) == 4
 
@@ -105,7 +105,7 @@ def test_a_shift_has_one_length_and_any_direction():
 def test_blurring_spreads_a_mask_evenly():
     mask = np.zeros((64, 64, 1), np.uint8)
     mask[26:38, 26:38] = 255
-    soft = worsened(mask, "blurred", "a")
+    soft = degraded(mask, "blurred", "a")
     assert soft.max() < 128 < mask.max()
     np.testing.assert_array_equal(soft, soft[::-1, ::-1])
     assert (np.diff(soft[32, 32:, 0].astype(int)) <= 0).all()
@@ -114,14 +114,14 @@ def test_blurring_spreads_a_mask_evenly():
 
 def test_inverted_is_the_complement():
     for mask in objects(8).values():
-        assert (worsened(mask, "inverted", "a").astype(int) + mask == 255).all()
+        assert (degraded(mask, "inverted", "a").astype(int) + mask == 255).all()
 
 
 def test_random_ignores_the_image():
     empty, full = np.zeros((48, 64, 1), np.uint8), np.full((48, 64, 1), 255, np.uint8)
     for name in "abcdef":
-        of_empty = worsened(empty, "random", name)
-        np.testing.assert_array_equal(of_empty, worsened(full, "random", name))
+        of_empty = degraded(empty, "random", name)
+        np.testing.assert_array_equal(of_empty, degraded(full, "random", name))
         assert 0 < (of_empty > 127).mean() < 1
 
 
@@ -141,7 +141,7 @@ def test_sources_are_changed_in_their_masks_alone():
     masks = objects(3)
     sources = with_quality({"noto": Examples(masks), "openmoji": Examples(masks)}, "inverted")
     assert list(sources) == ["noto", "openmoji"]
-    assert all(isinstance(source, Worsened) and len(source) == 3 for source in sources.values())
+    assert all(isinstance(source, WithDegradedMasks) and len(source) == 3 for source in sources.values())
     for index, (name, mask) in enumerate(masks.items()):
         example = sources["openmoji"][index]
         np.testing.assert_array_equal(example["mask"], 255 - mask)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from align_jax.cli.commands import explain
 from align_jax.data.augment import resample
+from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
-from align_jax.evaluation.evaluator import as_network_input
 from align_jax.inference import explain_images as explaining
 from align_jax.inference.explain_images import explain_images
 from align_jax.reporting import explain_page as explained
