@@ -9,8 +9,8 @@ from pathlib import Path
 
 from align_jax.cli.commands import exit_status
 from align_jax.errors import UserError
+from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs.markdown import markdown
-from align_jax.reporting.many_runs.metrics import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs.report import Report, make_report
 from align_jax.reporting.many_runs.report_files import write_report
 from align_jax.reporting.output_folder import check_output_folder

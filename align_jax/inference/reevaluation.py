@@ -17,6 +17,7 @@ from align_jax.data.load import load
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names, tables
+from align_jax.reporting.columns import PREDICTION
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.sharding import data_mesh
@@ -133,9 +134,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     """The results as text for a terminal, a row a split, and what to know before quoting them."""
     results: Sequence[Mapping[str, Any]] = evaluation["results"]
     columns = [
-        metric
-        for metric in names.PREDICTION
-        if any(tables.number(result, metric.key) is not None for result in results)
+        metric for metric in PREDICTION if any(tables.number(result, metric.key) is not None for result in results)
     ]
     lines = [["domain", "split", "", "images", *(f"{metric.title} {metric.unit}".strip() for metric in columns)]]
     for result in results:

@@ -1,9 +1,8 @@
-"""What the roles, losses, metrics and methods are called on a page, and how numbers are written."""
+"""What the roles, losses and methods are called on a page; the metrics have their names in `columns.py`."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 MISSING = "–"
 
@@ -82,55 +81,6 @@ SERIES_TITLES = {
     "images_per_s": "Images per second",
     "data_wait_fraction": "Share of time waiting for data",
 }
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column: which way is better, and how its values are written (`scale` 100 is a percentage).
-
-    `subtitle` says what a headline's column leaves open: the value of a role, or the role of a value.
-    """
-
-    key: str
-    title: str
-    better: Literal["higher", "lower", "neither"] = "neither"
-    scale: int = 1
-    digits: int = 3
-    subtitle: str = ""
-
-    @property
-    def arrow(self) -> str:
-        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
-
-    @property
-    def unit(self) -> str:
-        return "%" if self.scale == 100 else ""
-
-    def text(self, value: float | None) -> str:
-        """`0.6431` as `64.3` or `0.643`; a missing or non-finite value as a dash."""
-        if value is None or not math.isfinite(value):
-            return MISSING
-        return _with_minus(f"{value * self.scale:.{self.digits}f}")
-
-    def difference(self, value: float | None, reference: float | None) -> str:
-        """`value - reference` with its sign, in the unit of the column; empty where either is missing."""
-        if value is None or reference is None or not math.isfinite(value - reference):
-            return ""
-        # Rounding first, so that a difference of -0.0 is not written as a loss.
-        rounded = round((value - reference) * self.scale, self.digits) + 0.0
-        return _with_minus(f"{rounded:+.{self.digits}f}") if rounded else f"±{0:.{self.digits}f}"
-
-
-ACCURACY = Metric("accuracy", "Accuracy", "higher", 100, 1)
-BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy", "higher", 100, 1)
-MASK_IOU = Metric("mask_iou", "Mask IoU", "higher")
-CAM_ENERGY = Metric("cam_energy", "CAM energy", "higher")
-PREDICTION = (ACCURACY, BALANCED_ACCURACY, Metric("auc", "AUC", "higher", 100, 1), MASK_IOU, CAM_ENERGY)
-FAITHFULNESS = (
-    Metric("comprehensiveness", "Comprehensiveness", "higher"),
-    Metric("sufficiency", "Sufficiency", "lower"),
-    Metric("insertion_auc", "Insertion AUC", "higher"),
-)
 
 
 def role_title(role: str) -> str:
@@ -222,7 +172,3 @@ def duration(seconds: float | None) -> str:
 def _words(key: str) -> str:
     words = key.replace("_", " ")
     return words[:1].upper() + words[1:]
-
-
-def _with_minus(number: str) -> str:
-    return number.replace("-", "−")

@@ -11,6 +11,7 @@ import jinja2
 
 from align_jax.reporting import curves, names, paired, per_class, tables
 from align_jax.reporting import gallery_cards as gallery
+from align_jax.reporting.columns import FAITHFULNESS, PREDICTION
 from align_jax.runs.read import Run, read_run
 from align_jax.runtime.files import write_atomically
 
@@ -47,9 +48,9 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         facts=run_facts(content),
         timing=timing_facts(content),
         headline=tables.headline_table({name: content}, name),
-        results=tables.run_table(content, [*names.PREDICTION, *further]),
+        results=tables.run_table(content, [*PREDICTION, *further]),
         per_class=per_class.per_class_table({name: content}),
-        faithfulness=tables.run_table(content, names.FAITHFULNESS),
+        faithfulness=tables.run_table(content, FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
         evaluation=content.config.get("evaluation", {}),
         sections=[curves.evaluation_section(content), *curves.training_sections({"": content})],
@@ -92,9 +93,9 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         paired=paired.difference_sentences(methods, reference),
         evaluation=content[0].config.get("evaluation", {}),
         headline=tables.headline_table(methods, reference),
-        results=tables.compared_table(methods, [*names.PREDICTION, *further], reference),
+        results=tables.compared_table(methods, [*PREDICTION, *further], reference),
         per_class=per_class.per_class_table(methods),
-        faithfulness=tables.compared_table(methods, names.FAITHFULNESS, reference),
+        faithfulness=tables.compared_table(methods, FAITHFULNESS, reference),
         classes_left_out=_classes_left_out(content),
         sections=[*curves.compared_evaluation_sections(methods), *curves.training_sections(methods)],
         gallery=groups,

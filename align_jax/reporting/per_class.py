@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from align_jax.reporting import names
-from align_jax.reporting.names import Metric
+from align_jax.reporting.columns import ACCURACY, Metric
 from align_jax.reporting.tables import Cell, Group, Row, Table, role_of
 from align_jax.runs.read import Run
 
@@ -33,10 +33,8 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
                 for title in titles
             ]
             best = max((value for value in values if value is not None), default=None)
-            unequal = len({names.ACCURACY.text(value) for value in values if value is not None}) > 1
-            cells = [
-                Cell(names.ACCURACY.text(value), best=not single and unequal and value == best) for value in values
-            ]
+            unequal = len({ACCURACY.text(value) for value in values if value is not None}) > 1
+            cells = [Cell(ACCURACY.text(value), best=not single and unequal and value == best) for value in values]
             if any(value is not None for value in values):
                 rows.append(Row(class_name, cells))
         if rows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from align_jax.reporting import names, paired
-from align_jax.reporting.names import Metric
+from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FAITHFULNESS, MASK_IOU, PREDICTION, Metric
 from align_jax.runs.read import Run, read_run
 
 # What a result's row says about itself or about another of its values; all other numbers are measurements.
@@ -166,11 +166,10 @@ def headline(runs: Sequence[Run]) -> tuple[list[Metric], list[dict[str, float | 
     results = [result for run in runs for result in run.results]
     roles = [role for role in names.in_role_order([role_of(r) for r in results]) if role != "validation"]
     columns = [
-        replace(names.ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy")
-        for role in roles
+        replace(ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy") for role in roles
     ]
     explained = explained_role(results)
-    for metric in (names.MASK_IOU, names.CAM_ENERGY):
+    for metric in (MASK_IOU, CAM_ENERGY):
         if explained and any(role_mean(run.results, explained, metric.key) is not None for run in runs):
             subtitle = names.role_title(explained).lower()
             columns.append(replace(metric, key=f"{explained}/{metric.key}", subtitle=subtitle))
@@ -241,7 +240,7 @@ def comparison_table(runs: Sequence[pathlib.Path]) -> str:
 
 def further_metrics(runs: Sequence[Run]) -> list[Metric]:
     """Columns for the numbers in summary.json that this file does not know by name."""
-    known = {metric.key for metric in (*names.PREDICTION, *names.FAITHFULNESS)} | NOT_MEASURED
+    known = {metric.key for metric in (*PREDICTION, *FAITHFULNESS)} | NOT_MEASURED
     keys = {
         key
         for run in runs
@@ -328,7 +327,7 @@ def _error(metric: Metric, error: float | None) -> str:
 
 def _counted(columns: Sequence[Metric]) -> str:
     """Which count of images belongs to these columns: faithfulness is measured on a part of them."""
-    return "faithfulness_images" if columns and set(columns) <= set(names.FAITHFULNESS) else "examples"
+    return "faithfulness_images" if columns and set(columns) <= set(FAITHFULNESS) else "examples"
 
 
 def _examples(result: Mapping[str, Any], counted: str) -> str:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from align_jax.reporting import names, tables
+from align_jax.reporting.columns import ACCURACY, FAITHFULNESS, PREDICTION
 from align_jax.runs.read import read_run
 
 
@@ -39,7 +40,7 @@ def compared(change):
         "ALIGN": read_run(change("align", with_accuracy(ALIGN))),
         "ERM": read_run(change("erm", with_accuracy(ERM))),
     }
-    return runs, tables.compared_table(runs, [names.ACCURACY], tables.reference_method(runs))
+    return runs, tables.compared_table(runs, [ACCURACY], tables.reference_method(runs))
 
 
 def test_differences_are_to_erm_and_in_points(change):
@@ -73,7 +74,7 @@ def test_the_best_of_a_domain_is_marked_and_ties_are_not(change):
 
 def test_lower_sufficiency_is_better(make_run):
     runs = {name: read_run(make_run(name, better)) for name, better in (("align", 0.02), ("erm", 0.0))}
-    table = tables.compared_table(runs, names.FAITHFULNESS, "erm")
+    table = tables.compared_table(runs, FAITHFULNESS, "erm")
     sufficiency = [metric.key for metric in table.columns].index("sufficiency")
     align, erm = table.groups[0].rows[:2]
     assert (align.cells[sufficiency].value, erm.cells[sufficiency].value) == ("0.290", "0.310")
@@ -86,7 +87,7 @@ def test_lower_sufficiency_is_better(make_run):
 @pytest.mark.parametrize(("key", "value"), [("comprehensiveness", 0.04), ("sufficiency", 0.5)])
 def test_a_grad_cam_that_random_noise_beats_is_flagged(change, key, value):
     run = read_run(change("align", lambda row: row | {key: value} if row["domain"] == "fluent3d" else row))
-    table = tables.run_table(run, [metric for metric in names.FAITHFULNESS if metric.key == key])
+    table = tables.run_table(run, [metric for metric in FAITHFULNESS if metric.key == key])
     flagged = {row.name for group in table.groups for row in group.rows if row.cells[0].beaten_by_control}
     assert flagged == {"fluent3d"}
 
@@ -100,15 +101,15 @@ def test_a_mean_over_a_missing_value_is_missing(change):
     run = read_run(change("align", drop))
     assert tables.role_mean(run.results, "id", "auc") is None
     assert tables.role_mean(run.results, "background_shift", "auc") is not None
-    group = tables.run_table(run, names.PREDICTION).groups[1]
+    group = tables.run_table(run, PREDICTION).groups[1]
     assert [row.cells[1].value for row in group.rows] == ["–", "88.0", "–"]
 
 
 def test_null_and_nan_are_dashes_and_zero_is_a_number():
     assert [tables.number({"x": x}, "x") for x in (None, float("nan"), float("inf"), 0)] == [None, None, None, 0.0]
-    assert names.ACCURACY.text(None) == "–"
-    assert names.ACCURACY.text(0.0) == "0.0"
-    assert names.ACCURACY.difference(0.5, None) == ""
+    assert ACCURACY.text(None) == "–"
+    assert ACCURACY.text(0.0) == "0.0"
+    assert ACCURACY.difference(0.5, None) == ""
 
 
 def test_unknown_numbers_become_columns(change):

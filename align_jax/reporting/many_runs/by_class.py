@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import ACCURACY
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.cells import Cell, average_cell, marked
 from align_jax.reporting.many_runs.tables import ClassTable, Group, Row
@@ -39,7 +40,7 @@ def class_table(
                 name,
                 tuple(
                     marked(
-                        names.ACCURACY,
+                        ACCURACY,
                         [average_cell([means.get((m, d, name), {}) for d in having[name]]) for m in methods],
                     )
                 ),
@@ -60,6 +61,6 @@ def class_table(
         groups=tuple(groups),
         caption=(
             captions.CLASS_CAPTION,
-            *captions.bold_without_error(names.ACCURACY, [row.cells for group in groups for row in group.rows], "row"),
+            *captions.bold_without_error(ACCURACY, [row.cells for group in groups for row in group.rows], "row"),
         ),
     )

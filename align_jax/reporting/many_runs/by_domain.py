@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.cells import Cell, average_cell, cell_over_seeds, marked
 from align_jax.reporting.many_runs.planned import Planned
 from align_jax.reporting.many_runs.published import PUBLISHED_EXAMPLES, Published, published_results
 from align_jax.reporting.many_runs.tables import BenchmarkTable, Group, Row
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, Method, Task
-from align_jax.reporting.names import Metric
 from align_jax.runs.collect import CollectedRun
 
 Values = Mapping[tuple[Method, str, str], Mapping[int, float]]

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Literal
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs.cells import Cell
 from align_jax.reporting.many_runs.published import PUBLISHED_EXAMPLES, Published
 from align_jax.reporting.many_runs.tables import BenchmarkTable, Row
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Method, Task
-from align_jax.reporting.names import Metric
 
 SELECTION_TITLES = {"training_domain_validation": "training-domain validation", "last": "last step"}
 PROTOCOL_TITLES = {"in_domain": "in domain", "single_source": "single source", "leave_one_out": "leave one out"}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from align_jax.reporting.names import Metric
+from align_jax.reporting.columns import Metric
 
 
 @dataclass(frozen=True)

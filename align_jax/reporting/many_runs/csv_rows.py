@@ -4,12 +4,12 @@ import csv
 import io
 from collections.abc import Iterator
 
-from align_jax.reporting import names
+from align_jax.reporting.columns import FAITHFULNESS
 from align_jax.reporting.many_runs.report import Benchmark, Report
 from align_jax.runs.collect import Result
 from align_jax.runs.untrusted_json import printable
 
-FAITHFULNESS = {metric.key for metric in names.FAITHFULNESS}
+FAITHFULNESS_KEYS = {metric.key for metric in FAITHFULNESS}
 CSV_COLUMNS = (
     *("dataset", "protocol", "domain_singled_out", "domain_tested", "role", "split", "method", "algorithm", "guidance"),
     *("seed", "selection", "step", "best_step", "examples", "metric", "value", "settings", "run"),
@@ -48,7 +48,7 @@ def _csv_rows(benchmark: Benchmark) -> Iterator[list[object]]:
 def _images(result: Result, metric: str) -> int | None:
     """Over how many images a value is: faithfulness is measured on a part of those that are tested."""
     measured = metric.removeprefix("random_").removesuffix("_standard_error")
-    return result.faithfulness_images if measured in FAITHFULNESS else result.examples
+    return result.faithfulness_images if measured in FAITHFULNESS_KEYS else result.examples
 
 
 def _spreadsheet(value: object) -> object:

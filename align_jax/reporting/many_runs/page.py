@@ -1,6 +1,6 @@
 """Benchmark tables as one HTML page; what a run's files hold is text, never markup."""
 
-from align_jax.reporting import names
+from align_jax.reporting.columns import ACCURACY
 from align_jax.reporting.many_runs import words
 from align_jax.reporting.many_runs.captions import legend
 from align_jax.reporting.many_runs.report import Report
@@ -17,7 +17,7 @@ def html(report: Report) -> str:
         legend=legend,
         heading=words.heading,
         warning=words.oracle_warning,
-        accuracy=names.ACCURACY,
+        accuracy=ACCURACY,
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
 from align_jax.reporting.many_runs.by_domain import domain_table, every_domain, measurements
 from align_jax.reporting.many_runs.data_versions import data_versions
-from align_jax.reporting.many_runs.metrics import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs.planned import Planned, placed_cells
 from align_jax.reporting.many_runs.settings import Settings, benchmark_settings
 from align_jax.reporting.many_runs.tables import BenchmarkTable, ClassTable

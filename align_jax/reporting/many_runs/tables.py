@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs.cells import Cell
-from align_jax.reporting.names import Metric
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import ACCURACY, Metric
 from align_jax.reporting.many_runs.cells import Cell
 from align_jax.reporting.many_runs.report import Benchmark
 from align_jax.reporting.many_runs.settings import Settings
 from align_jax.reporting.many_runs.tables import BenchmarkTable, ClassTable
-from align_jax.reporting.names import Metric
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def class_rows(
     for group in table.groups:
         rows.append([escaped(names.shortened(group.title))])
         rows += [
-            [escaped(names.shortened(row.name)), *(written(printed(names.ACCURACY, c)) for c in row.cells)]
+            [escaped(names.shortened(row.name)), *(written(printed(ACCURACY, c)) for c in row.cells)]
             for row in group.rows
         ]
     return ["Class", *(escaped(names.shortened(column)) for column in table.columns)], rows

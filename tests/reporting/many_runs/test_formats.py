@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from align_jax.cli.report import main
-from align_jax.reporting import names
+from align_jax.reporting.columns import ACCURACY, CAM_ENERGY
 from align_jax.reporting.many_runs.cells import Cell
 from align_jax.reporting.many_runs.csv_rows import csv_text
 from align_jax.reporting.many_runs.latex import latex
@@ -42,14 +42,14 @@ def markdown_rows(text):
 
 
 def test_cells_are_written_in_the_metrics_unit():
-    accuracy = printed(names.ACCURACY, Cell(0.8123, 0.0049, 3, best=True), usual_seeds=3)
+    accuracy = printed(ACCURACY, Cell(0.8123, 0.0049, 3, best=True), usual_seeds=3)
     assert (accuracy.value, accuracy.error, accuracy.note, accuracy.best) == ("81.2", "0.5", "", True)
-    assert printed(names.ACCURACY, Cell(0.8123, 0.0049, 2), usual_seeds=3).note == "n = 2"
-    assert printed(names.ACCURACY, Cell(None, None, 0, planned=3)).value == "–"
-    assert printed(names.ACCURACY, Cell(0.5, None, 1, planned=3)).note == "1/3"
-    assert printed(names.ACCURACY, Cell(0.8535, digits=2)).value == "85.35"
-    assert printed(names.ACCURACY, Cell(blank=True)).value == ""
-    assert printed(names.CAM_ENERGY, Cell(0.5)).value == "0.500"
+    assert printed(ACCURACY, Cell(0.8123, 0.0049, 2), usual_seeds=3).note == "n = 2"
+    assert printed(ACCURACY, Cell(None, None, 0, planned=3)).value == "–"
+    assert printed(ACCURACY, Cell(0.5, None, 1, planned=3)).note == "1/3"
+    assert printed(ACCURACY, Cell(0.8535, digits=2)).value == "85.35"
+    assert printed(ACCURACY, Cell(blank=True)).value == ""
+    assert printed(CAM_ENERGY, Cell(0.5)).value == "0.500"
 
 
 def test_markdown_has_our_rows_the_missing_ones_and_the_published():

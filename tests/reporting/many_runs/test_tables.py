@@ -4,6 +4,7 @@ import pathlib
 import pytest
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import ACCURACY, SUFFICIENCY, Metric
 from align_jax.reporting.many_runs.captions import legend
 from align_jax.reporting.many_runs.cells import Cell, average_cell, cell_over_seeds, marked
 from align_jax.reporting.many_runs.report import make_report
@@ -13,7 +14,6 @@ from align_jax.runs.collect import CollectedRun, Collection, Result, SweepCell, 
 
 VLCS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
-SUFFICIENCY = names.FAITHFULNESS[1]
 
 
 def run(algorithm, domain, seed, tests, *, protocol="leave_one_out", config=None, folder="runs", **changed):
@@ -88,7 +88,7 @@ def test_a_method_whose_value_is_not_finite_keeps_its_row():
     erm, align = table.groups[0].rows
     column = table.columns.index("SUN09")
     assert (erm.cells[column].value, align.cells[column].value) == (0.5, None)
-    assert printed(names.ACCURACY, align.cells[column]).note == "0/1"
+    assert printed(ACCURACY, align.cells[column]).note == "0/1"
     assert report(runs[1:]).benchmarks[0].tables == ()
 
 
@@ -105,28 +105,28 @@ def test_an_average_is_over_the_seeds_averages_and_needs_every_part():
     ("metric", "cells", "best"),
     [
         # 2 points apart, errors 1 and 1: within sqrt(2)? No.
-        (names.ACCURACY, [(0.80, 0.01), (0.82, 0.01)], [False, True]),
+        (ACCURACY, [(0.80, 0.01), (0.82, 0.01)], [False, True]),
         # 1.2 points apart: within it, but the third is not.
-        (names.ACCURACY, [(0.80, 0.01), (0.812, 0.01), (0.70, 0.01)], [True, True, False]),
+        (ACCURACY, [(0.80, 0.01), (0.812, 0.01), (0.70, 0.01)], [True, True, False]),
         # Every row would be marked: none stands out.
-        (names.ACCURACY, [(0.80, 0.01), (0.812, 0.01)], [False, False]),
+        (ACCURACY, [(0.80, 0.01), (0.812, 0.01)], [False, False]),
         # Printed alike, so alike.
-        (names.ACCURACY, [(0.80001, 0.0), (0.80002, 0.0), (0.5, 0.0)], [True, True, False]),
+        (ACCURACY, [(0.80001, 0.0), (0.80002, 0.0), (0.5, 0.0)], [True, True, False]),
         (SUFFICIENCY, [(0.3, 0.01), (0.1, 0.01)], [False, True]),
         # How much chance there is in a single seed is not known: the best is bold, and nothing is near it.
-        (names.ACCURACY, [(0.80, None), (0.99, None), (0.989, None)], [False, True, False]),
+        (ACCURACY, [(0.80, None), (0.99, None), (0.989, None)], [False, True, False]),
         (SUFFICIENCY, [(0.3, None), (0.1, None)], [False, True]),
-        (names.ACCURACY, [(0.80001, None), (0.80002, None), (0.5, None)], [True, True, False]),
-        (names.ACCURACY, [(0.5, None), (0.5, None)], [False, False]),
-        (names.ACCURACY, [(0.80, 0.01), (0.804, None)], [False, True]),
-        (names.ACCURACY, [(0.80, 0.01), (0.804, 0.01), (0.803, None)], [True, True, False]),
+        (ACCURACY, [(0.80001, None), (0.80002, None), (0.5, None)], [True, True, False]),
+        (ACCURACY, [(0.5, None), (0.5, None)], [False, False]),
+        (ACCURACY, [(0.80, 0.01), (0.804, None)], [False, True]),
+        (ACCURACY, [(0.80, 0.01), (0.804, 0.01), (0.803, None)], [True, True, False]),
         # Exactly one error apart, though 0.30000000000000004 - 0.2 > 0.1: every row would be marked.
-        (names.ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0)], [False, False]),
-        (names.ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0), (0.1, 0.0)], [True, True, False]),
-        (names.ACCURACY, [(0.3 + 1e-6, 0.1), (0.2, 0.0)], [True, False]),
-        (names.ACCURACY, [(0.80, 0.01)], [False]),
-        (names.ACCURACY, [(0.80, 0.01), (None, None), (0.9, 0.01)], [False, False, True]),
-        (names.Metric("x", "X"), [(0.1, 0.0), (0.9, 0.0)], [False, False]),
+        (ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0)], [False, False]),
+        (ACCURACY, [(0.1 + 0.2, 0.1), (0.2, 0.0), (0.1, 0.0)], [True, True, False]),
+        (ACCURACY, [(0.3 + 1e-6, 0.1), (0.2, 0.0)], [True, False]),
+        (ACCURACY, [(0.80, 0.01)], [False]),
+        (ACCURACY, [(0.80, 0.01), (None, None), (0.9, 0.01)], [False, False, True]),
+        (Metric("x", "X"), [(0.1, 0.0), (0.9, 0.0)], [False, False]),
     ],
 )
 def test_what_is_marked_as_best(metric, cells, best):

@@ -1,0 +1,77 @@
+"""The metrics that have a column in a table: title, unit, which way is better, and how many digits are printed.
+
+A metric that is not here still has a column on a run's page, under its own name.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from align_jax.reporting.names import MISSING
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How the values of a metric are printed.
+
+    Attributes:
+      key: its name in `summary.json`.
+      title: its name in a table.
+      better: which values are better.
+      scale: what a value is multiplied by before it is printed; 100 makes it a percentage.
+      digits: after the decimal point.
+      subtitle: what the title leaves open, as the role of a headline's value.
+    """
+
+    key: str
+    title: str
+    better: Literal["higher", "lower", "neither"] = "neither"
+    scale: int = 1
+    digits: int = 3
+    subtitle: str = ""
+
+    @property
+    def arrow(self) -> str:
+        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
+
+    @property
+    def unit(self) -> str:
+        return "%" if self.scale == 100 else ""
+
+    def text(self, value: float | None) -> str:
+        """`0.6431` as `64.3` or `0.643`; a missing or non-finite value as a dash."""
+        if value is None or not math.isfinite(value):
+            return MISSING
+        return _with_minus(f"{value * self.scale:.{self.digits}f}")
+
+    def difference(self, value: float | None, reference: float | None) -> str:
+        """`value - reference` with its sign, in the unit of the column; empty where either is missing."""
+        if value is None or reference is None or not math.isfinite(value - reference):
+            return ""
+        # Rounding first, so that a difference of -0.0 is not written as a loss.
+        rounded = round((value - reference) * self.scale, self.digits) + 0.0
+        return _with_minus(f"{rounded:+.{self.digits}f}") if rounded else f"±{0:.{self.digits}f}"
+
+
+ACCURACY = Metric("accuracy", "Accuracy", "higher", 100, 1)
+BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy", "higher", 100, 1)
+AUC = Metric("auc", "AUC", "higher", 100, 1)
+MASK_IOU = Metric("mask_iou", "Mask IoU", "higher")
+CAM_ENERGY = Metric("cam_energy", "CAM energy", "higher")
+COMPREHENSIVENESS = Metric("comprehensiveness", "Comprehensiveness", "higher")
+SUFFICIENCY = Metric("sufficiency", "Sufficiency", "lower")
+INSERTION_AUC = Metric("insertion_auc", "Insertion AUC", "higher")
+VALIDATION_ACCURACY = Metric("validation_accuracy", "Validation accuracy", "higher", 100, 1)
+
+PREDICTION = (ACCURACY, BALANCED_ACCURACY, AUC, MASK_IOU, CAM_ENERGY)
+FAITHFULNESS = (COMPREHENSIVENESS, SUFFICIENCY, INSERTION_AUC)
+"""Measured on a part of the images; see `Result.faithfulness_images`."""
+
+METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDATION_ACCURACY)}
+"""Those of which there can be tables of many runs."""
+DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "comprehensiveness", "sufficiency")
+"""Accuracies, and what the papers' tables have."""
+
+
+def _with_minus(number: str) -> str:
+    return number.replace("-", "−")
