@@ -23,10 +23,10 @@ from align_jax.models.resnet import RESNETS
 from align_jax.objectives import Sizes
 from align_jax.reporting.names import OWN_GUIDANCE, method_name
 from align_jax.states import create_classifier_state, create_masker_state
-from align_jax.training import loop as training
 from align_jax.training import train_and_evaluate
-from align_jax.training.method import build_method, guidance_of, warms_up
+from align_jax.training.method import build_method
 from align_jax.training.phases import rounds_phase, warmup_phase
+from align_jax.training.plan import Length, guidance_of, plan
 from tests.tiny_config import Squares, get_config, load_squares
 
 TAKE_MASKS = [name for name, algorithm in ALGORITHMS.items() if algorithm.guided_terms]
@@ -65,6 +65,16 @@ def initial_states(method):
     return state, masker and create_masker_state(masker.network, masker.optimizer, KEY, image)
 
 
+def warms_up(config):
+    config.data.mask_folder = "masks"
+    return plan(config).warms_up
+
+
+def built(config, steps, warmup):
+    config.data.mask_folder = "masks"
+    return build_method(plan(config), 3, 2, Length(steps, warmup))
+
+
 # ---- one setting for every method ------------------------------------------------------------------------------------
 
 
@@ -76,9 +86,9 @@ def test_every_source_guides_every_method(name, guidance):
     config.align.classifier.swapped_cls = 0.5  # a guided term that has no weight by default
     resolved = OWN_GUIDANCE[name] if guidance == "method" else guidance
     assert guidance_of(config) == resolved
-    method = build_method(config, 3, 2, 4, 2)
+    method = built(config, 4, 2)
     states = jax.eval_shape(lambda: initial_states(method))
-    assert (method.guidance, method.masker is not None) == (resolved, resolved == "learned")
+    assert (method.masker is not None) == (resolved == "learned")
     phase = rounds_phase(method, 1, 1)
     # Only where masks come with the data may a step read them.
     rows = batch(with_masks=reads_masks(resolved))
@@ -96,7 +106,7 @@ def test_every_source_guides_every_method(name, guidance):
 def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
     config = chosen("align", "true")
     config.align.ramp, config.align.explained = 4, "log_probability"
-    method = build_method(config, 3, 2, 20, 6)
+    method = built(config, 20, 6)
     weight = method.classifier.objective.terms["egl"].weight
     whole = config.align.classifier.guidance
     assert [float(weight(jnp.int32(step))) for step in (0, 6, 8, 10, 19)] == pytest.approx(
@@ -104,7 +114,7 @@ def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
     )
     assert method.classifier.explanation.explained == "log_probability"
     config.align.ramp, config.align.explained = 0, "logit"
-    method = build_method(config, 3, 2, 20, 6)
+    method = built(config, 20, 6)
     assert method.classifier.objective.terms["egl"].weight == whole
     assert method.classifier.explanation.explained == "logit"
 
@@ -112,7 +122,7 @@ def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
 @pytest.mark.parametrize("guidance", GUIDANCES)
 def test_the_masks_that_guide_are_the_ones_named(guidance):
     """One step of HAICS; what it says of its term is the alignment with those very masks."""
-    method = build_method(chosen("haics", guidance), 3, 2, 4, 0)
+    method = built(chosen("haics", guidance), 4, 0)
     states = jax.jit(lambda: initial_states(method))()
     step = jax.jit(rounds_phase(method, 1, 1).advance)
     (after, masker_after), metrics = step(states, (batch(),), KEY)
@@ -146,7 +156,7 @@ def test_other_methods_take_no_masks_whatever_is_set(name):
     for guidance in ("method", *GUIDANCES):
         config = chosen(name, guidance)
         assert (guidance_of(config), warms_up(config)) == ("none", False)
-    method = build_method(config, 3, 2, 4, 0)
+    method = built(config, 4, 0)
     assert method.masker is method.given_masks is None
 
 
@@ -298,7 +308,7 @@ def refused(config, run, monkeypatch, match):
     def compiled(*_):
         raise AssertionError("compiled something first")
 
-    monkeypatch.setattr(training, "compile_step", compiled)
+    monkeypatch.setattr("align_jax.training.initial_states.compile_step", compiled)
     with pytest.raises(UserError, match=match):
         train_and_evaluate(config, run)
     assert not run.exists()

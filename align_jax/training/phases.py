@@ -1,9 +1,10 @@
-"""The two stretches of a run, warm-up and rounds, each one program: (states, batches, key) -> (states, metrics)."""
+"""The two phases of a run, warm-up and rounds, each one program: (states, batches, key) -> (states, metrics)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import ml_collections
 
 from align_jax.data.normalise import as_network_input
 from align_jax.forward import Batch
@@ -11,10 +12,11 @@ from align_jax.objectives import Metrics
 from align_jax.states import States
 from align_jax.steps import align_round, classifier_step
 from align_jax.training.method import Method
+from align_jax.training.plan import Length
 
 
 class Phase(NamedTuple):
-    """A stretch of the schedule with one compiled program.
+    """A stretch of a run with one compiled program.
 
     Attributes:
       name: "warmup" or "rounds".
@@ -29,6 +31,28 @@ class Phase(NamedTuple):
     steps: int
 
 
+class Phases(NamedTuple):
+    """Warm-up, then rounds."""
+
+    warmup: Phase
+    rounds: Phase
+    length: Length
+
+    def at(self, step: int) -> Phase:
+        """The phase of the update that is made at a step."""
+        return self.warmup if step < self.length.warmup else self.rounds
+
+    def taken(self, step: int) -> int:
+        """How many steps the call that led to a step made."""
+        return self.at(step - 1).steps
+
+
+def build_phases(method: Method, schedule: ml_collections.ConfigDict, length: Length) -> Phases:
+    """Both phases of a run, not compiled yet."""
+    rounds = rounds_phase(method, schedule.masker_steps, schedule.classifier_steps)
+    return Phases(warmup_phase(method), rounds, length)
+
+
 def warmup_phase(method: Method) -> Phase:
     """f alone, on the objective without its guided terms."""
 
@@ -40,7 +64,7 @@ def warmup_phase(method: Method) -> Phase:
 
 
 def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Phase:
-    """The alternation; without a masker, f alone on its whole objective, guided by true masks if there are any."""
+    """The alternation; without a masker, f alone on its whole objective, guided by given masks if there are any."""
     if method.masker is None:
 
         def guided(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:

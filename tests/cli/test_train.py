@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from align_jax.cli.commands import main, parse
-from align_jax.configuration import check, default_config, durations
+from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
+from align_jax.training.plan import durations
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"

@@ -21,7 +21,7 @@ from align_jax.configuration import check
 from align_jax.data.degraded_masks import QUALITIES
 from align_jax.errors import UserError
 from align_jax.runs.folder import check_run_folder
-from align_jax.training import loop as training
+from align_jax.training import train_and_evaluate
 from experiments.mask_quality.experiment import COLUMNS, Measured, as_csv, cells, main, mask_ious, plan, row, table
 from experiments.mask_quality.figure import draw, png, svg
 from tests.tiny_config import Squares, get_config
@@ -315,11 +315,11 @@ def test_the_masks_that_guide_have_the_quality_and_those_of_evaluation_are_true(
         seen.update(sources)
         raise Seen
 
-    monkeypatch.setattr(training, "training_examples", look)
+    monkeypatch.setattr("align_jax.training.run.training_examples", look)
     config = get_config()
     config.guidance, config.data.mask_quality = guidance, quality
     with pytest.raises(Seen):
-        training.train_and_evaluate(config, tmp_path / "run")
+        train_and_evaluate(config, tmp_path / "run")
     true = Squares(0, 0, 30)[3]["mask"]
     worse = guidance == "true" and quality == "inverted"
     np.testing.assert_array_equal(seen["dark"][3]["mask"], 255 - true if worse else true)

@@ -1,0 +1,48 @@
+"""What is due at a step: a pure function of the step and the settings, so that a run that comes back does the same."""
+
+from typing import NamedTuple
+
+import ml_collections
+
+from align_jax.training.plan import Length
+
+
+class Events(NamedTuple):
+    """What is due once a step's update is made, in the order in which it is done.
+
+    Attributes:
+      log: a line of training metrics.
+      checkpoint: the state *before* the evaluation of the same step.
+      gallery: the pictures before guidance, at the end of warm-up.
+      evaluation: every split's scores.
+    """
+
+    log: bool
+    checkpoint: bool
+    gallery: bool
+    evaluation: bool
+
+
+def events(config: ml_collections.ConfigDict, length: Length, step: int, taken: int) -> Events:
+    """What is due at a step.
+
+    Args:
+      config: the run's.
+      length: the run's.
+      step: classifier updates so far.
+      taken: how many of them the last call of a program made: a round may take several at once.
+    """
+
+    def crosses(every: int) -> bool:
+        """Whether a multiple of `every` lies in (step - taken, step]."""
+        return step > 0 and step // every > (step - taken) // every
+
+    ended = step >= length.steps
+    evaluation = ended or crosses(config.evaluation.every)
+    checkpoint = evaluation or crosses(config.checkpoint_every)
+    return Events(
+        log=checkpoint or step == length.warmup or crosses(config.log_every),
+        checkpoint=checkpoint,
+        gallery=step == length.warmup > 0,
+        evaluation=evaluation,
+    )

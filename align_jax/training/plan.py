@@ -1,0 +1,116 @@
+"""What a config asks for, as far as the config alone can say. Nothing is read, written or compiled here."""
+
+import dataclasses
+from typing import NamedTuple
+
+import ml_collections
+
+from align_jax.algorithms import ALGORITHMS, Algorithm
+from align_jax.configuration import check
+from align_jax.data.load import DOMAINS
+from align_jax.data.protocols import training_and_unseen
+from align_jax.errors import UserError
+from align_jax.objectives import Objective
+
+
+class Length(NamedTuple):
+    """How long a run is, and how much of it is warm-up; both in steps, which are classifier updates."""
+
+    steps: int
+    warmup: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A config that was found to be valid, and what follows from it.
+
+    Attributes:
+      config: the run's.
+      algorithm: the method that `config.algorithm` names.
+      guidance: where the masks come from (`guidance.GUIDANCES`); "none" for a method that takes none.
+      objective: L_clf, the guided terms included.
+    """
+
+    config: ml_collections.ConfigDict
+    algorithm: Algorithm
+    guidance: str
+    objective: Objective
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether the run begins without its guided terms, for `config.schedule.warmup`."""
+        return self.algorithm.warms_up and self.guidance != "none"
+
+    @property
+    def guidance_title(self) -> str:
+        """What guides, as the results say it: degraded masks must not pass for true ones."""
+        quality = self.config.data.mask_quality
+        return f"{quality} masks" if self.guidance == "true" and quality != "true" else self.guidance
+
+    def length(self, steps_per_epoch: int) -> Length:
+        """The run's length; see `durations`."""
+        return durations(self.config.schedule, steps_per_epoch, self.warms_up)
+
+
+def plan(config: ml_collections.ConfigDict) -> Plan:
+    """What a config asks for.
+
+    Args:
+      config: see `configuration.default_config`.
+
+    Raises:
+      UserError: a value that could not work, whatever the data are.
+    """
+    check(config)
+    algorithm = ALGORITHMS[config.algorithm]
+    planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
+    if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
+        planned.length(steps_per_epoch=1)
+    if config.data.name in DOMAINS:
+        training, _ = training_and_unseen(DOMAINS[config.data.name], config.data.protocol, config.data.domain)
+        check_batch(config, training)
+    return planned
+
+
+def guidance_of(config: ml_collections.ConfigDict) -> str:
+    """Where this run's masks come from: `config.guidance`, or the method's own; "none" for one that takes none."""
+    algorithm = ALGORITHMS[config.algorithm]
+    if not algorithm.guided_terms:
+        return "none"
+    return algorithm.guidance if config.guidance == "method" else config.guidance
+
+
+def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_up: bool = True) -> Length:
+    """The run's length and its warm-up; a method may have no warm-up.
+
+    Raises:
+      UserError: the warm-up is longer than the run, or whole rounds do not fill the rest.
+    """
+    steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
+    warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
+    warmup = round(schedule.warmup * warmup_unit) if warms_up else 0
+    if warmup > steps:
+        raise UserError(
+            f"config.schedule.warmup is {schedule.warmup:g} {schedule.warmup_unit}, {warmup} steps, but the whole run "
+            f"has {steps}; shorten the warm-up or lengthen config.schedule.length."
+        )
+    if (steps - warmup) % schedule.classifier_steps:
+        raise UserError(
+            f"config.schedule.classifier_steps is {schedule.classifier_steps}, which does not divide the "
+            f"{steps - warmup} steps after warm-up; change it, or config.schedule.length."
+        )
+    return Length(steps, warmup)
+
+
+def check_batch(config: ml_collections.ConfigDict, training_domains: list[str]) -> None:
+    """Refuses a training batch that the training domains cannot share evenly.
+
+    Raises:
+      UserError: see above.
+    """
+    size, domains = config.schedule.batch_size, len(training_domains)
+    if size % domains:
+        raise UserError(
+            f"config.schedule.batch_size is {size}, which the {domains} training domains "
+            f"({', '.join(training_domains)}) cannot share evenly; give a multiple of {domains}."
+        )

@@ -1,0 +1,230 @@
+"""Opening a run: its data, its networks, and the folder that it writes to."""
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+
+from align_jax.data.augment import Augmentation
+from align_jax.data.degraded_masks import with_quality
+from align_jax.data.domains import DomainData, Source, describe_data
+from align_jax.data.load import load
+from align_jax.data.mask_folder import with_masks
+from align_jax.data.pipeline import TrainingBatches, training_examples
+from align_jax.errors import UserError
+from align_jax.evaluation.evaluator import Evaluator
+from align_jax.evaluation.selection import Selected
+from align_jax.guidance import reads_masks
+from align_jax.models.pretrained import Loaded
+from align_jax.runs.checkpoints import Checkpoints, Position, saved_steps
+from align_jax.runs.folder import check_or_write_data, write_config
+from align_jax.runtime.interruption import StopRequest
+from align_jax.runtime.locks import lock
+from align_jax.runtime.sharding import data_mesh, replicated
+from align_jax.states import States
+from align_jax.training.clock import Clock
+from align_jax.training.diagnostics import CollapseWarning
+from align_jax.training.initial_states import initial_states, with_pretrained
+from align_jax.training.method import Method, build_method
+from align_jax.training.metrics_log import MetricsWriter
+from align_jax.training.plan import Length, Plan, check_batch
+from align_jax.training.progress import Progress
+
+
+class Reached(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+      step: classifier updates so far.
+      states: both networks'.
+      selected: the evaluation selected so far, or None.
+    """
+
+    step: int
+    states: States
+    selected: Selected | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """An open run: what stays the same while it trains, and the places that it reads from and writes to.
+
+    Attributes:
+      plan: what its config asks for.
+      folder: its own.
+      stop: whether someone asked it to end.
+      data: its data set.
+      data_description: what its `data.json` says.
+      steps_per_epoch: how many batches go through the training images once.
+      length: its own, in steps.
+      method: networks, objectives and optimisers.
+      weights: the pretrained ones that it began with just now, or None.
+      mesh: the devices.
+      key: the root of its randomness.
+      checkpoints, log, batches: what is saved, logged and trained on.
+      evaluator: the compiled evaluation.
+      clock, progress, collapse: what it says of itself.
+    """
+
+    plan: Plan
+    folder: Path
+    stop: StopRequest
+    data: DomainData
+    data_description: Mapping[str, Any]
+    steps_per_epoch: int
+    length: Length
+    method: Method
+    weights: Loaded | None
+    mesh: jax.sharding.Mesh
+    key: jax.Array
+    checkpoints: Checkpoints
+    log: MetricsWriter
+    batches: TrainingBatches
+    evaluator: Evaluator
+    clock: Clock
+    progress: Progress
+    collapse: CollapseWarning
+
+    def last_good_checkpoint(self, diverged_at: int) -> str:
+        """Which checkpoint to go back to, for the sentence that says that training diverged."""
+        # The updates that led to `diverged_at` are what went wrong, so a checkpoint of that very step is no good.
+        steps = [step for step in self.checkpoints.steps() if step < diverged_at]
+        return f"step {steps[-1]} in {self.folder / 'checkpoints'}" if steps else "none, as nothing was saved before it"
+
+
+def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[Run, Reached]:
+    """Opens a run's folder, which is made if need be, where it stands.
+
+    Args:
+      plan: what the config asks for.
+      folder: the run's, which is new or holds a run with the same config.
+      stop: see `runtime.interruption.stop_request`.
+      stack: closes what is opened.
+
+    Raises:
+      UserError: data or devices that do not fit the plan; a damaged file; another process that trains there.
+    """
+    config, mesh = plan.config, data_mesh()
+    check_devices(config, mesh.size)
+    data = load(config.data)
+    check_data(plan, data)
+    steps_per_epoch = max(sum(map(len, data.train.values())) // config.schedule.batch_size, 1)
+    length = plan.length(steps_per_epoch)
+    method = build_method(plan, len(data.class_names), len(data.train), length)
+    train = _with_given_masks(plan, data)
+    key = jax.device_put(jax.random.key(config.seed), replicated(mesh))
+    size, classes = config.data.image_size, len(data.class_names)
+    states = initial_states(method, key, mesh, num_classes=classes, image_size=size)
+    description, weights = describe_data(config, data), None
+    # A run that goes on has its weights in its checkpoint, and no longer needs the file.
+    if config.classifier.pretrained and not saved_steps(folder / "checkpoints"):
+        states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
+        description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
+    # Only now: a folder made for a config that was refused would refuse the corrected one.
+    write_config(config, folder)
+    description = check_or_write_data(description, folder)
+    if stack.enter_context(lock(folder / ".training.lock")) is None:
+        raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
+
+    checkpoints = Checkpoints(folder / "checkpoints")
+    stack.callback(checkpoints.close)
+    saved = checkpoints.steps()
+    position = checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, {})
+    if saved:
+        states = checkpoints.restore(saved[-1], states)
+    log = MetricsWriter(folder, tensorboard=config.tensorboard, from_byte=position.log_bytes, from_step=position.step)
+    stack.callback(log.close)
+    batches = _open_batches(plan, train, mesh, position)
+    stack.callback(batches.close)
+    progress = Progress(config.algorithm, length.steps, position.step)
+    stack.callback(progress.close)
+    run = Run(
+        plan, folder, stop, data, description, steps_per_epoch, length, method, weights, mesh, key, checkpoints, log,
+        batches, _open_evaluator(config, method, mesh), Clock(position.timing, batches), progress,
+        CollapseWarning(progress.say),
+    )  # fmt: skip
+    return run, Reached(position.step, states, Selected(**position.selected) if position.selected else None)
+
+
+def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
+    """Refuses batches that the devices cannot share evenly, and several processes.
+
+    Raises:
+      UserError: see above.
+    """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"This run has {jax.process_count()} processes, which would all write to one folder; start one process "
+            "(it uses every device of its host)."
+        )
+    for field, size in (
+        ("schedule.batch_size", config.schedule.batch_size),
+        ("evaluation.batch_size", config.evaluation.batch_size),
+    ):
+        if size % devices:
+            raise UserError(f"config.{field} is {size}, which {devices} devices cannot share evenly; give a multiple.")
+
+
+def check_data(plan: Plan, data: DomainData) -> None:
+    """Refuses data that do not fit the plan.
+
+    Raises:
+      UserError: the training domains cannot share a batch evenly, or true masks are to guide and there are none.
+    """
+    check_batch(plan.config, list(data.train))
+    if plan.guidance == "true" and not data.has_masks:
+        raise UserError(
+            f"{plan.config.algorithm} is to be guided by true masks, but {data.name} has none; set config.guidance to "
+            "'learned', 'folder', 'grey' or 'none', or choose another data set."
+        )
+
+
+def _with_given_masks(plan: Plan, data: DomainData) -> Mapping[str, Source]:
+    """The training images, with the masks that guide where these are given."""
+    if plan.guidance == "folder":
+        return with_masks(data.train, Path(plan.config.data.mask_folder))
+    if plan.guidance == "true":
+        return with_quality(data.train, plan.config.data.mask_quality)
+    return data.train
+
+
+def _open_batches(
+    plan: Plan, train: Mapping[str, Source], mesh: jax.sharding.Mesh, position: Position
+) -> TrainingBatches:
+    """The training batches, from the saved position on."""
+    settings = plan.config.data
+    examples = training_examples(
+        train,
+        size=settings.image_size,
+        seed=plan.config.seed,
+        with_masks=reads_masks(plan.guidance),
+        augmentation=Augmentation(**settings.augmentation),
+    )
+    batches = TrainingBatches(
+        examples,
+        batch_size=plan.config.schedule.batch_size,
+        mesh=mesh,
+        threads=settings.threads,
+        prefetch=settings.prefetch,
+    )
+    if position.data:
+        batches.restore(position.data)
+    return batches
+
+
+def _open_evaluator(config: ml_collections.ConfigDict, method: Method, mesh: jax.sharding.Mesh) -> Evaluator:
+    return Evaluator(
+        method.classifier.network,
+        method.masker.network if method.masker else None,
+        mesh,
+        image_size=config.data.image_size,
+        batch_size=config.evaluation.batch_size,
+        explained_class=config.evaluation.explained_class,
+        fill=config.evaluation.fill,
+        insertion_steps=config.evaluation.insertion_steps,
+        threads=config.data.threads,
+    )
