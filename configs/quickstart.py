@@ -3,7 +3,7 @@
     make quickstart
     python launch/main.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Hardware and time, and the numbers to expect: README.md, "What comes out".
+Hardware and time, and the numbers to expect: README.md, "The result".
 
 What differs from the defaults was chosen by accuracy and mask IoU with twemoji held out, on fold 1; what this config
 reports (fluent3d held out, fold 0) was not looked at for it.

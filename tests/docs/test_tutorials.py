@@ -129,12 +129,3 @@ def test_a_model_of_ones_own_is_aligned_saved_and_explained(tmp_path):
     assert scores["CAM energy"] > 0.14
     assert scores["Grad-CAM's comprehensiveness"] > scores["random map's comprehensiveness"]
     assert scores["Grad-CAM's sufficiency"] < scores["random map's sufficiency"]
-
-
-@pytest.mark.parametrize("page", sorted(path.name for path in TUTORIALS.glob("*.md")))
-def test_every_path_that_a_page_names_exists(page):
-    prose = re.sub(r"```.*?```", "", (TUTORIALS / page).read_text(), flags=re.DOTALL)
-    linked = re.findall(r"\]\((?!http)([^)#]+)\)", prose)
-    assert linked
-    for path in linked:
-        assert (TUTORIALS / path).exists(), path
