@@ -1,0 +1,72 @@
+"""A setting: its default and what is valid for it, side by side."""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+# How a value's type is called in a sentence.
+TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text", tuple: "a tuple", object: ""}
+
+
+class Rule(NamedTuple):
+    """What is valid for a setting.
+
+    Attributes:
+      type: of the value; a whole number may stand for a `float`.
+      holds: whether a value of that type is valid.
+      valid: what is valid, in words that follow "it must be". A function, because a dict of choices may grow.
+    """
+
+    type: type
+    holds: Callable[[Any], bool]
+    valid: Callable[[], str]
+
+    def broken_by(self, value: Any) -> str | None:
+        """What the value must be and is not, in words; None where it is valid."""
+        types = (int, float) if self.type is float else self.type
+        if not isinstance(value, types) or (isinstance(value, bool) and self.type in (int, float)):
+            return TYPES[self.type]
+        return None if self.holds(value) else self.valid()
+
+
+class Setting(NamedTuple):
+    """A field of the config.
+
+    Attributes:
+      default: its value unless a config file or the command line gives another one of the same type.
+      rule: what is valid.
+    """
+
+    default: Any
+    rule: Rule
+
+
+def rule(type: type, holds: Callable[[Any], bool], valid: str) -> Rule:
+    """A rule whose words are known beforehand."""
+    return Rule(type, holds, lambda: valid)
+
+
+def one_of(choices: Collection[str]) -> Rule:
+    """One of these names; of a dict that grows later, one of its keys at that time."""
+    # A tuple takes any value; a dict refuses those that cannot be hashed.
+    return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}")
+
+
+def whole_number(at_least: int, at_most: int | None = None) -> Rule:
+    """A whole number within these bounds, which belong to it."""
+    if at_most is not None:
+        return rule(int, lambda value: at_least <= value <= at_most, f"between {at_least} and {at_most}")
+    return rule(int, lambda value: value >= at_least, f"at least {at_least}" if at_least else "zero or more")
+
+
+BOOLEAN = rule(bool, lambda value: True, TYPES[bool])
+TEXT = rule(str, lambda value: True, TYPES[str])
+TEXTS = rule(tuple, lambda values: all(isinstance(value, str) for value in values), "a tuple of texts")
+POSITIVE = rule(float, lambda value: 0 < value < float("inf"), "a positive number")
+ZERO_OR_MORE = rule(float, lambda value: 0 <= value < float("inf"), "zero or more")
+FRACTION = rule(float, lambda value: 0 <= value <= 1, "between 0 and 1")
+POSITIVE_FRACTION = rule(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
+WIDTHS = rule(
+    tuple,
+    lambda widths: len(widths) > 0 and all(type(width) is int and width > 0 for width in widths),
+    "one or more positive whole numbers, such as (16, 32, 64)",
+)

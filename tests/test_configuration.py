@@ -1,0 +1,140 @@
+"""Every setting has a rule; its default keeps it, and wrong values are refused in one sentence that names the field."""
+
+import math
+
+import ml_collections
+import pytest
+
+from align_jax.algorithms import ALGORITHMS
+from align_jax.configuration import SETTINGS, check, default_config
+from align_jax.errors import UserError
+
+# Whatever is written there may name a file, or a choice of a data set of the user's own.
+FREE_TEXT = ("classifier.pretrained", "data.class_set", "data.folder", "data.mask_folder", "data.prepared", "data.root")
+# By the type of the default. No setting takes a negative number.
+WRONG = {
+    bool: (1, "true", None),
+    int: (-1, 1.5, True, "1", None),
+    float: (-1.0, math.nan, math.inf, "1", None),
+    str: ("nonsense", 3, True, None, ["noto"]),
+    tuple: ((3.5,), ("", 0), "ab", 3, None),
+}
+
+
+def changed(field, value):
+    """The default config with one field set, whatever its type."""
+    config = default_config()
+    *groups, name = field.split(".")
+    group = config
+    for part in groups:
+        group = group[part]
+    with group.ignore_type():
+        group[name] = value
+    return config
+
+
+def refusal(config):
+    with pytest.raises(UserError) as caught:
+        check(config)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def leaves(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_every_field_has_a_rule_which_its_default_keeps():
+    assert set(leaves(default_config())) == set(SETTINGS)
+    for field, setting in SETTINGS.items():
+        assert setting.rule.broken_by(setting.default) is None, field
+    check(default_config())
+
+
+@pytest.mark.parametrize("field", SETTINGS)
+def test_wrong_values_are_refused_in_one_sentence_that_names_the_field(field):
+    wrong = WRONG[type(SETTINGS[field].default)]
+    for value in wrong[1:] if field in FREE_TEXT else wrong:
+        text = refusal(changed(field, value))
+        assert text.startswith(f"config.{field} is {value!r}; it must be "), text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "valid"),
+    [
+        ("algorithm", "nonsense", f"one of {', '.join(ALGORITHMS)}"),
+        ("guidance", "masks", "one of method, learned, true, folder, grey, none"),
+        ("sgt.replacement", "black", "one of noise, mean"),
+        ("sgt.fraction", 1.5, "between 0 and 1"),
+        ("mixup.concentration", 0.0, "a positive number"),
+        ("group_dro.step_size", -0.1, "zero or more"),
+        ("irm.switch_step", -1, "zero or more"),
+        ("vrex.weight", math.nan, "zero or more"),
+        ("data.augmentation.smallest_crop", 0.0, "above 0 and at most 1"),
+        ("data.image_size", 8192, "between 1 and 4096"),
+        ("data.image_size", 50, "a multiple of 8 (the masker)"),
+        ("data.domain", "emoji", "one of noto, twemoji, openmoji, fluent3d"),
+        ("data.stratified", "yes", "True or False"),
+        ("data.root", 3, "text"),
+        ("data.threads", 2.0, "a whole number"),
+        ("optim.lr", "1", "a number"),
+        ("schedule.length", 0, "at least 1"),
+        ("seed", 2**32, "between 0 and 4294967295"),
+        ("masker.widths", (), "one or more positive whole numbers, such as (16, 32, 64)"),
+        ("masker.widths", (16, -1), "one or more positive whole numbers, such as (16, 32, 64)"),
+    ],
+)
+def test_what_is_valid_instead(field, value, valid):
+    assert refusal(changed(field, value)) == f"config.{field} is {value!r}; it must be {valid}."
+
+
+def test_whole_numbers_may_stand_for_others():
+    check(changed("optim.weight_decay", 0))
+
+
+def test_rules_between_settings():
+    config = changed("classifier.pretrained", "emoji")
+    assert "config.classifier.name is 'resnet50'; it must be resnet_small, whose weights" in refusal(config)
+    config.classifier.name = "resnet_small"
+    check(config)
+
+    config = changed("schedule.warmup_unit", "fraction")
+    assert "config.schedule.warmup is 2000.0; it must be between 0 and 1, as a fraction of the len" in refusal(config)
+
+    config = changed("compare", ("irm", "group_dor"))
+    assert refusal(config) == f"config.compare names 'group_dor'; valid methods are {', '.join(ALGORITHMS)}."
+
+
+def test_guidance_by_a_folder_needs_one():
+    config = changed("guidance", "folder")
+    config.algorithm = "haics"
+    assert "config.data.mask_folder is ''; it must be the folder of the masks" in refusal(config)
+    config.data.mask_folder = "masks"
+    check(config)
+    config.data.mask_folder, config.algorithm = "", "erm"
+    check(config)  # takes no masks
+    config.compare = ("gradia",)
+    assert "config.data.mask_folder is ''" in refusal(config)
+
+
+def test_entries_and_groups_of_the_users_own_are_valid(monkeypatch):
+    config = changed("algorithm", "mine")
+    config.mine = ml_collections.ConfigDict({"weight": -1.0})
+    assert "config.algorithm is 'mine'" in refusal(config)
+    monkeypatch.setitem(ALGORITHMS, "mine", ALGORITHMS["erm"])
+    check(config)
+    config.algorithm = "theirs"
+    assert refusal(config).endswith("haics, mine.")
+
+
+def test_the_defaults_are_typed():
+    config = default_config()
+    with pytest.raises(TypeError):
+        config.data.stratified = "yes"
+    config.masker.widths = [4, 8]
+    assert config.masker.widths == (4, 8)
