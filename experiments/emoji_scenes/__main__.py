@@ -3,8 +3,8 @@
     python -m experiments.emoji_scenes --workdir=runs/emoji_scenes --csv=docs/results/emoji_scenes.csv --jobs=2
 
 It is a sweep: what is complete is not repeated, what was stopped goes on, and `launch/report.py` reads the same folder.
-Prints the tables of docs/emoji_scenes.md and writes one CSV row a run and test set. `--complete_only` trains nothing and takes the
-runs that are there.
+Prints the tables of docs/emoji_scenes.md and writes one CSV row a run and test set. `--complete_only` trains nothing
+and takes the runs that are there.
 """
 
 import argparse
