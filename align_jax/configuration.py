@@ -255,25 +255,3 @@ def benchmark_config(protocol: str, domain: str, training_domains: int) -> ml_co
     config.selection = "training_domain_validation"  # DomainBed's first rule; the paper does not say
     config.evaluation.every = config.checkpoint_every = 300  # DomainBed
     return config
-
-
-def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_up: bool = True) -> tuple[int, int]:
-    """The run's length and its warm-up, both in steps (classifier updates); a method may have no warm-up.
-
-    Raises:
-      UserError: the warm-up is longer than the run, or whole rounds do not fill the rest.
-    """
-    steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
-    warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
-    warmup = round(schedule.warmup * warmup_unit) if warms_up else 0
-    if warmup > steps:
-        raise UserError(
-            f"config.schedule.warmup is {schedule.warmup:g} {schedule.warmup_unit}, {warmup} steps, but the whole run "
-            f"has {steps}; shorten the warm-up or lengthen config.schedule.length."
-        )
-    if (steps - warmup) % schedule.classifier_steps:
-        raise UserError(
-            f"config.schedule.classifier_steps is {schedule.classifier_steps}, which does not divide the "
-            f"{steps - warmup} steps after warm-up; change it, or config.schedule.length."
-        )
-    return steps, warmup
