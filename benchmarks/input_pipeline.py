@@ -49,7 +49,7 @@ def write_images(folder: Path, number: int) -> None:
 
 
 class Files:
-    """Image files as `align_jax.data.load.Records` gives records: the bytes are read and decoded on access."""
+    """Image files as `align_jax.data.records.Records` gives records: the bytes are read and decoded on access."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = sorted(folder.glob("*.jpg"))

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align_jax.data.load import find_dataset
+
 MISSING = "–"
 
 MOST_CHARACTERS = 80
@@ -17,13 +19,6 @@ ROLE_TITLES = {
     "id": "In distribution",
     "background_shift": "Background shift",
     "ood": "Out of distribution",
-}
-
-DATASET_TITLES = {
-    "vlcs": "VLCS",
-    "terra_incognita": "Terra Incognita",
-    "office_home": "Office-Home",
-    "domain_net": "DomainNet",
 }
 
 ALGORITHM_TITLES = {
@@ -89,7 +84,7 @@ def role_title(role: str) -> str:
 
 def dataset_title(dataset: str) -> str:
     """`Terra Incognita`; a data set unknown here, such as a folder of the user's, by its own name."""
-    return DATASET_TITLES.get(dataset, dataset)
+    return find_dataset(dataset).title
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
@@ -102,7 +97,7 @@ def role_meaning(role: str, dataset: str, selection: str = "") -> str:
 
     An oracle's `selection` holds nothing back.
     """
-    domains, examples = ("vendors", "concepts") if dataset == "emoji_scenes" else ("domains", "examples")
+    domains, examples = find_dataset(dataset).domains_called, find_dataset(dataset).examples_called
     one_domain = domains[:-1]
     unseen = "nothing of it was seen in training"
     if selection == "oracle":

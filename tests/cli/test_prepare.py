@@ -1,6 +1,6 @@
 """launch/prepare.py: prepares, verifies, counts, copies; a copy that was stopped is never taken for a whole one."""
 
-import os
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from align_jax.cli import prepare as preparation
-from align_jax.cli.prepare import copy, main, parse, verify
+from align_jax.cli.prepare import main, parse
+from align_jax.data.datasets import vlcs
+from align_jax.data.datasets.emoji_scenes import emoji_scenes
 from align_jax.data.datasets.vlcs.vlcs import CLASSES, DOMAINS
+from align_jax.data.load import DATASETS
 from align_jax.errors import UserError
-from tests.data.image_files import read_all, write_domains, write_image
+from tests.data.image_files import read_all, write_domains
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,32 +72,12 @@ def test_skipped_images_are_counted_and_named(data, capsys):
         assert part in error
 
 
-def test_the_copy_is_whole_and_goes_on(data, capsys):
-    assert prepare_vlcs(data, f"--copy_to={data / 'mount'}") == 0
-    assert "Copied, and compared:" in capsys.readouterr().out
-    source, target = data / "prepared" / "vlcs" / "1.0.0", data / "mount" / "vlcs" / "1.0.0"
-    assert {path.name for path in target.iterdir()} == {path.name for path in source.iterdir()}
-    assert read_all(tfds.builder_from_directory(target)) == read_all(tfds.builder_from_directory(source))
-
-    def times():
-        return {path.name: path.stat().st_mtime_ns for path in target.iterdir()}
-
-    before = times()
-    (victim,) = target.glob("*SUN09*")
-    content = bytearray(victim.read_bytes())
-    content[100] ^= 1  # A file of the right length with another byte in it.
-    victim.write_bytes(content)
-    copy(source, target)
-    after = times()
-    assert {name for name in after if after[name] != before[name]} == {victim.name, "dataset_info.json"}
-    assert victim.read_bytes() == (source / victim.name).read_bytes()
-
-
-def test_a_data_set_that_is_a_link_is_copied(data):
+def test_a_data_set_that_is_a_link_is_copied(data, capsys):
     assert prepare_vlcs(data) == 0
     (data / "prepared" / "vlcs").rename(data / "elsewhere")
     (data / "prepared" / "vlcs").symlink_to(data / "elsewhere")
     assert prepare_vlcs(data, f"--copy_to={data / 'mount'}") == 0
+    assert f"Copied, and compared: {data / 'mount' / 'vlcs' / '1.0.0'}" in capsys.readouterr().out
     copied = tfds.builder_from_directory(data / "mount" / "vlcs" / "1.0.0")
     assert read_all(copied) == read_all(tfds.builder_from_directory(data / "elsewhere" / "1.0.0"))
 
@@ -107,117 +89,48 @@ def test_the_copy_of_a_data_set_with_a_configuration_lies_likewise(data):
 
 
 def test_a_programming_error_is_not_taken_for_a_mistake(data, monkeypatch):
-    def broken(request):
+    def broken(config):
         raise ValueError("of ours")
 
-    monkeypatch.setitem(preparation.DATASETS, "vlcs", broken)
+    monkeypatch.setitem(DATASETS, "vlcs", dataclasses.replace(vlcs.DATASET, prepare=broken))
     with pytest.raises(ValueError, match="of ours"):
         prepare_vlcs(data)
 
 
-def test_a_copy_that_is_stopped_is_not_a_data_set(data, monkeypatch):
-    assert prepare_vlcs(data) == 0
-    source, target = data / "prepared" / "vlcs" / "1.0.0", data / "mount" / "vlcs" / "1.0.0"
-    files = len(list(source.iterdir()))
-    replaced = []
-
-    def stop_at_the_last(old, new):
-        if len(replaced) == files - 1:
-            raise KeyboardInterrupt
-        replaced.append(Path(new).name)
-        os.rename(old, new)
-
-    monkeypatch.setattr(preparation.os, "replace", stop_at_the_last)
-    with pytest.raises(KeyboardInterrupt):
-        copy(source, target)
-    monkeypatch.undo()
-    assert "dataset_info.json" not in replaced
-    assert main(["prepare.py", "--dataset=vlcs", f"--prepared={data / 'mount'}"]) == 2
-    copy(source, target)
-    assert main(["prepare.py", "--dataset=vlcs", f"--prepared={data / 'mount'}"]) == 0
-    assert not list(target.glob(".*"))
-
-
-def test_a_copy_over_another_data_set_is_not_whole_meanwhile(data, monkeypatch):
-    assert prepare_vlcs(data, f"--copy_to={data / 'mount'}") == 0
-    other = data / "other"
-    write_domains(other / "data" / "VLCS", DOMAINS, CLASSES, images=2)
-    assert prepare_vlcs(other) == 0
-    target = data / "mount" / "vlcs" / "1.0.0"
-
+def test_a_disk_that_is_full_is_a_line(data, monkeypatch, capsys):
     def full(read, written, size):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preparation.shutil, "copyfileobj", full)
-    assert prepare_vlcs(other, f"--copy_to={data / 'mount'}") == 2
-    assert not (target / "dataset_info.json").exists()
+    monkeypatch.setattr("align_jax.data.preparing.copy_prepared.shutil.copyfileobj", full)
+    assert prepare_vlcs(data, f"--copy_to={data / 'mount'}") == 2
+    assert "is there room?" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_reads_back_otherwise_is_refused(data, monkeypatch):
-    assert prepare_vlcs(data) == 0
-    monkeypatch.setattr(preparation.shutil, "copyfileobj", lambda read, written, size: written.write(read.read()[:-1]))
-    with pytest.raises(UserError, match="reads back other than it was written"):
-        copy(data / "prepared" / "vlcs" / "1.0.0", data / "mount")
-
-
-@pytest.mark.parametrize(
-    ("change", "part"),
-    [
-        ({"image": b"no image"}, "not an image"),
-        ({"id": b"the same"}, "its id comes twice"),
-        ({"label": 5}, "label 5"),
-        ({"label": -1}, "label -1"),
-        ({"domain": 4}, "domain 4"),
-    ],
-)
-def test_verifying_finds_bad_records(data, monkeypatch, change, part):
-    assert prepare_vlcs(data) == 0
-    builder = tfds.builder_from_directory(data / "prepared" / "vlcs" / "1.0.0")
-    assert verify(builder)["SUN09"]["car"] == 1
-    records = {split: [record | change for record in members] for split, members in _raw(builder).items()}
-    monkeypatch.setattr(builder, "as_data_source", lambda split, decoders: records[split])
-    with pytest.raises(UserError, match=part):
-        verify(builder)
-    monkeypatch.setattr(builder, "as_data_source", lambda split, decoders: records[split][:-1])
-    with pytest.raises(UserError, match="has 4 records, not 5"):
-        verify(builder)
-
-
-def _raw(builder):
-    skip = {"image": tfds.decode.SkipDecoding()}
-    return {split: list(builder.as_data_source(split, decoders=skip)) for split in builder.info.splits}
-
-
-def flip(content):
-    middle = len(content) // 3
-    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
-
-
-@pytest.mark.parametrize("damage", [lambda _: b"", lambda content: content[:70_000], flip])
-def test_a_damaged_file_is_refused(data, capsys, damage):
-    write_image(data / "data" / "VLCS" / "SUN09" / "car" / "large.png", height=600, width=600)
+def test_what_cannot_be_read_back_is_a_line(data, capsys):
     assert prepare_vlcs(data) == 0
     (shard,) = (data / "prepared" / "vlcs" / "1.0.0").glob("*SUN09*")
-    content = shard.read_bytes()
-    assert len(content) > 100_000
-    shard.write_bytes(damage(content))
+    shard.write_bytes(b"")
     assert prepare_vlcs(data) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: SUN09: the record ")
-    assert "prepare again" in error
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: SUN09: the record ")
 
 
 def test_emoji_scenes_is_prepared_too(data, monkeypatch, capsys):
     """With its defaults, which are the quickstart's; here a stand-in is, since composing takes half a minute."""
     asked = []
 
-    def stand_in(prepared):
-        asked.append(prepared)
-        return preparation.vlcs.prepare(data / "data", prepared)
+    def stand_in(prepared, *composition):
+        asked.append((prepared, *composition))
+        return vlcs.prepare(data / "data", prepared)
 
-    monkeypatch.setattr(preparation.emoji_scenes, "prepare", stand_in)
+    monkeypatch.setattr(emoji_scenes, "prepare", stand_in)
     assert main(["prepare.py", "--dataset=emoji_scenes", f"--prepared={data / 'prepared'}"]) == 0
-    assert asked == [data / "prepared"]
+    assert asked == [(str(data / "prepared"), 0.3, 0, "five", 64)]
+
+
+def test_a_data_set_in_memory_does_not_have_to_be_prepared(monkeypatch, capsys):
+    monkeypatch.setitem(DATASETS, "in_memory", lambda config: None)
+    assert main(["prepare.py", "--dataset=in_memory"]) == 2
+    assert "in_memory does not have to be prepared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -257,9 +170,10 @@ def test_a_folder_that_cannot_be_written_is_a_line(data, capsys):
 
 
 def test_flags_have_types():
-    request = parse(["prepare.py", "--dataset=domain_folders", "--folder=PACS", "--most_skipped=0.05", "--copy_to=m"])
-    assert (request.folder, request.most_skipped, request.copy_to) == ("PACS", 0.05, Path("m"))
-    assert request.on_bad_image == "error"
+    flags = ["--dataset=domain_folders", "--folder=PACS", "--most_skipped=0.05", "--copy_to=m"]
+    data, copy_to = parse(["prepare.py", *flags])
+    assert (data.name, data.folder, data.most_skipped, copy_to) == ("domain_folders", "PACS", 0.05, Path("m"))
+    assert (data.on_bad_image, data.root, data.prepared) == ("error", "data", "data")
 
 
 def test_the_launcher_runs(data):

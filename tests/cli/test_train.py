@@ -86,15 +86,15 @@ def test_the_command_prints_the_line_and_nothing_else(tmp_path):
     ],
 )
 def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts, monkeypatch):
-    from align_jax.data.datasets import emoji_scenes
+    from align_jax.data.datasets.emoji_scenes import emoji_scenes
 
     def unprepared(root, *arguments):
         """A builder that knows names but has no picture: these mistakes are found before any is read."""
         return emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
 
     monkeypatch.setattr(emoji_scenes, "prepare", unprepared)
-    monkeypatch.setattr("align_jax.data.load.Records.__init__", lambda self, builder, split: None)
-    monkeypatch.setattr("align_jax.data.load.Records.__len__", lambda self: 60)
+    monkeypatch.setattr("align_jax.data.records.Records.__init__", lambda self, builder, split: None)
+    monkeypatch.setattr("align_jax.data.records.Records.__len__", lambda self: 60)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     status = main(["main.py", QUICKSTART, f"--workdir={tmp_path / 'run'}", override, "--config.compare=()"])
     error = capsys.readouterr().err

@@ -1,12 +1,12 @@
-"""A prepared data set is read as it was written, and one that is damaged says so in one sentence."""
+"""What a data set is known by stands in its entry. A prepared one is read as it was written, and one that is damaged says so in one sentence."""
 
 import ml_collections
 import numpy as np
 import pytest
 
 from align_jax.configuration import default_config
-from align_jax.data.domains import identifiers
-from align_jax.data.load import load
+from align_jax.data.domains import DomainData, identifiers
+from align_jax.data.load import DATASETS, find_dataset, load
 from align_jax.errors import UserError
 from tests.configs.test_benchmarks import CLASSES, write_images
 
@@ -20,6 +20,29 @@ def config(tmp_path):
     config.root, config.prepared = str(tmp_path), str(tmp_path / "prepared")
     load(config)
     return config
+
+
+@pytest.mark.parametrize("name", ["emoji_scenes", "vlcs", "terra_incognita", "domain_folders"])
+def test_an_entry_is_complete(name):
+    entry = DATASETS[name]
+    assert find_dataset(name) is entry
+    assert "@" in entry.citation.read_text()
+    assert set(entry.published_examples) <= set(entry.domains)
+    assert entry.prepare is not None
+    assert all(field in default_config().data for field in entry.reads)
+
+
+def test_a_data_set_without_an_entry_is_known_by_its_name(monkeypatch):
+    data = DomainData("mine", ("a", "b"), {}, [], has_masks=False)
+    monkeypatch.setitem(DATASETS, "mine", lambda config: data)
+    config = default_config().data
+    config.name = "mine"
+    assert load(config) is data
+    titles = [find_dataset(name).title for name in ("mine", "PACS", "office_home", "terra_incognita")]
+    assert titles == ["mine", "PACS", "Office-Home", "Terra Incognita"]
+    for name in ("mine", "PACS"):
+        entry = find_dataset(name)
+        assert (entry.domains, dict(entry.published_examples), entry.own_splits) == ((), {}, False)
 
 
 def read_everything(config: ml_collections.ConfigDict):
@@ -67,6 +90,6 @@ def test_ids_are_known_without_decoding(config, monkeypatch):
     def decoded(*arguments):
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr("align_jax.data.load.decode_stored", decoded)
+    monkeypatch.setattr("align_jax.data.records.decode_stored", decoded)
     assert identifiers(part) == expected
     assert len(set(expected)) == len(expected) == 8

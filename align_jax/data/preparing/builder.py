@@ -24,6 +24,8 @@ from align_jax.errors import UserError
 SHARD_SIZE = 48 << 20
 SHOWN = 5
 
+OnBadImage = Literal["error", "skip"]
+
 
 @dataclasses.dataclass(frozen=True)
 class BadImagePolicy:
@@ -34,8 +36,8 @@ class BadImagePolicy:
         most_skipped: the largest fraction of all images that may be left out.
     """
 
-    on_bad_image: Literal["error", "skip"] = "error"
-    most_skipped: float = 0.01
+    on_bad_image: OnBadImage
+    most_skipped: float
 
     def apply(self, name: str, bad: Mapping[str, str], total: int) -> None:
         """Says what was left out, or refuses.

@@ -75,7 +75,7 @@ def damaged(folder: Path, reason: object) -> UserError:
     return UserError(f"The prepared data set in {folder} is damaged ({text}); delete it to prepare anew.")
 
 
-def check_local(*paths: Path) -> None:
+def check_local(*paths: str | Path) -> None:
     """Refuses `gs://...` and the like.
 
     Raises:

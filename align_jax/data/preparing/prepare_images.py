@@ -15,8 +15,8 @@ from align_jax.errors import UserError
 def prepare_images(
     builder_class: type[DomainImagesBuilder],
     find: Callable[[Path, Path], DomainImages],
-    root: Path,
-    prepared: Path,
+    root: str | Path,
+    prepared: str | Path,
     policy: BadImagePolicy,
     *,
     describe: Callable[[Counts], str] = lambda counts: "",
@@ -27,16 +27,20 @@ def prepare_images(
     Args:
         builder_class: the data set's.
         find: the images in `root`, given that and a folder to extract archives to.
-        root: the user's copy; not needed once prepared.
+        root: the user's copy: a folder, the folder above it, or an archive; not needed once prepared.
         prepared: a local folder that all data sets share; made if need be.
         policy: for images that cannot be read.
         describe: what is to be said of the number of images, if anything.
         config: of a builder with several.
 
+    Returns:
+        A builder whose splits are the domains.
+
     Raises:
         UserError: nothing is found, or it is not as it should be, or what is there was prepared by another policy.
     """
     check_local(root, prepared)
+    root, prepared = Path(root), Path(prepared)
     name = config.name if config is not None else builder_class.name
 
     def write(workspace: Path) -> None:

@@ -5,12 +5,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from align_jax.data.load import find_dataset
 from align_jax.reporting import names
 from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.cells import Cell, average_cell, cell_over_seeds, marked
 from align_jax.reporting.many_runs.planned import Planned
-from align_jax.reporting.many_runs.published import PUBLISHED_EXAMPLES, Published, published_results
+from align_jax.reporting.many_runs.published import Published, published_results
 from align_jax.reporting.many_runs.tables import BenchmarkTable, Group, Row
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, Method, Task
 from align_jax.runs.collect import CollectedRun
@@ -37,7 +38,7 @@ def every_domain(task: Task, singled_out: Iterable[str]) -> frozenset[str]:
       singled_out: the domains that the protocol singles out in runs, complete or planned.
     """
     known = frozenset(singled_out) | frozenset(task.domains)
-    published = frozenset(PUBLISHED_EXAMPLES.get(task.dataset, ()))
+    published = frozenset(find_dataset(task.dataset).published_examples)
     return published if known <= published and task.protocol == "in_domain" else known
 
 

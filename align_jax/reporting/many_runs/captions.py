@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from typing import Literal
 
+from align_jax.data.load import find_dataset
 from align_jax.reporting import names
 from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs.cells import Cell
-from align_jax.reporting.many_runs.published import PUBLISHED_EXAMPLES, Published
+from align_jax.reporting.many_runs.published import Published
 from align_jax.reporting.many_runs.tables import BenchmarkTable, Row
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Method, Task
 
@@ -19,9 +20,6 @@ ROLE_MEANINGS = {
     ("leave_one_out", "ood"): "Each column: trained on the other domains, tested on the whole of that one.",
     ("single_source", "ood"): "Trained on one domain, tested on the whole of each other one.",
 }
-
-# Of these the protocol says only which domains play which role.
-OWN_SPLITS = ("emoji_scenes",)
 
 CLASS_CAPTION = (
     "Accuracy in percent on the images of each class, mean over the tested domains; a class without images in "
@@ -57,7 +55,7 @@ def domain_caption(
     """What a table by domains measures, and where its published rows (`others`; as rows, `published`) come from."""
     unit = " in percent" if metric.unit else ""
     better = f", {metric.better} is better" if metric.better != "neither" else ""
-    meaning = "" if task.dataset in OWN_SPLITS else ROLE_MEANINGS.get((task.protocol, role), "")
+    meaning = "" if find_dataset(task.dataset).own_splits else ROLE_MEANINGS.get((task.protocol, role), "")
     meaning = meaning or names.role_meaning(role, task.dataset, task.selection)
     caption = [f"{metric.title}{unit}{better}. {meaning}".strip()]
     for source in dict.fromkeys(row.source for row in others):
@@ -170,7 +168,7 @@ def _contradicted(task: Task, tasks: Sequence[Task]) -> list[str]:
 
 def _other_counts(task: Task) -> list[str]:
     """Held-out domains, which are tested whole, of which the published data set has another number of images."""
-    published = PUBLISHED_EXAMPLES.get(task.dataset, {})
+    published = find_dataset(task.dataset).published_examples
     return [
         f"it has {published[domain]:,} images of {domain}, the one tested here {n:,}"
         for (domain, role, _), n in task.examples

@@ -8,6 +8,8 @@ source's `protocol` says as far as it is known.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from align_jax.data.load import find_dataset
+
 
 @dataclass(frozen=True)
 class Source:
@@ -59,15 +61,8 @@ DRE_PAPER = Source(
     "ResNet-50, 5000 steps, checkpoint with the lowest cross-entropy on the training domains' validation part",
 )
 
-PUBLISHED_EXAMPLES: Mapping[str, Mapping[str, int]] = {
-    "vlcs": {"Caltech101": 1415, "LabelMe": 2656, "SUN09": 3282, "VOC2007": 3376},
-    "terra_incognita": {"location_100": 4879, "location_38": 9767, "location_43": 4020, "location_46": 6122},
-}
-"""Images of each domain in the copies that published results use: 10,729 and 24,788 in all."""
-
-CLASSES = {"vlcs": 5, "terra_incognita": 10}
-VLCS = tuple(PUBLISHED_EXAMPLES["vlcs"])
-TERRA = tuple(PUBLISHED_EXAMPLES["terra_incognita"])
+VLCS, TERRA = find_dataset("vlcs").domains, find_dataset("terra_incognita").domains
+CLASSES = {name: len(find_dataset(name).classes) for name in ("vlcs", "terra_incognita")}
 
 _AUC = (
     "which AUC ALIGN's paper means (of the classifier, or by insertion) is not known; ours is macro one-vs-rest ROC AUC"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from align_jax.data.datasets.vlcs import prepare, vlcs
-from align_jax.data.datasets.vlcs.vlcs import CLASSES, DOMAINS, EXPECTED
+from align_jax.data.datasets.vlcs.vlcs import CLASSES, DOMAINS, PUBLISHED
 from align_jax.errors import UserError
 from tests.data.image_files import read_all, write_domains, write_image
 
@@ -28,11 +28,11 @@ def refused(root, prepared):
 
 
 def test_expected_counts_are_those_of_the_published_copy():
-    totals = {domain: sum(counts.values()) for domain, counts in EXPECTED.items()}
+    totals = {domain: sum(counts.values()) for domain, counts in PUBLISHED.items()}
     assert totals == {"Caltech101": 1415, "LabelMe": 2656, "SUN09": 3282, "VOC2007": 3376}
     assert sum(totals.values()) == 10_729
-    assert EXPECTED["VOC2007"]["person"] == 1499
-    assert EXPECTED["SUN09"]["bird"] == 20
+    assert PUBLISHED["VOC2007"]["person"] == 1499
+    assert PUBLISHED["SUN09"]["bird"] == 20
 
 
 def test_domains_are_splits_in_the_usual_order(root, tmp_path):
@@ -66,7 +66,7 @@ def test_a_mismatch_is_shown_as_a_table_and_goes_on(root, tmp_path, capsys):
 
 
 def test_the_right_counts_show_no_table(root, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(vlcs, "EXPECTED", {domain: dict.fromkeys(CLASSES, 1) for domain in DOMAINS})
+    monkeypatch.setattr(vlcs, "PUBLISHED", {domain: dict.fromkeys(CLASSES, 1) for domain in DOMAINS})
     prepare(root, tmp_path / "prepared")
     assert "not" not in capsys.readouterr().err
 

@@ -1,17 +1,21 @@
-"""The TFDS builder of domain_folders, and how it is prepared."""
+"""The TFDS builder of domain_folders, how it is prepared, and what it is known by."""
 
+import dataclasses
 import functools
 import re
 from pathlib import Path
-from typing import Literal
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.datasets.dataset import Dataset, image_dataset
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.image_folders import MASKS, DomainImages, images_in_layout, scan
 from align_jax.data.preparing.prepare_images import prepare_images
 from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
+
+# Of folders as DomainBed's script calls them; any other one's title is its name.
+FOLDER_TITLES = {"office_home": "Office-Home", "domain_net": "DomainNet"}
 
 
 class DomainFolders(DomainImagesBuilder):
@@ -22,24 +26,21 @@ class DomainFolders(DomainImagesBuilder):
 
 
 def prepare(
-    root: Path,
-    prepared: Path,
+    root: str | Path,
+    prepared: str | Path,
     *,
     folder: str,
-    on_bad_image: Literal["error", "skip"] = "error",
+    on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
 ) -> tfds.core.DatasetBuilder:
-    """Writes the data set under `prepared`, unless it is there, and returns a builder that reads it.
+    """A folder's images, written under `prepared` unless they are there.
 
     Args:
-        root: the folder that contains `folder`, or `folder` itself, or an archive; not needed once prepared.
-        prepared: a local folder that all data sets share; made if need be.
+        root, prepared, on_bad_image, most_skipped: see `prepare_images` and `BadImagePolicy`.
         folder: the data set's folder or archive below `root`, such as "PACS"; the prepared one is called so too.
-        on_bad_image: "error" or "skip", for images that cannot be read.
-        most_skipped: the largest fraction of all images that may be skipped.
 
     Returns:
-        A builder whose splits are the domains; see README.md.
+        A builder whose splits are the domains; see README.md beside this file.
 
     Raises:
         UserError: nothing is found, or it is not as it should be.
@@ -49,15 +50,9 @@ def prepare(
             f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
             "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
         )
-
-    return prepare_images(
-        DomainFolders,
-        functools.partial(find, folder),
-        root,
-        prepared,
-        BadImagePolicy(on_bad_image, most_skipped),
-        config=tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}."),
-    )
+    config = tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}.")
+    policy = BadImagePolicy(on_bad_image, most_skipped)
+    return prepare_images(DomainFolders, functools.partial(find, folder), root, prepared, policy, config=config)
 
 
 def find(folder: str, root: Path, workspace: Path) -> DomainImages:
@@ -82,3 +77,16 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
 
 def _may_be(place: Place, folder: str) -> bool:
     return folder.lower() in place.names and place.folder.name != MASKS
+
+
+DATASET = image_dataset(
+    prepare,
+    ("root", "folder", "on_bad_image", "most_skipped"),
+    title="domain_folders",
+    citation=Path(__file__).with_name("CITATIONS.bib"),
+)
+
+
+def named(folder: str) -> Dataset:
+    """The entry of one folder's images, whose name in results is the folder's."""
+    return dataclasses.replace(DATASET, title=FOLDER_TITLES.get(folder, folder))

@@ -1,22 +1,33 @@
-"""The TFDS builder of emoji_scenes. It needs no TensorFlow, neither to prepare the data nor to read them."""
+"""The TFDS builder of emoji_scenes, how it is prepared, and what it is known by.
+
+It needs no TensorFlow, neither to prepare the data nor to read them.
+"""
 
 import dataclasses
 import io
 import itertools
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
+import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
+from align_jax.data.datasets.dataset import Dataset
 from align_jax.data.datasets.emoji_scenes import assets
 from align_jax.data.datasets.emoji_scenes.compose import compose
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, Concept, split_concepts
 from align_jax.data.datasets.emoji_scenes.layout import object_layout, scene_layout
+from align_jax.data.domains import DomainData, EvaluationSplit, Role
+from align_jax.data.preparing.once import check_local, prepare_once
+from align_jax.data.protocols import training_and_unseen
+from align_jax.data.records import Records
+from align_jax.errors import UserError
 
 CORRELATIONS = (0.0, 0.3, 0.5, 0.7, 0.9)
 SIZES = (32, 64, 96, 128)
@@ -32,7 +43,7 @@ def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five"
     """The name of a configuration, such as `five_correlation0.3_fold0_64px`.
 
     Raises:
-        ValueError: a value for which there is no configuration.
+        UserError: a value for which there is no configuration.
     """
     for field, value, valid in (
         ("correlation", correlation, CORRELATIONS),
@@ -41,7 +52,7 @@ def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five"
         ("size", size, SIZES),
     ):
         if value not in valid:
-            raise ValueError(f"emoji_scenes has no {field} {value!r}: choose one of {', '.join(map(str, valid))}.")
+            raise UserError(f"emoji_scenes has no {field} {value!r}: choose one of {', '.join(map(str, valid))}.")
     return f"{class_set}_correlation{correlation:g}_fold{fold}_{size}px"
 
 
@@ -172,3 +183,89 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
             progress.update()
             if progress.n == progress.total:
                 progress.close()
+
+
+def prepare(
+    data_dir: str | Path,
+    correlation: float = 0.3,
+    fold: int = 0,
+    class_set: str = "five",
+    size: int = 64,
+) -> EmojiScenes:
+    """Composes the data set under `data_dir`, unless it is there, and returns a builder that reads it.
+
+    A prepared data set is not touched; one of several processes composes and the others wait for it.
+
+    Args:
+        data_dir: a local folder, made if need be; several configurations can share it.
+        correlation: class-background correlation, one of `CORRELATIONS`.
+        fold: quarter of the concepts that is for the test, one of `FOLDS`.
+        class_set: "five" or "all" classes.
+        size: side of the images in pixels, one of `SIZES`.
+
+    Returns:
+        A builder: `prepare(folder).as_data_source("noto_train")[0]["image"]`.
+
+    Raises:
+        UserError: a value for which there is no configuration, or a `data_dir` that is not local.
+    """
+    name = config_name(correlation, fold, class_set, size)
+    check_local(data_dir)
+    builder = EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
+
+    def compose(workspace: Path) -> None:
+        # TFDS wants a folder for downloads even where there are none.
+        builder.download_and_prepare(download_dir=workspace)
+
+    prepare_once(Path(builder.data_dir), compose)
+    return EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
+
+
+def prepare_from(config: ml_collections.ConfigDict) -> tfds.core.DatasetBuilder:
+    """`prepare` with the settings of a config's `data`."""
+    return prepare(config.prepared, config.correlation, config.fold, config.class_set, config.image_size)
+
+
+def load(config: ml_collections.ConfigDict) -> DomainData:
+    """Training vendors' own splits; unseen vendors' test objects stand on random backgrounds.
+
+    Args:
+        config: a config's `data`.
+
+    Raises:
+        UserError: a value for which there is no such data set, or a domain that does not exist.
+    """
+    builder = prepare_from(config)
+    training, unseen = training_and_unseen(builder.info.features["domain"].names, config.protocol, config.domain)
+
+    def records(domain: str, split: str) -> Records:
+        return Records(builder, f"{domain}_{split}")
+
+    roles: tuple[tuple[str, Role], ...] = (
+        ("validation", "validation"),
+        ("test", "id"),
+        ("test_random", "background_shift"),
+    )
+    evaluation = [
+        EvaluationSplit(domain, split, role, records(domain, split)) for domain in training for split, role in roles
+    ]
+    evaluation += [EvaluationSplit(domain, "test_random", "ood", records(domain, "test_random")) for domain in unseen]
+    return DomainData(
+        name="emoji_scenes",
+        class_names=tuple(builder.info.features["label"].names),
+        train={domain: records(domain, "train") for domain in training},
+        evaluation=evaluation,
+        has_masks=True,
+    )
+
+
+DATASET = Dataset(
+    load=load,
+    title="emoji_scenes",
+    domains=VENDORS,
+    prepare=prepare_from,
+    own_splits=True,
+    domains_called="vendors",
+    examples_called="concepts",
+    citation=Path(__file__).with_name("CITATIONS.bib"),
+)

@@ -1,18 +1,18 @@
-"""The TFDS builder of Terra Incognita, and how it is prepared."""
+"""The TFDS builder of Terra Incognita, how it is prepared, and what it is known by."""
 
 import itertools
 from pathlib import Path
-from typing import Literal
 
 import tensorflow_datasets as tfds
 
+from align_jax.data.datasets.dataset import image_dataset
 from align_jax.data.datasets.terra_incognita.raw_release import (
     find_annotations,
     find_image_folder,
     read_annotations,
     sort_by_label,
 )
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.image_folders import Counts, DomainImages, scan
 from align_jax.data.preparing.prepare_images import prepare_images
@@ -40,30 +40,15 @@ class TerraIncognita(DomainImagesBuilder):
 
 
 def prepare(
-    root: Path,
-    prepared: Path,
+    root: str | Path,
+    prepared: str | Path,
     *,
-    on_bad_image: Literal["error", "skip"] = "error",
+    on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
 ) -> tfds.core.DatasetBuilder:
-    """Writes the data set under `prepared`, unless it is there, and returns a builder that reads it.
-
-    Args:
-        root: the folder with the four locations or with the raw release, the folder above it (called
-            terra_incognita), or an archive; not needed once prepared.
-        prepared: a local folder that all data sets share; made if need be.
-        on_bad_image: "error" or "skip", for images that cannot be read.
-        most_skipped: the largest fraction of all images that may be skipped.
-
-    Returns:
-        A builder whose splits are the domains; see README.md.
-
-    Raises:
-        UserError: nothing is found, or it is not as it should be.
-    """
-    return prepare_images(
-        TerraIncognita, find, root, prepared, BadImagePolicy(on_bad_image, most_skipped), describe=which_version
-    )
+    """Terra Incognita, sorted or as released, written under `prepared` unless it is there; see `prepare_images`."""
+    policy = BadImagePolicy(on_bad_image, most_skipped)
+    return prepare_images(TerraIncognita, find, root, prepared, policy, describe=which_version)
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
@@ -113,3 +98,14 @@ def which_version(counts: Counts) -> str:
         "These are neither the 24,788 images as published nor the 24,330 of newer downloads, as may be with the raw "
         f"release, of which images that show several of the classes are left out:\n{table}"
     )
+
+
+DATASET = image_dataset(
+    prepare,
+    ("root", "on_bad_image", "most_skipped"),
+    title="Terra Incognita",
+    domains=DOMAINS,
+    classes=CLASSES,
+    published_examples=PUBLISHED,
+    citation=Path(__file__).with_name("CITATIONS.bib"),
+)

@@ -1,12 +1,12 @@
-"""The TFDS builder of VLCS, and how it is prepared."""
+"""The TFDS builder of VLCS, how it is prepared, and what it is known by."""
 
 import itertools
 from pathlib import Path
-from typing import Literal
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.datasets.dataset import image_dataset
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.image_folders import Counts, DomainImages, scan
 from align_jax.data.preparing.prepare_images import prepare_images
@@ -16,7 +16,7 @@ from align_jax.errors import UserError
 DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
 # Of the copy that DomainBed's script downloads: 10,729 images.
-EXPECTED = {
+PUBLISHED = {
     domain: dict(zip(CLASSES, counts, strict=True))
     for domain, counts in {
         "Caltech101": (237, 123, 118, 67, 870),
@@ -43,27 +43,13 @@ class VLCS(DomainImagesBuilder):
 
 
 def prepare(
-    root: Path,
-    prepared: Path,
+    root: str | Path,
+    prepared: str | Path,
     *,
-    on_bad_image: Literal["error", "skip"] = "error",
+    on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
 ) -> tfds.core.DatasetBuilder:
-    """Writes the data set under `prepared`, unless it is there, and returns a builder that reads it.
-
-    Args:
-        root: the folder with the four domains, the folder above it (called VLCS), or an archive; not needed once
-            prepared.
-        prepared: a local folder that all data sets share; made if need be.
-        on_bad_image: "error" or "skip", for images that cannot be read.
-        most_skipped: the largest fraction of all images that may be skipped.
-
-    Returns:
-        A builder whose splits are the domains; see README.md.
-
-    Raises:
-        UserError: nothing is found, or it is not as it should be.
-    """
+    """VLCS, written under `prepared` unless it is there; see `prepare_images` and the README.md beside this file."""
     return prepare_images(VLCS, find, root, prepared, BadImagePolicy(on_bad_image, most_skipped), describe=which_copy)
 
 
@@ -96,11 +82,22 @@ def find(root: Path, workspace: Path) -> DomainImages:
 
 def which_copy(counts: Counts) -> str:
     """A table where the counts are not the expected ones, otherwise nothing."""
-    if counts == EXPECTED:
+    if counts == PUBLISHED:
         return ""
-    return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, EXPECTED)}"
+    return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, PUBLISHED)}"
 
 
 def is_other_copy(folder: Path) -> bool:
     """Whether three of the other copy's domains are there, with its splits."""
     return sum(any((folder / domain / part).is_dir() for part in OTHER_PARTS) for domain in OTHER_DOMAINS) >= 3
+
+
+DATASET = image_dataset(
+    prepare,
+    ("root", "on_bad_image", "most_skipped"),
+    title="VLCS",
+    domains=DOMAINS,
+    classes=CLASSES,
+    published_examples={domain: sum(of_classes.values()) for domain, of_classes in PUBLISHED.items()},
+    citation=Path(__file__).with_name("CITATIONS.bib"),
+)

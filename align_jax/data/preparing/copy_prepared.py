@@ -1,0 +1,48 @@
+"""Copies a prepared data set to where it will be read; a half copy is never taken for a whole one."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from align_jax.data.preparing.progress_bar import progress_bar
+from align_jax.errors import UserError
+
+# TFDS writes it last, and takes a folder that has it for a whole data set.
+LAST_FILE = "dataset_info.json"
+
+
+def copy_prepared(source: Path, target: Path) -> None:
+    """Copies a prepared data set's folder; where a copy was begun it goes on.
+
+    Each file is written under another name, read back and compared, then renamed. `dataset_info.json` comes last, and
+    is removed from `target` first if anything has changed: a half copy is never taken for a whole one.
+
+    Raises:
+      UserError: what was read back differs from what was written.
+    """
+    files = sorted(
+        (path for path in source.rglob("*") if path.is_file()), key=lambda path: (path.name == LAST_FILE, path)
+    )
+    with progress_bar(f"Copying to {target}", sum(path.stat().st_size for path in files), "B", unit_scale=True) as bar:
+        for path in files:
+            destination = target / path.relative_to(source)
+            checksum = _checksum(path)
+            if not (destination.is_file() and _checksum(destination) == checksum):
+                (target / LAST_FILE).unlink(missing_ok=True)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                temporary = destination.with_name(f".{destination.name}.copying")
+                with path.open("rb") as read, temporary.open("wb") as written:
+                    shutil.copyfileobj(read, written, 1 << 20)
+                    written.flush()
+                    os.fsync(written.fileno())
+                if _checksum(temporary) != checksum:
+                    temporary.unlink()
+                    raise UserError(f"{destination} reads back other than it was written; check the disk and repeat.")
+                os.replace(temporary, destination)
+            bar.update(path.stat().st_size)
+
+
+def _checksum(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

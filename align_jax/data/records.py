@@ -1,0 +1,96 @@
+"""A prepared data set's records as sources of examples."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import ml_collections
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int
+
+from align_jax.data.domains import DomainData
+from align_jax.data.images import decode_stored
+from align_jax.data.preparing.once import damaged
+from align_jax.data.protocols import seeded_domains
+
+# Pictures and their channels.
+PICTURES: dict[str, Literal[1, 3]] = {"image": 3, "mask": 1}
+
+
+class Records:
+    """A TFDS split as a `protocols.LabelledSource`: pictures as uint8 [h w c], text as `str`, numbers as they are.
+
+    OpenCV decodes the pictures, since TFDS's own decoder needs TensorFlow for some of them.
+    """
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
+        """Opens the split.
+
+        Raises:
+          UserError: its files are damaged; so for reading a record.
+        """
+        self._folder, self._split = Path(builder.data_dir), split
+        with self._naming_damage():
+            self._records: Any = builder.as_data_source(
+                split,
+                decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features},
+            )
+            if len(self._records) != builder.info.splits[split].num_examples:
+                raise ValueError(f"{len(self._records)} of {builder.info.splits[split].num_examples} records")
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        with self._naming_damage():
+            return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
+
+    def labels(self) -> Int[np.ndarray, " n"]:
+        """Every label; the pictures are read, but not decoded."""
+        with self._naming_damage():
+            return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
+
+    def ids(self) -> list[str]:
+        """Every id; the pictures are read, but not decoded."""
+        with self._naming_damage():
+            return [self._records[index]["id"].decode() for index in range(len(self))]
+
+    @contextlib.contextmanager
+    def _naming_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever a damaged file brings about inside array_record and TFDS
+            raise damaged(self._folder, f"{self._split}: {error}") from error
+
+
+def _decoded(name: str, value: Any) -> Any:
+    if name in PICTURES:
+        return decode_stored(value, PICTURES[name])
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def split_by_protocol(config: ml_collections.ConfigDict, name: str, builder: tfds.core.DatasetBuilder) -> DomainData:
+    """A prepared data set of images, one TFDS split a domain, split by the protocol that `config.data` names.
+
+    Args:
+      config: a config's `data`.
+      name: what the data set is called in the results.
+      builder: of the prepared data set.
+
+    Raises:
+      UserError: as `protocols.seeded_domains`, or the data are damaged.
+    """
+    metadata = builder.info.metadata
+    return seeded_domains(
+        name,
+        builder.info.features["label"].names,
+        {domain: Records(builder, split) for domain, split in metadata["splits"].items()},
+        protocol=config.protocol,
+        domain=config.domain,
+        seed=config.split_seed,
+        stratified=config.stratified,
+        has_masks="mask" in builder.info.features,
+        duplicates=metadata.get("duplicates", {}),
+    )
