@@ -9,12 +9,13 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test lint types clean
+.PHONY: help quickstart test lint types format clean
 
 help:
 	@echo 'make quickstart   train ALIGN and ERM on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
 	@echo 'make lint types   ruff and mypy'
+	@echo 'make format       ruff mends what it can'
 
 quickstart: .venv/installed
 	$(BIN)/python launch/main.py --config=configs/quickstart.py --workdir=$(WORKDIR) $(OVERRIDES)
@@ -28,6 +29,10 @@ lint: .venv/installed-dev
 
 types: .venv/installed-dev
 	$(BIN)/mypy
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
