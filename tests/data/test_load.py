@@ -1,4 +1,4 @@
-"""What a data set is known by stands in its entry. A prepared one is read as it was written, and one that is damaged says so in one sentence."""
+"""A prepared data set is read as it was written; what is damaged says so in one sentence. Entries are complete."""
 
 import ml_collections
 import numpy as np
