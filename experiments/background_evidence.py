@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from align_jax import saliency
-from align_jax.cli.commands import exit_status
+from align_jax.cli.exit_status import exit_status
 from align_jax.data.augment import resample
 from align_jax.data.load import load
 from align_jax.data.normalise import normalise

@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli.commands import evaluate
+from align_jax.cli.evaluate import main
 
 if __name__ == "__main__":
-    sys.exit(evaluate(sys.argv))
+    sys.exit(main(sys.argv))

@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli.commands import explain
+from align_jax.cli.explain import main
 
 if __name__ == "__main__":
-    sys.exit(explain(sys.argv))
+    sys.exit(main(sys.argv))

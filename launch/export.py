@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli.commands import export
+from align_jax.cli.export import main
 
 if __name__ == "__main__":
-    sys.exit(export(sys.argv))
+    sys.exit(main(sys.argv))

@@ -2,7 +2,7 @@
 
 import sys
 
-from align_jax.cli.commands import main
+from align_jax.cli.train import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv))

@@ -19,7 +19,8 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from align_jax.cli.commands import exit_status, parsed, refuse_positional
+from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.exit_status import exit_status
 from align_jax.configuration import default_config
 from align_jax.data.load import DATASETS, find_dataset
 from align_jax.data.preparing.copy_prepared import copy_prepared

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.commands import exit_status
+from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs.markdown import markdown

@@ -1,6 +1,5 @@
 """The command line of `launch/sweep.py`: everything is checked before anything runs."""
 
-import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,15 +7,17 @@ from pathlib import Path
 
 from absl import flags
 
-from align_jax.cli import commands as cli
+from align_jax.cli import train
+from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 from align_jax.runs.folder import check_run_folder
 from align_jax.runtime.files import write_atomically
-from align_jax.sweeping.carry_out import carry_out, say
 from align_jax.sweeping.cells import Cell, grid, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
 from align_jax.sweeping.subprocesses import state
+from align_jax.sweeping.sweep import Sweep, run_sweep, say
 
 USAGE = (
     "python launch/sweep.py --config=configs/quickstart.py --workdir=DIR [--methods=align,erm] [--domains=A,B] "
@@ -26,42 +27,6 @@ USAGE = (
 
 # The fields that a cell is named after, and the flags that sweep them.
 AXES = {"algorithm": "methods", "compare": "methods", "data.domain": "domains", "seed": "seeds"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """What a command asks for.
-
-    Attributes:
-      workdir: the folder above all cells.
-      config: the config file, as it was given.
-      overrides: values by config field that hold for every cell.
-      cells: the whole grid.
-      worker: this worker's number and how many there are.
-      jobs: cells that run at a time.
-      slurm: the script to write, instead of running anything.
-      dry_run: show the cells and their states, and end.
-      again: the flags of the same sweep, without --worker, --slurm and --dry_run.
-    """
-
-    workdir: Path
-    config: str
-    overrides: Mapping[str, str]
-    cells: Sequence[Cell]
-    worker: tuple[int, int]
-    jobs: int
-    slurm: Path | None
-    dry_run: bool
-    again: Sequence[str]
-
-    def flags(self, cell: Cell) -> list[str]:
-        """The arguments with which `launch/main.py` carries out a cell."""
-        settings = {**self.overrides, **cell.settings()}
-        return [
-            f"--config={self.config}",
-            f"--workdir={self.workdir / cell.path}",
-            *(f"--config.{field}={value}" for field, value in settings.items()),
-        ]
 
 
 def parse(arguments: Sequence[str]) -> Sweep:
@@ -75,7 +40,7 @@ def parse(arguments: Sequence[str]) -> Sweep:
         or a cell's folder with another config.
     """
     values, overrides = _flags(arguments)
-    base, _ = cli.parse([arguments[0], *_config_flags(values.config, overrides), f"--workdir={values.workdir}"])
+    base, _ = train.parse([arguments[0], *_config_flags(values.config, overrides), f"--workdir={values.workdir}"])
     methods = _values("methods", values.methods) or list(dict.fromkeys((base.algorithm, *base.compare)))
     domains = _values("domains", values.domains) or [base.data.domain]
     seeds = [_whole_number("seeds", text) for text in _values("seeds", values.seeds)] or [base.seed]
@@ -128,8 +93,8 @@ def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
     flags.DEFINE_boolean("dry_run", False, "Show the cells and their states, and end.", flag_values=values)
     is_override = [argument.lstrip("-").startswith("config.") for argument in arguments]
     others = [argument for argument, is_one in zip(arguments, is_override, strict=True) if not is_one]
-    values, rest = cli.parsed(others, USAGE, values=values)
-    cli.refuse_positional(rest, USAGE)
+    values, rest = parsed(others, USAGE, values=values)
+    refuse_positional(rest, USAGE)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise UserError(f"--{name} is missing; write {USAGE}.")
@@ -210,14 +175,14 @@ def check_cells(sweep: Sweep) -> None:
     # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
     from align_jax.configuration import check
 
-    parsed = {}
+    configs = {}
     by_config: dict[str, Cell] = {}
     by_folder: dict[str, Cell] = {}
     for cell in sweep.cells:
         # Parsing takes its time, and these four fields need none.
-        if cell.overrides not in parsed:
-            parsed[cell.overrides], _ = cli.parse(["main.py", *sweep.flags(cell)])
-        config = parsed[cell.overrides].copy_and_resolve_references()
+        if cell.overrides not in configs:
+            configs[cell.overrides], _ = train.parse(["main.py", *sweep.flags(cell)])
+        config = configs[cell.overrides].copy_and_resolve_references()
         config.algorithm, config.data.domain, config.seed, config.compare = cell.method, cell.domain, cell.seed, ()
         check(config)
         same = by_config.setdefault(config.to_json(sort_keys=True), cell)
@@ -238,12 +203,12 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
 
     Args:
       arguments: as `sys.argv`.
-      program: what carries out a cell, given `launch/main.py`'s flags.
+      program: what runs a cell, given `launch/main.py`'s flags.
 
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
     """
-    return cli.exit_status(
+    return exit_status(
         lambda: _run(parse(arguments), Path(arguments[0]), program),
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
@@ -266,9 +231,7 @@ def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
         write_atomically(sweep.slurm, written.encode())
         print(f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {sweep.slurm}")
         return 0
-    outcome = carry_out(
-        mine, sweep.workdir, lambda cell: [*program, *sweep.flags(cell)], jobs=sweep.jobs, title="sweep"
-    )
+    outcome = run_sweep(sweep, program, title="sweep", cells=mine)
     print(f"{outcome.complete} of {len(mine)} cells are complete in {sweep.workdir}.")
     if outcome.stopped_by is not None:
         name = outcome.stopped_by.name

@@ -1,4 +1,4 @@
-"""Carrying out cells, each in a process of its own, so that one cell's crash does not touch the others.
+"""Cells in processes, each in one of its own, so that one cell's crash does not touch the others.
 
 A cell's process holds the lock CELL/.lock while it lives, also when the sweep that started it was killed. Whoever comes
 to a locked cell runs the others first, then waits for it and takes it over if it was left incomplete: no two processes
@@ -84,7 +84,7 @@ def run_cells(
     Args:
       cells: in the order in which they begin.
       workdir: the sweep's folder.
-      command: the program and arguments that carry out a cell; it writes the run's page last of all.
+      command: the program and arguments that run a cell; it writes the run's page last of all.
       jobs: how many run at a time.
       stop: see `interruption.stop_request`.
       say: takes a line.
@@ -95,79 +95,109 @@ def run_cells(
     Raises:
       KeyboardInterrupt: a second Ctrl-C; the processes were killed.
     """
-    waiting = deque(cell for cell in cells if not is_complete(workdir / cell.path))
-    done = len(cells) - len(waiting)
-    children: list[_Child] = []
-    durations: list[float] = []
-    failures: dict[Cell, str] = {}
-    elsewhere: set[Cell] = set()
-    passed_on = False
-    # Only Linux says which cores a process may use.
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    free = core_shares(cores, min(jobs, max(len(waiting), 1)))
-
-    def count() -> str:
-        left = remaining_s(durations, [time.monotonic() - child.began for child in children], len(waiting), jobs)
-        about = f", about {_clock(left)} left" if left and not stop else ""
-        return f"{done} of {len(cells)} done{about}"
-
-    def fail(cell: Cell, reason: str) -> None:
-        failures[cell] = reason
-        say(f"{cell.path}: failed, {reason}; {count()}")
-
-    if done:
-        say(f"{done} of {len(cells)} cells are complete and not repeated")
+    queue = _Queue(cells, workdir, command, jobs, stop, say)
+    if queue.done:
+        say(f"{queue.done} of {len(cells)} cells are complete and not repeated")
     try:
-        while waiting or children:
-            if stop.signal is not None and not passed_on:
-                waiting.clear()
-                for child in children:
-                    child.process.send_signal(stop.signal)
-                passed_on = True
-            for child in [child for child in children if child.process.poll() is not None]:
-                children.remove(child)
-                free.append(child.cores)
-                cell, took = child.cell, time.monotonic() - child.began
-                if child.process.returncode == 0 and is_complete(workdir / cell.path):
-                    done += 1
-                    durations.append(took)
-                    say(f"{cell.path}: complete in {_clock(took)}; {count()}")
-                elif stop.signal is not None and child.process.returncode in (128 + stop.signal, -stop.signal):
-                    say(f"{cell.path}: stopped after {_clock(took)}; {count()}")
-                else:
-                    fail(cell, _what_went_wrong(child, workdir / cell.path))
-            for _ in range(0 if stop else len(waiting)):
-                if len(children) == jobs:
-                    break
-                cell = waiting.popleft()
-                run = workdir / cell.path
-                try:
-                    run.mkdir(parents=True, exist_ok=True)
-                    with lock(run / ".lock") as held:
-                        if held is None:
-                            waiting.append(cell)
-                            if cell not in elsewhere:
-                                say(f"{cell.path}: still running in another process; the others go first")
-                                elsewhere.add(cell)
-                        elif is_complete(run):
-                            done += 1
-                            say(f"{cell.path}: complete, by another process; {count()}")
-                        else:
-                            say(f"{cell.path}: {'resumes' if (run / 'config.json').exists() else 'begins'}")
-                            children.append(_start(cell, run, command(cell), held, free[-1]))
-                            free.pop()
-                except OSError as error:
-                    fail(cell, str(error))
-            if waiting or children:
+        while queue.waiting or queue.children:
+            queue.pass_on_stop()
+            queue.collect_ended()
+            queue.start_next()
+            if queue.waiting or queue.children:
                 time.sleep(POLL_S)
     except KeyboardInterrupt:
         # At once: Python would not hear of a signal before XLA has compiled. A run goes on from wherever it was killed.
-        for child in children:
+        for child in queue.children:
             child.process.kill()
-        for child in children:
+        for child in queue.children:
             child.process.wait()
         raise
-    return failures
+    return queue.failures
+
+
+class _Queue:
+    """The cells of `run_cells`: those that wait, those that run, and what became of the others."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        workdir: Path,
+        command: Callable[[Cell], list[str]],
+        jobs: int,
+        stop: StopRequest,
+        say: Callable[[str], None],
+    ) -> None:
+        self._workdir, self._command, self._jobs, self._stop, self._say = workdir, command, jobs, stop, say
+        self.waiting = deque(cell for cell in cells if not is_complete(workdir / cell.path))
+        self.children: list[_Child] = []
+        self.failures: dict[Cell, str] = {}
+        self._total = len(cells)
+        self.done = self._total - len(self.waiting)
+        self._durations: list[float] = []
+        self._elsewhere: set[Cell] = set()
+        self._passed_on = False
+        # Only Linux says which cores a process may use.
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        self._free = core_shares(cores, min(jobs, max(len(self.waiting), 1)))
+
+    def pass_on_stop(self) -> None:
+        """Sends the signal that asked the sweep to stop to every running cell, once."""
+        if self._stop.signal is not None and not self._passed_on:
+            self.waiting.clear()
+            for child in self.children:
+                child.process.send_signal(self._stop.signal)
+            self._passed_on = True
+
+    def collect_ended(self) -> None:
+        """Says what became of every process that has ended."""
+        signal_number = self._stop.signal
+        for child in [child for child in self.children if child.process.poll() is not None]:
+            self.children.remove(child)
+            self._free.append(child.cores)
+            cell, took = child.cell, time.monotonic() - child.began
+            if child.process.returncode == 0 and is_complete(self._workdir / cell.path):
+                self.done += 1
+                self._durations.append(took)
+                self._say(f"{cell.path}: complete in {_clock(took)}; {self._count()}")
+            elif signal_number is not None and child.process.returncode in (128 + signal_number, -signal_number):
+                self._say(f"{cell.path}: stopped after {_clock(took)}; {self._count()}")
+            else:
+                self._fail(cell, _what_went_wrong(child, self._workdir / cell.path))
+
+    def start_next(self) -> None:
+        """Starts waiting cells on free cores; a cell that another process runs goes behind the others."""
+        for _ in range(0 if self._stop else len(self.waiting)):
+            if len(self.children) == self._jobs:
+                break
+            cell = self.waiting.popleft()
+            run = self._workdir / cell.path
+            try:
+                run.mkdir(parents=True, exist_ok=True)
+                with lock(run / ".lock") as held:
+                    if held is None:
+                        self.waiting.append(cell)
+                        if cell not in self._elsewhere:
+                            self._say(f"{cell.path}: still running in another process; the others go first")
+                            self._elsewhere.add(cell)
+                    elif is_complete(run):
+                        self.done += 1
+                        self._say(f"{cell.path}: complete, by another process; {self._count()}")
+                    else:
+                        self._say(f"{cell.path}: {'resumes' if (run / 'config.json').exists() else 'begins'}")
+                        self.children.append(_start(cell, run, self._command(cell), held, self._free[-1]))
+                        self._free.pop()
+            except OSError as error:
+                self._fail(cell, str(error))
+
+    def _count(self) -> str:
+        running = [time.monotonic() - child.began for child in self.children]
+        left = remaining_s(self._durations, running, len(self.waiting), self._jobs)
+        about = f", about {_clock(left)} left" if left and not self._stop else ""
+        return f"{self.done} of {self._total} done{about}"
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        self.failures[cell] = reason
+        self._say(f"{cell.path}: failed, {reason}; {self._count()}")
 
 
 def _start(cell: Cell, run: Path, command: Sequence[str], held: int, cores: frozenset[int]) -> _Child:

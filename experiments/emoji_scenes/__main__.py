@@ -13,10 +13,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from align_jax.cli import commands as cli
+from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.runtime.files import write_atomically
-from align_jax.sweeping.experiment import experiment
+from align_jax.sweeping.sweep import complete_sweep
 from experiments.emoji_scenes.plan import DOMAIN, ROWS, cells
 from experiments.emoji_scenes.tables import accuracy_table, as_csv, complete_runs, faithfulness_table, gain_table
 
@@ -50,7 +50,7 @@ def main() -> int:
         sweep = dataclasses.replace(sweep, cells=tuple(cells()))
         check_cells(sweep)
         program = (sys.executable, str(ROOT / "launch" / "main.py"))
-        done = arguments.complete_only or experiment(sweep, program, title="emoji scenes", again=again)
+        done = arguments.complete_only or complete_sweep(sweep, program, title="emoji scenes", again=again)
         results = complete_runs(sweep.workdir, ROWS)
         write_atomically(arguments.csv, as_csv(results).encode())
         print(f"{len(results)} of {len(sweep.cells)} runs\n")
@@ -59,7 +59,7 @@ def main() -> int:
                 print(table(results, correlation), end="\n\n")
         return 0 if done else 1
 
-    return cli.exit_status(
+    return exit_status(
         run,
         on_os_error="can --workdir and --csv be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",

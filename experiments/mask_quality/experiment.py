@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from align_jax.cli import commands as cli
-from align_jax.cli.sweep import Sweep, check_cells, parse
+from align_jax.cli import train
+from align_jax.cli.arguments import answer_help
+from align_jax.cli.exit_status import exit_status
+from align_jax.cli.sweep import check_cells, parse
 from align_jax.errors import UserError
 from align_jax.runs.folder import read_summary
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import Cell
-from align_jax.sweeping.experiment import experiment
+from align_jax.sweeping.sweep import Sweep, complete_sweep
 
 if TYPE_CHECKING:
     from align_jax.data.domains import Source
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     Args:
       arguments: as `sys.argv`.
       config: the config file where --config is not given.
-      program: what carries out a cell, given `launch/main.py`'s flags.
+      program: what runs a cell, given `launch/main.py`'s flags.
 
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
@@ -93,12 +95,12 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     def run() -> int:
         sweep, named = plan(arguments, config)
         again = shlex.join(["python", *arguments])
-        if not experiment(sweep, program, title="mask quality", again=again):
+        if not complete_sweep(sweep, program, title="mask quality", again=again):
             return 1
         print(report(sweep, named))
         return 0
 
-    return cli.exit_status(
+    return exit_status(
         run,
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
@@ -115,7 +117,7 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]
     Raises:
       UserError: as `sweeping.command_line.parse`; or a flag or field that this experiment sets itself.
     """
-    cli.answer_help(arguments, USAGE)
+    answer_help(arguments, USAGE)
     given = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
     for name in given:
         if name in (f"config.{field}" for field in VARIED):
@@ -141,9 +143,9 @@ def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
     from align_jax.data.load import load
     from experiments.mask_quality.figure import draw, png, svg
 
-    config, _ = cli.parse(["main.py", *sweep.flags(next(iter(named)))])
-    train = load(config.data).train
-    ious = mask_ious(train, tuple(QUALITIES), config.data.image_size)
+    config, _ = train.parse(["main.py", *sweep.flags(next(iter(named)))])
+    images = load(config.data).train
+    ious = mask_ious(images, tuple(QUALITIES), config.data.image_size)
     measured = [
         row(name, cell.seed, ious.get(name), read_summary(sweep.workdir / cell.path) or {})
         for cell, name in named.items()

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align_jax.cli.commands import exit_status, parsed, refuse_positional
+from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 
 USAGE = "python launch/pretrain_emoji.py --archives=GOOGLE.tgz,TWITTER.tgz --to=FILE.safetensors [--steps=N] [--seed=N]"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from align_jax.cli import commands as cli
+from align_jax.cli import train as cli
 from align_jax.cli.sweep import main, parse
 from align_jax.errors import UserError
 from align_jax.runs.folder import write_config

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from align_jax.cli.commands import main, parse
+from align_jax.cli.train import main, parse
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
 from align_jax.training.plan import durations

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from align_jax.cli.commands import parse
 from align_jax.cli.comparison import run_all
+from align_jax.cli.train import parse
 from align_jax.configuration import check
 from align_jax.errors import UserError
 

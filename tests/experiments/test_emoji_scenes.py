@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from align_jax.cli.commands import parse
+from align_jax.cli.train import parse
 from align_jax.configuration import check
 from align_jax.errors import UserError
 from experiments.emoji_scenes.plan import CEILING, ERM, ROWS, TRUE_MASKS, cell, cells

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from align_jax.cli.commands import explain
+from align_jax.cli.explain import main as explain
 from align_jax.data.augment import resample
 from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from align_jax.cli.commands import evaluate
+from align_jax.cli.evaluate import main as evaluate
 from align_jax.data import load
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.training import train_and_evaluate

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from align_jax.cli.commands import evaluate, export
+from align_jax.cli.evaluate import main as evaluate
+from align_jax.cli.export import main as export
 from align_jax.errors import UserError
 from align_jax.runs.checkpoints import Checkpoints
 from align_jax.runs.trained import load_trained

@@ -1,0 +1,65 @@
+"""What every command's flags have in common: absl's flags, with mistakes answered in one sentence."""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from align_jax.cli.exit_status import HelpAsked
+from align_jax.errors import UserError
+
+
+def answer_help(arguments: Sequence[str], usage: str) -> None:
+    """Ends a program that was asked how it is used.
+
+    Raises:
+      HelpAsked: -h or --help is among the arguments.
+    """
+    if any(argument in ("-h", "-help", "--help") for argument in arguments):
+        raise HelpAsked(usage)
+
+
+def parsed(
+    arguments: Sequence[str],
+    usage: str,
+    *,
+    strings: Sequence[str] = (),
+    integers: Sequence[str] = (),
+    values: flags.FlagValues | None = None,
+) -> tuple[flags.FlagValues, list[str]]:
+    """The flags, None where they are not given, and the arguments that are none, wherever they stand.
+
+    Args:
+      arguments: as `sys.argv`.
+      usage: what to write instead of a mistake.
+      strings, integers: names of flags.
+      values: with flags that are defined already.
+    """
+    answer_help(arguments, usage)
+    values = flags.FlagValues() if values is None else values
+    values.set_gnu_getopt(True)
+    for name in strings:
+        flags.DEFINE_string(name, None, "", flag_values=values)
+    for name in integers:
+        flags.DEFINE_integer(name, None, "", lower_bound=0, flag_values=values)
+    try:
+        return values, values(list(arguments))[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f"--{error.flagname} is no flag; write {usage}.") from error
+    except (flags.Error, TypeError, ValueError) as error:
+        raise UserError(_one_line(error)) from error
+
+
+def refuse_positional(rest: Sequence[str], usage: str) -> None:
+    """Refuses arguments that are no flags.
+
+    Raises:
+      UserError: the first of them.
+    """
+    if rest:
+        raise UserError(f"{rest[0]!r} is no flag; write {usage}.")
+
+
+def _one_line(error: Exception) -> str:
+    """A flag's error; of one in a config file, which comes with the file's traceback, the last line."""
+    text = str(error).strip()
+    return text.splitlines()[-1].partition("Error: ")[2] if "Traceback" in text else " ".join(text.split())

@@ -1,0 +1,51 @@
+"""`launch/evaluate.py`: evaluates a trained run again, on any data set with the same classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.exit_status import exit_status
+from align_jax.cli.named_run import load_named_run
+from align_jax.cli.overrides import check_overrides, overridden, split_overrides
+
+USAGE = (
+    "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
+    "[--config.evaluation.FIELD=VALUE ...] [--out=FILE]"
+)
+
+# What may differ from training when a run is evaluated again.
+EVALUATED = ("data", "evaluation")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `launch/evaluate.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+
+    def run() -> None:
+        overrides, others = split_overrides(arguments)
+        values, rest = parsed(others, USAGE, strings=("workdir", "out"), integers=("step",))
+        refuse_positional(rest, USAGE)
+        from align_jax.configuration import check, default_config
+        from align_jax.runtime.devices import check_accelerator
+
+        check_overrides(default_config(), overrides, EVALUATED)
+        check_accelerator()
+        from align_jax.inference.reevaluation import check_out, evaluation_table, reevaluate, write_evaluation
+
+        trained = load_named_run(values)
+        config = overridden(trained.config, overrides)
+        # Not the whole of it: the algorithm may be of the user's own making.
+        evaluated = default_config()
+        evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})
+        check(evaluated)
+        out = Path(values.out) if values.out is not None else None
+        if out is not None:
+            check_out(trained, out)
+        evaluation = reevaluate(trained, config)
+        path = write_evaluation(trained, evaluation, out)
+        print(f"{evaluation_table(evaluation)}\nEvaluation: {path}")
+
+    return exit_status(
+        run,
+        on_os_error="can the data be read, and DIR/evaluations, config.data.prepared or --out be written?",
+        on_interrupt="nothing was written.",
+    )

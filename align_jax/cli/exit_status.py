@@ -1,0 +1,42 @@
+"""How every command ends: with a status, and with one line for a user's mistake."""
+
+import sys
+from collections.abc import Callable
+
+from align_jax.errors import UserError
+
+
+class HelpAsked(Exception):
+    """--help was given; the text is what to print."""
+
+
+def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_interrupt: str) -> int:
+    """Runs a program and says in one line what went wrong.
+
+    Args:
+      program: raises `UserError` for a user's mistake; may give a status of its own.
+      on_os_error: what to look at where a file could not be read or written.
+      on_interrupt: what Ctrl-C has left.
+
+    Returns:
+      The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
+    """
+    from align_jax.runtime.interruption import Interrupted
+
+    try:
+        return program() or 0
+    except HelpAsked as usage:
+        print(usage)
+        return 0
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return interrupted.status
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}; {on_os_error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nInterrupted; {on_interrupt}", file=sys.stderr)
+        return 130

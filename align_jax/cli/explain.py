@@ -1,0 +1,32 @@
+"""`launch/explain.py`: predictions, masks and Grad-CAMs of a user's own images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from align_jax.cli.arguments import parsed
+from align_jax.cli.exit_status import exit_status
+from align_jax.cli.named_run import load_named_run
+from align_jax.errors import UserError
+
+USAGE = "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `launch/explain.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+
+    def run() -> None:
+        values, images = parsed(arguments, USAGE, strings=("workdir", "out"), integers=("step",))
+        if not images:
+            raise UserError(f"No image is given; write {USAGE}.")
+        from align_jax.inference.explain_images import explain_images
+
+        trained = load_named_run(values)
+        out = Path(values.out) if values.out is not None else trained.folder / "explanations"
+        explanations = explain_images(trained, [Path(image) for image in images], out, print)
+        print(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.\nPage: {explanations.page}")
+
+    return exit_status(
+        run,
+        on_os_error="can --out be written, and is there room?",
+        on_interrupt="what was written is whole; the same command begins again.",
+    )

@@ -1,0 +1,23 @@
+"""The run that --workdir and --step name, for the commands that use a trained run."""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from align_jax.errors import UserError
+from align_jax.runs.trained import TrainedRun, load_trained
+
+
+def load_named_run(values: flags.FlagValues) -> TrainedRun:
+    """The run that --workdir and --step name."""
+    if values.workdir is None:
+        raise UserError("--workdir is missing; give the folder of a run, the --workdir that it was trained in.")
+    trained = load_trained(Path(values.workdir), values.step)
+    if trained.defaulted:
+        print(
+            f"note: {trained.folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's "
+            "defaults stand in.",
+            file=sys.stderr,
+        )
+    return trained

@@ -1,0 +1,87 @@
+"""`launch/main.py`: trains and evaluates one method, or several on the same data with one page above them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.exit_status import exit_status
+from align_jax.cli.overrides import check_overrides, split_overrides
+from align_jax.errors import UserError
+
+USAGE = "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...]"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `launch/main.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+
+    def train() -> None:
+        config, workdir = parse(arguments)
+        # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
+        from align_jax.configuration import check
+        from align_jax.runtime.devices import check_accelerator
+
+        check(config)
+        check_accelerator()
+        from align_jax.cli.comparison import run_all
+
+        print(f"Report: {run_all(config, workdir)}")
+
+    return exit_status(
+        train,
+        on_os_error="can --workdir and config.data.prepared be written, and is there room?",
+        on_interrupt="what was saved is whole, and the same command goes on from there.",
+    )
+
+
+def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
+    """The config with its overrides applied, and the workdir.
+
+    Args:
+      arguments: as `sys.argv`, with the program's name first.
+
+    Raises:
+      UserError: an unknown flag or field, a value of the wrong type, or no config.
+    """
+    overrides, others = split_overrides(arguments)
+    config, workdir = _parse_config_file(others)
+    check_overrides(config, overrides)
+    return _parse_config_file(arguments) if overrides else (config, workdir)
+
+
+def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file(
+        "config", None, "The config file.", flag_values=values, sys_argv=list(arguments)
+    )
+    values, rest = parsed(arguments, USAGE, strings=("workdir",), values=values)
+    refuse_positional(rest, USAGE)
+    if config.value is None:
+        raise UserError(f"--config is missing; write {USAGE}.")
+    readable = _readable(config.value)
+    if values.workdir is None:
+        name = Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
+        return readable, default_workdir(readable, name)
+    return readable, Path(values.workdir)
+
+
+def default_workdir(config: ml_collections.ConfigDict, name: str) -> Path:
+    """Where a run goes that was not told: runs/NAME for a comparison, else a folder as a sweep in runs/NAME has it."""
+    workdir = Path("runs") / name
+    return workdir if config.compare else workdir / config.algorithm / config.data.domain / f"seed{config.seed}"
+
+
+def _readable(config: Any) -> ml_collections.ConfigDict:
+    """The config; `config_flags` gives a stand-in for a file that it could not read, which raises when it is used."""
+    if isinstance(config, ml_collections.ConfigDict):
+        return config
+    try:
+        _ = config.algorithm
+    except Exception as error:
+        # The message is the traceback of the file; its last line says what happened.
+        raise UserError(f"The config file cannot be read: {str(error).strip().splitlines()[-1]}") from error
+    raise UserError(f"The config file's get_config() gives a {type(config).__name__}; it must give a ConfigDict.")

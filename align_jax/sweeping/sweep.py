@@ -1,0 +1,115 @@
+"""A sweep: what was asked for, and running what of it is not complete."""
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from align_jax.runtime.interruption import Interrupted, stop_request
+from align_jax.sweeping.cells import Cell
+from align_jax.sweeping.record import record
+from align_jax.sweeping.subprocesses import is_complete, run_cells
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What a command asks for.
+
+    Attributes:
+      workdir: the folder above all cells.
+      config: the config file, as it was given.
+      overrides: values by config field that hold for every cell.
+      cells: the whole grid.
+      worker: this worker's number and how many there are.
+      jobs: cells that run at a time.
+      slurm: the script to write, instead of running anything.
+      dry_run: show the cells and their states, and end.
+      again: the flags of the same sweep, without --worker, --slurm and --dry_run.
+    """
+
+    workdir: Path
+    config: str
+    overrides: Mapping[str, str]
+    cells: Sequence[Cell]
+    worker: tuple[int, int]
+    jobs: int
+    slurm: Path | None
+    dry_run: bool
+    again: Sequence[str]
+
+    def flags(self, cell: Cell) -> list[str]:
+        """The arguments with which `launch/main.py` runs a cell."""
+        settings = {**self.overrides, **cell.settings()}
+        return [
+            f"--config={self.config}",
+            f"--workdir={self.workdir / cell.path}",
+            *(f"--config.{field}={value}" for field, value in settings.items()),
+        ]
+
+
+class Outcome(NamedTuple):
+    """How many cells are complete, how many failed, and the signal that stopped them, if one did."""
+
+    complete: int
+    failed: int
+    stopped_by: signal.Signals | None
+
+
+def say(title: str, line: str) -> None:
+    """Prints a line on the terminal, beside what a program prints as its result."""
+    print(f"[{title}] {line}", file=sys.stderr, flush=True)
+
+
+def run_sweep(sweep: Sweep, program: Sequence[str], *, title: str, cells: Sequence[Cell] | None = None) -> Outcome:
+    """Runs what is not complete, in the cells' order, and names the cells that failed.
+
+    Args:
+      sweep: its cells are checked and recorded.
+      program: what runs a cell, given `launch/main.py`'s flags.
+      title: what the lines on the terminal begin with.
+      cells: a share of the sweep's; all of them by default.
+    """
+    cells, workdir = sweep.cells if cells is None else cells, sweep.workdir
+    with stop_request() as stop:
+        failures = run_cells(
+            cells,
+            workdir,
+            lambda cell: [*program, *sweep.flags(cell)],
+            jobs=sweep.jobs,
+            stop=stop,
+            say=lambda line: say(title, line),
+        )
+    for cell, reason in failures.items():
+        say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
+    return Outcome(sum(is_complete(workdir / cell.path) for cell in cells), len(failures), stop.signal)
+
+
+def complete_sweep(sweep: Sweep, program: Sequence[str], *, title: str, again: str) -> bool:
+    """Runs or completes all of a sweep's cells, for a report that needs all of them.
+
+    Args:
+      sweep: its cells are checked.
+      program: what runs a cell, given `launch/main.py`'s flags.
+      title: what the lines on the terminal begin with.
+      again: the command that goes on.
+
+    Returns:
+      Whether all cells are complete now.
+
+    Raises:
+      Interrupted: Ctrl-C or SIGTERM, after the cells have saved.
+    """
+    record(sweep.workdir, sweep.cells)
+    outcome = run_sweep(sweep, program, title=title)
+    done = f"{outcome.complete} of {len(sweep.cells)} cells"
+    if outcome.stopped_by is not None:
+        raise Interrupted(
+            f"Stopped by {outcome.stopped_by.name} with {done} complete; what was saved is whole, and the same command "
+            f"goes on from there: {again}",
+            outcome.stopped_by,
+        )
+    if outcome.failed:
+        say(title, f"{done} are complete; the same command tries the others again: {again}")
+    return not outcome.failed
