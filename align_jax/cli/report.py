@@ -10,9 +10,8 @@ from pathlib import Path
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
-from align_jax.reporting.many_runs.markdown import markdown
+from align_jax.reporting.many_runs.documents import markdown_document, write_report
 from align_jax.reporting.many_runs.report import Report, make_report
-from align_jax.reporting.many_runs.report_files import write_report
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.collect import collect
 from align_jax.runs.untrusted_json import printable
@@ -40,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         check_output_folder(out, "tables")
         report = _report(options.folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
         page = write_report(report, out)
-        _print(markdown(report))
-        measured = {table.metric.key for benchmark in report.benchmarks for table in benchmark.tables}
+        _print(markdown_document(report))
+        measured = {table.metric.key for task in report.tasks for table in task.tables}
         for metric in options.metric or ():
             if metric not in measured:
                 print(f"No run measured {metric}.", file=sys.stderr)
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
     collection = collect(folders)
     report = make_report(collection, metrics)
-    if not report.benchmarks:
+    if not report.tasks:
         found = "; ".join(collection.problems) or "no summary.json lies there"
         raise UserError(f"No complete run under {printable(', '.join(map(str, folders)))} ({found}).")
     return report

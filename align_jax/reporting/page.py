@@ -14,6 +14,7 @@ from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION
 from align_jax.runs.read import Run, read_run
 from align_jax.runtime.files import write_atomically
+from align_jax.tables.html import html
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
@@ -24,6 +25,7 @@ TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.filters["shortened"] = names.shortened
+TEMPLATES.globals["table"] = html
 
 
 def write_run_report(run: pathlib.Path) -> pathlib.Path:

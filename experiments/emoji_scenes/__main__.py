@@ -17,6 +17,7 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.sweep import complete_sweep
+from align_jax.tables.markdown import markdown
 from experiments.emoji_scenes.plan import DOMAIN, ROWS, cells
 from experiments.emoji_scenes.tables import accuracy_table, as_csv, complete_runs, faithfulness_table, gain_table
 
@@ -56,7 +57,7 @@ def main() -> int:
         print(f"{len(results)} of {len(sweep.cells)} runs\n")
         for correlation in ("0.3", "0.7"):
             for table in (accuracy_table, gain_table, faithfulness_table):
-                print(table(results, correlation), end="\n\n")
+                print(markdown(table(results, correlation)), end="\n\n")
         return 0 if done else 1
 
     return exit_status(

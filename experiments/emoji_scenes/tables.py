@@ -1,7 +1,6 @@
-"""The runs' results as CSV and as Markdown."""
+"""The runs' results as CSV and in tables."""
 
-import csv
-import io
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,11 @@ from align_jax.reporting.paired import correct_images
 from align_jax.runs.folder import read_summary
 from align_jax.runs.read import read_run
 from align_jax.sweeping.subprocesses import is_complete
+from align_jax.tables.csv_text import csv_text
+from align_jax.tables.table import Cell, Table, plain_table
 from experiments.emoji_scenes.plan import CEILING, ERM, TRUE_MASKS, Row, cell
 from experiments.emoji_scenes.shares import Estimate, gain
-from experiments.mask_quality.experiment import mean_and_error
+from experiments.mask_quality.tables import cell_over_seeds
 
 ROLES = {"id": "in distribution", "background_shift": "background shift", "ood": "held-out vendor"}
 SHIFTS = ("background_shift", "ood")
@@ -57,15 +58,12 @@ def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
 
 def as_csv(results: Sequence[Result]) -> str:
     """One row a run and test set."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for result in results:
-        head = {"method": result.row.name, "correlation": result.correlation, "seed": result.seed}
-        for line in result.lines:
-            numbers = {name: f"{line[name]:.5f}" for name in METRICS if name in line}
-            writer.writerow(head | {"domain": line["domain"], "role": line["role"]} | numbers)
-    return text.getvalue()
+    rows = [
+        (result.row.name, result.correlation, result.seed, line["domain"], line["role"], *map(line.get, METRICS))
+        for result in results
+        for line in result.lines
+    ]
+    return csv_text(COLUMNS, rows, digits=5)
 
 
 def score(result: Result, role: str, metric: str) -> float | None:
@@ -79,43 +77,40 @@ def worst_domain(result: Result) -> float:
     return min(line["accuracy"] for line in result.lines if line["role"] in SHIFTS)
 
 
-def accuracy_table(results: Sequence[Result], correlation: str) -> str:
-    """Markdown: accuracies as mean ± standard error over seeds, worst domain, masks and Grad-CAMs."""
-    titles = [*(f"{title}, %" for title in ROLES.values()), "worst domain, %", "mask IoU", "CAM energy"]
-    lines = _head(f"trained at correlation {correlation}", ["seeds", *titles])
+def accuracy_table(results: Sequence[Result], correlation: str) -> Table:
+    """Accuracies as mean ± standard error over seeds, worst domain, masks and Grad-CAMs."""
+    titles = ("seeds", *(f"{title}, %" for title in ROLES.values()), "worst domain, %", "mask IoU", "CAM energy")
+    rows = {}
     for name, runs in by_method(results, correlation).items():
         row = runs[0].row
-        cells = [str(len(runs))]
+        cells = [Cell(str(len(runs)))]
         # In distribution the ceiling is tested without the correlation: no number to put beside the others.
         cells += [
-            "–" if row is CEILING and role == "id" else _written([score(run, role, "accuracy") for run in runs])
+            Cell() if row is CEILING and role == "id" else _accuracy([score(run, role, "accuracy") for run in runs])
             for role in ROLES
         ]
-        cells.append(_written([worst_domain(run) for run in runs]))
+        cells.append(_accuracy([worst_domain(run) for run in runs]))
         learns = row.algorithm == "align" and row.settings.get("guidance", "learned") == "learned"
-        cells.append(_written([score(run, "ood", "mask_iou") for run in runs] if learns else [], 1, 2))
-        cells.append(_written([score(run, "ood", "cam_energy") for run in runs], 1, 2))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells.append(_score([score(run, "ood", "mask_iou") for run in runs] if learns else [], 2))
+        cells.append(_score([score(run, "ood", "cam_energy") for run in runs], 2))
+        rows[name] = cells
+    return _table(correlation, titles, rows)
 
 
-def gain_table(results: Sequence[Result], correlation: str) -> str:
-    """Markdown: what each method gains over ERM, and the share of the distance to each ceiling that it closes."""
+def gain_table(results: Sequence[Result], correlation: str) -> Table:
+    """What each method gains over ERM, and the share of the distance to each ceiling that it closes."""
     titles = [
         f"{ROLES[role]}: {what}"
         for role in SHIFTS
         for what in ("minus ERM, points", "of the way to true masks, %", "of the way to correlation 0, %")
     ]
-    lines = _head(f"trained at correlation {correlation}", titles)
     methods = by_method(results, correlation)
     if ERM.name not in methods:
-        return "\n".join(lines)
+        return _table(correlation, titles, {})
     seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
     by_role = {role: correct_by_method(methods, role) for role in SHIFTS}
-    for name in methods:
-        if name == ERM.name:
-            continue
-        cells = []
+    rows: dict[str, list[Cell]] = {name: [] for name in methods if name != ERM.name}
+    for name, cells in rows.items():
         for correct, concept in by_role.values():
             compared = [(name, ERM.name), *((name, ERM.name, ceiling.name) for ceiling in (TRUE_MASKS, CEILING))]
             gains = [
@@ -124,8 +119,7 @@ def gain_table(results: Sequence[Result], correlation: str) -> str:
             ]
             cells.append(_with_interval(gains[0] and gains[0].difference))
             cells += [_with_interval(found and found.share) for found in gains[1:]]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return _table(correlation, titles, rows)
 
 
 def of_common_seeds(
@@ -142,26 +136,24 @@ def of_common_seeds(
     return [correct[name][[seed in common for seed in seeds[name]]] for name in names]
 
 
-def faithfulness_table(results: Sequence[Result], correlation: str) -> str:
-    """Markdown: deletion and insertion on the held-out vendor, each beside what a random map gets."""
+def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
+    """Deletion and insertion on the held-out vendor, each beside what a random map gets."""
     measures = {
         "comprehensiveness": "comprehensiveness",
         "sufficiency": "sufficiency",
         "insertion_auc": "insertion AUC",
     }
-    lines = _head(f"trained at correlation {correlation}", [f"{title} (random map)" for title in measures.values()])
-    for name, runs in by_method(results, correlation).items():
-        cells = [
-            " ".join(
-                (
-                    _written([score(run, "ood", measure) for run in runs], 1, 3),
-                    f"({_written([score(run, 'ood', f'random_{measure}') for run in runs], 1, 3)})",
-                )
+    rows = {
+        name: [
+            dataclasses.replace(
+                _score([score(run, "ood", measure) for run in runs], 3),
+                note=_score([score(run, "ood", f"random_{measure}") for run in runs], 3).value,
             )
             for measure in measures
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        for name, runs in by_method(results, correlation).items()
+    }
+    return _table(correlation, [f"{title} (random map)" for title in measures.values()], rows)
 
 
 def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Result]]:
@@ -199,22 +191,21 @@ def correct_by_method(
     return correct, concept
 
 
-def _head(first: str, titles: Sequence[str]) -> list[str]:
-    return ["| " + " | ".join((first, *titles)) + " |", "|---" * (len(titles) + 1) + "|"]
+def _table(correlation: str, titles: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> Table:
+    return plain_table(f"trained at correlation {correlation}", titles, rows.items())
 
 
-def _written(values: Sequence[float | None], factor: int = 100, digits: int = 1) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "–"
-    mean, error = mean_and_error(known)
-    # Scores between 0 and 1 are printed without their spread; each run's score is in the CSV.
-    spread = "" if np.isnan(error) or factor == 1 else f" ± {factor * error:.{digits}f}"
-    return f"{factor * mean:.{digits}f}{spread}"
+def _accuracy(values: Sequence[float | None]) -> Cell:
+    return cell_over_seeds([value for value in values if value is not None], 100, 1)
 
 
-def _with_interval(estimate: Estimate | None) -> str:
+def _score(values: Sequence[float | None], digits: int) -> Cell:
+    """Scores between 0 and 1 are printed without their spread; each run's score is in the CSV."""
+    return dataclasses.replace(cell_over_seeds([value for value in values if value is not None], 1, digits), error="")
+
+
+def _with_interval(estimate: Estimate | None) -> Cell:
     if estimate is None:
-        return "–"
+        return Cell()
     low, high = estimate.interval
-    return f"{100 * estimate.value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return Cell(f"{100 * estimate.value:+.1f}", interval=f"{100 * low:+.1f}, {100 * high:+.1f}")

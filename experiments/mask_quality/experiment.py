@@ -5,12 +5,10 @@ repeated, what was stopped goes on), and writes WORKDIR/mask_quality.csv, one ro
 WORKDIR/mask_quality.svg and .png. It can show that bad masks are worse than none (DRE and ERM), or fail to show it.
 """
 
-import csv
 import dataclasses
-import io
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +21,8 @@ from align_jax.runs.folder import read_summary
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import Cell
 from align_jax.sweeping.sweep import Sweep, complete_sweep
+from align_jax.tables.markdown import markdown
+from experiments.mask_quality.tables import LEARNED, UNGUIDED, as_csv, row, table
 
 if TYPE_CHECKING:
     from align_jax.data.domains import Source
@@ -34,32 +34,6 @@ USAGE = (
 FLAGS = ("config", "workdir", "seeds", "jobs")
 # What tells the cells apart, and is therefore not to be set for all of them.
 VARIED = ("algorithm", "compare", "guidance", "data.mask_quality")
-
-# Conditions that are no quality of the true masks.
-LEARNED = "learned"
-# Without masks: ALIGN less the guidance, which is DRE and shows what guidance alone changes; and cross-entropy alone.
-UNGUIDED = ("dre", "erm")
-ROLES = ("id", "background_shift", "ood")
-METRICS = ("accuracy", "cam_energy")
-COLUMNS = ("condition", "seed", "mask_iou", *(f"{metric}_{role}" for metric in METRICS for role in ROLES))
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One run's row.
-
-    Attributes:
-      condition: a quality of the true masks, `LEARNED` or one of `UNGUIDED`.
-      seed: the run's.
-      mask_iou: of the masks that guided; None without any. Qualities: the mean over the training images. Learned
-        masks: over the test images of the training domains, where the run measured them.
-      scores: METRIC_ROLE, means over the role's domains; what does not apply is absent.
-    """
-
-    condition: str
-    seed: int
-    mask_iou: float | None
-    scores: Mapping[str, float]
 
 
 def conditions() -> dict[str, tuple[str, dict[str, str]]]:
@@ -155,7 +129,7 @@ def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
     write_atomically(sweep.workdir / "mask_quality.svg", svg(figure))
     write_atomically(sweep.workdir / "mask_quality.png", png(figure))
     written = ", ".join(str(sweep.workdir / f"mask_quality.{kind}") for kind in ("csv", "svg", "png"))
-    return f"{table(measured)}\n\nWritten: {written}"
+    return f"{markdown(table(measured))}\n\nWritten: {written}"
 
 
 def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: int) -> dict[str, float]:
@@ -182,75 +156,3 @@ def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: i
         worse = np.stack([resample(degraded(mask, quality, name), size)[..., 0] > 127 for mask, name in masks])
         means[quality], _ = mean_where_defined(np.asarray(mask_iou(jnp.asarray(worse), jnp.asarray(true))))
     return means
-
-
-def row(condition: str, seed: int, mask_iou: float | None, summary: Mapping[str, Any]) -> Measured:
-    """What a run's summary says; the learned masks' IoU is there, too.
-
-    Args:
-      condition: the cell's.
-      seed: the cell's.
-      mask_iou: of a quality's masks.
-      summary: the run's `summary.json`.
-    """
-    scores = {}
-    for metric in (*METRICS, "mask_iou"):
-        for role in ROLES:
-            of_role = [line[metric] for line in summary["results"] if line["role"] == role and metric in line]
-            if of_role:
-                scores[f"{metric}_{role}"] = float(np.mean(of_role))
-    learned = scores.get("mask_iou_id")
-    return Measured(
-        condition,
-        seed,
-        learned if condition == LEARNED else mask_iou,
-        {name: value for name, value in scores.items() if name in COLUMNS},
-    )
-
-
-def as_csv(measured: Sequence[Measured]) -> str:
-    """One row a run; what does not apply is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for run in measured:
-        # Five decimals: the last one is less than a tenth of one image.
-        numbers = {name: f"{value:.5f}" for name, value in ({"mask_iou": run.mask_iou} | dict(run.scores)).items()
-                   if value is not None}  # fmt: skip
-        writer.writerow({"condition": run.condition, "seed": run.seed} | numbers)
-    return text.getvalue()
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over seeds and its standard error, NaN for a single seed."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(np.mean(values)), float(error)
-
-
-def table(measured: Sequence[Measured]) -> str:
-    """Markdown: a row a condition, means over seeds with their standard errors."""
-    titles = {
-        "accuracy_id": "in distribution, %",
-        "accuracy_background_shift": "background shift, %",
-        "accuracy_ood": "held-out vendor, %",
-        "cam_energy_ood": "CAM energy, held-out vendor",
-    }
-
-    def written(values: Sequence[float], factor: int, digits: int) -> str:
-        if not values:
-            return "–"
-        mean, error = mean_and_error(values)
-        spread = "" if np.isnan(error) else f" ± {factor * error:.{digits}f}"
-        return f"{factor * mean:.{digits}f}{spread}"
-
-    lines = ["| masks | mask IoU | " + " | ".join(titles.values()) + " |", "|---" * (len(titles) + 2) + "|"]
-    for condition in dict.fromkeys(run.condition for run in measured):
-        runs = [run for run in measured if run.condition == condition]
-        ious = [run.mask_iou for run in runs if run.mask_iou is not None]
-        line = [f"{np.mean(ious):.2f}" if ious else "–"]
-        for name in titles:
-            values = [run.scores[name] for run in runs if name in run.scores]
-            line.append(written(values, 100, 1) if name.startswith("accuracy") else written(values, 1, 3))
-        title = {LEARNED: "learned (ALIGN)", "dre": "none (DRE)", "erm": "none (ERM)"}.get(condition, condition)
-        lines.append(f"| {title} | " + " | ".join(line) + " |")
-    return "\n".join(lines)

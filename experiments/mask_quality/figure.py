@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from experiments.mask_quality.experiment import LEARNED, UNGUIDED, Measured, mean_and_error
+from experiments.mask_quality.tables import LEARNED, UNGUIDED, Measured, mean_and_error
 
 PANELS = {
     "accuracy_id": "Accuracy in distribution, %",

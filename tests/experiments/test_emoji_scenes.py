@@ -11,6 +11,7 @@ import pytest
 from align_jax.cli.train import parse
 from align_jax.configuration import check
 from align_jax.errors import UserError
+from align_jax.tables.markdown import markdown
 from experiments.emoji_scenes.plan import CEILING, ERM, ROWS, TRUE_MASKS, cell, cells
 from experiments.emoji_scenes.shares import gain
 from experiments.emoji_scenes.tables import (
@@ -189,24 +190,25 @@ def results(tmp_path):
 
 def test_tables_have_the_rows_that_were_run_and_the_shares(results):
     assert len(results) == 2 * (3 * 2 + 1)
-    lines = accuracy_table(results, "0.7").splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["ERM", "ALIGN", TRUE_MASKS.name, CEILING.name]
-    cells = dict(zip(lines[0].split("|")[1:-1], lines[3].split("|")[1:-1], strict=True))
-    assert cells[" mask IoU "] == " 0.50 "
+    table = accuracy_table(results, "0.7")
+    assert [row.names for row in table.rows] == [("ERM",), ("ALIGN",), (TRUE_MASKS.name,), (CEILING.name,)]
+    cells = {column.title: cell.text for column, cell in zip(table.columns, table.rows[1].cells, strict=True)}
+    assert cells["mask IoU"] == "0.50"
     ood = [100 * line["accuracy"] for run in results for line in run.lines
            if run.row.name == "ALIGN" and run.correlation == "0.7" and line["role"] == "ood"]  # fmt: skip
-    assert cells[" held-out vendor, % "] == f" {np.mean(ood):.1f} ± {np.std(ood, ddof=1) / 2**0.5:.1f} "
+    assert cells["held-out vendor, %"] == f"{np.mean(ood):.1f} ± {np.std(ood, ddof=1) / 2**0.5:.1f}"
     worst = np.mean(
         [100 * worst_domain(run) for run in results if run.row.name == "ALIGN" and run.correlation == "0.7"]
     )
-    assert cells[" worst domain, % "].startswith(f" {worst:.1f}")
-    assert "| – |" in lines[2]  # ERM learns no masks
-    gains = gain_table(results, "0.7").splitlines()
-    assert [line.split("|")[1].strip() for line in gains[2:]] == ["ALIGN", TRUE_MASKS.name, CEILING.name]
-    half = float(gains[2].split("|")[7].split()[0])
-    assert 25 < half < 75
-    assert gains[4].split("|")[4].strip() == "–"
-    assert "0.250 (0.375)" in faithfulness_table(results, "0.3")
+    assert cells["worst domain, %"].startswith(f"{worst:.1f}")
+    assert "–" in [cell.text for cell in table.rows[0].cells]  # ERM learns no masks
+    gains = gain_table(results, "0.7")
+    assert [row.names for row in gains.rows] == [("ALIGN",), (TRUE_MASKS.name,), (CEILING.name,)]
+    assert 25 < float(gains.rows[0].cells[5].value) < 75
+    low, high = map(float, gains.rows[0].cells[5].interval.split(", "))
+    assert low < float(gains.rows[0].cells[5].value) < high
+    assert gains.rows[2].cells[2].value == "–"
+    assert "0.250 (0.375)" in markdown(faithfulness_table(results, "0.3"))
 
 
 def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
@@ -225,12 +227,12 @@ def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
 
 
 def test_gains_rest_on_common_seeds_alone(results):
-    def aligns_line(results):
-        return next(line for line in gain_table(results, "0.7").splitlines() if line.startswith("| ALIGN |"))
+    def aligns_row(results):
+        return next(row for row in gain_table(results, "0.7").rows if row.names == ("ALIGN",))
 
     of_first_seed = [result for result in results if result.seed == 0]
     without_aligns_second = [result for result in results if (result.row.name, result.seed) != ("ALIGN", 1)]
-    assert aligns_line(without_aligns_second) == aligns_line(of_first_seed) != aligns_line(results)
+    assert aligns_row(without_aligns_second) == aligns_row(of_first_seed) != aligns_row(results)
 
 
 def test_the_csv_has_every_test_set_of_every_run(results):

@@ -1,6 +1,9 @@
 """Images of each domain and class, as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+from align_jax.tables.table import plain_table
+from align_jax.tables.terminal import terminal
 
 
 def counts_table(
@@ -25,17 +28,5 @@ def counts_table(
         [f"{n:,}" if n == w else f"{n:,} (not {w:,})" for n, w in zip(line, wanted_line, strict=True)]
         for line, wanted_line in zip(found, wanted, strict=True)
     ]
-    lines = [["", *classes, "all"], *([name, *line] for name, line in zip([*counts, "all"], cells, strict=True))]
-    return align(lines)
-
-
-def align(lines: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width, the first flush left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if position == 0 else cell.rjust(width)
-            for position, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    named = zip([*counts, "all"], cells, strict=True)
+    return terminal(plain_table("", [*classes, "all"], named), rule=False)

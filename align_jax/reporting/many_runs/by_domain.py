@@ -3,30 +3,44 @@
 import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from align_jax.data.load import find_dataset
 from align_jax.reporting import names
 from align_jax.reporting.columns import Metric
 from align_jax.reporting.many_runs import captions
-from align_jax.reporting.many_runs.cells import Cell, average_cell, cell_over_seeds, marked
+from align_jax.reporting.many_runs.over_seeds import SeedMean, average, marked, over_seeds, printed
 from align_jax.reporting.many_runs.planned import Planned
 from align_jax.reporting.many_runs.published import Published, published_results
-from align_jax.reporting.many_runs.tables import BenchmarkTable, Group, Row
-from align_jax.reporting.many_runs.tasks import NEVER_RUN, Method, Task
+from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task
 from align_jax.runs.collect import CollectedRun
+from align_jax.tables.table import MISSING, Cell, Column, Group, Row, Table, arrow
 
-Values = Mapping[tuple[Method, str, str], Mapping[int, float]]
-"""By method, the domain that the protocol singles out, and the domain tested: a value for each seed."""
+Values = Mapping[tuple[Setup, str, str], Mapping[int, float]]
+"""By setup, the domain that the protocol singles out, and the domain tested: a value for each seed."""
+
+Means = list[list[SeedMean]]
+"""The rows of a group: a mean for each column and, where there are several columns, their average as the last."""
 
 
-def measurements(runs: Mapping[tuple[Method, str, int], CollectedRun], role: str, key: str) -> Values:
+@dataclass(frozen=True)
+class DomainTable:
+    """The table of a metric and a role; `means` and `averages` are the numbers of our rows, which it prints."""
+
+    metric: Metric
+    role: str
+    table: Table
+    means: tuple[SeedMean, ...]
+    averages: tuple[SeedMean, ...]
+
+
+def measurements(runs: Mapping[tuple[Setup, str, int], CollectedRun], role: str, key: str) -> Values:
     """What the tests of a role measured by the metric `key`; NaN where that was no finite number."""
-    values: dict[tuple[Method, str, str], dict[int, float]] = {}
-    for (method, domain, seed), run in runs.items():
+    values: dict[tuple[Setup, str, str], dict[int, float]] = {}
+    for (setup, domain, seed), run in runs.items():
         for result in run.results:
             if result.role == role and (key in result.values or key in result.not_finite):
-                values.setdefault((method, domain, result.domain), {})[seed] = result.values.get(key, math.nan)
+                values.setdefault((setup, domain, result.domain), {})[seed] = result.values.get(key, math.nan)
     return values
 
 
@@ -47,10 +61,10 @@ def domain_table(
     metric: Metric,
     role: str,
     values: Values,
-    titles: Mapping[Method, str],
+    titles: Mapping[Setup, str],
     planned: Planned,
     domains: frozenset[str],
-) -> BenchmarkTable | None:
+) -> DomainTable | None:
     """The table of a metric and a role; None where nothing was measured, or nothing finite.
 
     Args:
@@ -64,128 +78,138 @@ def domain_table(
     """
     if not any(math.isfinite(value) for by_seed in values.values() for value in by_seed.values()):
         return None
-    # A method to which the metric does not apply (ERM has no mask) is not missing.
-    has_value = {method for method, _, _ in values}
-    methods = [method for method in titles if method in has_value or method.guidance == NEVER_RUN]
     grouped = any(singled != tested for _, singled, tested in values)
-    singled_out = sorted({domain for _, domain, _ in values} | {domain for _, domain in planned.seeds})
-    columns = {tested for _, _, tested in values}
-    # The only domain singled out is not tested in a table by group.
-    columns |= {domain for domain in domains if not grouped or singled_out != [domain]}
-    others = []
+    others: list[Published] = []
     if not grouped and role == ("id" if task.protocol == "in_domain" else "ood") and task.selection != "oracle":
         others = published_results(task.dataset, task.protocol, metric.key, len(task.class_names))
-        # An average beside a published one is over the same domains, or is missing.
-        columns |= {domain for row in others for domain in row.values}
-    ordered = tuple(sorted(columns))
-    named = {method: titles[method] for method in methods}
+    singled_out = sorted({domain for _, domain, _ in values} | {domain for _, domain in planned.seeds})
+    columns = {tested for _, _, tested in values} | {domain for row in others for domain in row.values}
+    # The only domain singled out is not tested in a table by group. In any other table no domain is left out, so that
+    # an average is over all of them, as published ones are, or is missing.
+    columns |= {domain for domain in domains if not grouped or singled_out != [domain]}
+    ordered = sorted(columns)
+    # A method to which the metric does not apply (ERM has no mask) is not missing.
+    has_value = {setup for setup, _, _ in values}
+    setups = [setup for setup in titles if setup in has_value or setup.guidance == NEVER_RUN]
     if grouped:
-        groups = _groups(task, values, named, ordered, singled_out, planned)
+        groups = _groups(task, values, setups, ordered, singled_out, planned)
     else:
-        groups = [_only_group(values, named, ordered, planned)]
-    # The average of one column would say it twice.
-    groups = [_marked_group(metric, group, with_average=len(ordered) > 1) for group in groups]
-    counts = collections.Counter(c.seeds for group in groups for row in group.rows for c in row.cells if c.seeds)
+        groups = [("", _only_group(values, setups, ordered, planned))]
+    groups = [(title, _marked_by_column(metric, rows)) for title, rows in groups]
+    return _table(task, metric, role, ordered, [titles[setup] for setup in setups], groups, others)
+
+
+def _table(
+    task: Task,
+    metric: Metric,
+    role: str,
+    columns: Sequence[str],
+    titles: Sequence[str],
+    groups: Sequence[tuple[str, Means]],
+    others: Sequence[Published],
+) -> DomainTable:
+    """Prints the numbers: `groups` of our rows, which all have the same titles, and what others published."""
+    rows = [row for _, of_group in groups for row in of_group]
+    means = tuple(mean for row in rows for mean in row[: len(columns)])
+    counts = collections.Counter(mean.seeds for mean in means if mean.seeds)
     # Of counts that are equally frequent, the larger.
     usual_seeds = max(counts, key=lambda seeds: (counts[seeds], seeds))
-    published = tuple(_published_row(row, metric, ordered) for row in others)
-    in_columns = [column for group in groups for column in _columns(group)]
-    return BenchmarkTable(
-        metric=metric,
-        role=role,
-        title=f"{metric.title}, {names.role_title(role).lower()}",
-        columns=ordered,
-        groups=tuple(groups),
-        published=published,
-        usual_seeds=usual_seeds,
+
+    def row(title: str, of_row: Sequence[SeedMean]) -> Row:
+        return Row((title,), tuple(printed(metric, mean, usual_seeds) for mean in of_row))
+
+    # The average of one column would say it twice.
+    mean_column = [Column("Average", is_mean=True)] if len(columns) > 1 else []
+    published = [_published_row(other, metric, columns, bool(mean_column)) for other in others]
+    computed = any(
+        mean_column and not other.average and row.cells[-1].value != MISSING
+        for other, row in zip(others, published, strict=True)
+    )
+    compared = [column for _, of_group in groups for column in zip(*of_group, strict=True)]
+    unit = f", {metric.unit}" if metric.unit else ""
+    table = Table(
+        title=f"{metric.title}, {names.role_title(role).lower()}{unit} {arrow(metric.better)}".rstrip(),
+        name_titles=("Method",),
+        columns=(*map(Column, columns), *mean_column),
+        groups=(
+            *(Group(title, tuple(map(row, titles, of_group))) for title, of_group in groups),
+            *([Group("Published", tuple(published), "by others")] if published else []),
+        ),
         caption=(
-            *captions.domain_caption(task, metric, role, others, published),
+            *captions.domain_caption(task, metric, role, others, computed),
             *captions.usual_seeds(usual_seeds, counts),
-            *captions.bold_without_error(metric, in_columns, "column"),
+            *captions.bold_without_error(metric, compared, "column"),
         ),
     )
+    return DomainTable(metric, role, table, means, tuple(row[-1] for row in rows if mean_column))
 
 
-def _only_group(values: Values, titles: Mapping[Method, str], columns: Sequence[str], planned: Planned) -> Group:
+def _only_group(values: Values, setups: Sequence[Setup], columns: Sequence[str], planned: Planned) -> Means:
     """Each domain tested is the one that its runs single out."""
-
-    def row(method: Method) -> Row:
-        by_seed = [values.get((method, domain, domain), {}) for domain in columns]
-        cells = [
-            cell_over_seeds(of_cell, _planned_seeds(planned, method, domain))
+    rows = []
+    for setup in setups:
+        by_seed = [values.get((setup, domain, domain), {}) for domain in columns]
+        means = [
+            over_seeds(of_cell, _planned_seeds(planned, setup, domain))
             for domain, of_cell in zip(columns, by_seed, strict=True)
         ]
-        return Row(titles[method], tuple(cells), average_cell(by_seed))
-
-    return Group("", tuple(row(method) for method in titles))
+        rows.append(means + ([average(by_seed)] if len(columns) > 1 else []))
+    return rows
 
 
 def _groups(
     task: Task,
     values: Values,
-    titles: Mapping[Method, str],
+    setups: Sequence[Setup],
     columns: Sequence[str],
     singled_out: Sequence[str],
     planned: Planned,
-) -> list[Group]:
+) -> list[tuple[str, Means]]:
     """A group for each domain singled out, and their mean where there are several."""
 
-    def by_seed(method: Method, singled: str, tested: str) -> Mapping[int, float]:
-        return values.get((method, singled, tested), {})
+    def by_seed(setup: Setup, singled: Sequence[str], tested: Sequence[str]) -> list[Mapping[int, float]]:
+        return [values.get((setup, s, t), {}) for s in singled for t in tested if s != t]
 
-    def cell(method: Method, singled: str, tested: str) -> Cell:
-        of_cell = by_seed(method, singled, tested)
+    def mean(setup: Setup, singled: str, tested: str) -> SeedMean:
+        of_cell = values.get((setup, singled, tested), {})
         if singled == tested and not of_cell:
-            return Cell(blank=True)
-        return cell_over_seeds(of_cell, _planned_seeds(planned, method, singled))
+            return SeedMean(blank=True)
+        return over_seeds(of_cell, _planned_seeds(planned, setup, singled))
 
-    def row(method: Method, singled: str) -> Row:
-        average = average_cell([by_seed(method, singled, tested) for tested in columns if tested != singled])
-        return Row(titles[method], tuple(cell(method, singled, tested) for tested in columns), average)
-
-    def mean_row(method: Method) -> Row:
-        cells = [average_cell([by_seed(method, s, tested) for s in singled_out if s != tested]) for tested in columns]
-        average = average_cell([by_seed(method, s, tested) for s in singled_out for tested in columns if s != tested])
-        return Row(titles[method], tuple(cells), average)
+    def with_average(means: list[SeedMean], setup: Setup, singled: Sequence[str]) -> list[SeedMean]:
+        return means + ([average(by_seed(setup, singled, columns))] if len(columns) > 1 else [])
 
     groups = [
-        Group(captions.group_title(task, singled), tuple(row(method, singled) for method in titles))
+        (
+            captions.group_title(task, singled),
+            [with_average([mean(setup, singled, tested) for tested in columns], setup, [singled]) for setup in setups],
+        )
         for singled in singled_out
     ]
     if len(singled_out) > 1:
-        groups.append(Group(f"Mean of the {len(singled_out)} above", tuple(mean_row(method) for method in titles)))
+        of_all = [
+            with_average([average(by_seed(setup, singled_out, [tested])) for tested in columns], setup, singled_out)
+            for setup in setups
+        ]
+        groups.append((f"Mean of the {len(singled_out)} above", of_all))
     return groups
 
 
-def _planned_seeds(planned: Planned, method: Method, singled: str) -> int:
-    return len(planned.seeds.get((method, singled), ()))
+def _planned_seeds(planned: Planned, setup: Setup, singled: str) -> int:
+    return len(planned.seeds.get((setup, singled), ()))
 
 
-def _columns(group: Group) -> list[tuple[Cell, ...]]:
-    """The group's columns from top to bottom, the averages last."""
-    return list(zip(*((*row.cells, row.average) for row in group.rows), strict=True))
+def _marked_by_column(metric: Metric, rows: Means) -> Means:
+    columns = [marked(metric, column) for column in zip(*rows, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _marked_group(metric: Metric, group: Group, with_average: bool) -> Group:
-    *columns, averages = _columns(group)
-    by_column = [marked(metric, column) for column in columns]
-    marked_averages = marked(metric, averages) if with_average else [Cell()] * len(group.rows)
-    return Group(
-        group.title,
-        tuple(
-            replace(row, cells=tuple(column[i] for column in by_column), average=marked_averages[i])
-            for i, row in enumerate(group.rows)
-        ),
-    )
-
-
-def _published_row(row: Published, metric: Metric, columns: Sequence[str]) -> Row:
-    def printed(text: str) -> Cell:
-        return Cell(float(text) / metric.scale, digits=len(text.partition(".")[2])) if text else Cell()
-
-    cells = tuple(printed(row.values.get(column, "")) for column in columns)
-    average = printed(row.average)
-    values = [cell.value for cell in cells if cell.value is not None]
-    if not row.average and len(values) == len(columns) > 1:
-        average = Cell(math.fsum(values) / len(values), digits=max(cell.digits or 0 for cell in cells))
-    return Row(row.method, cells, average, source=row.source.name)
+def _published_row(row: Published, metric: Metric, columns: Sequence[str], with_average: bool) -> Row:
+    texts = [row.values.get(column, MISSING) for column in columns]
+    average = row.average
+    if not average and MISSING not in texts:
+        digits = max(len(text.partition(".")[2]) for text in texts)
+        mean = math.fsum(float(text) / metric.scale for text in texts) / len(texts)
+        average = replace(metric, digits=digits).text(mean)
+    texts += [average or MISSING] if with_average else []
+    return Row((row.method,), tuple(map(Cell, texts)), source=row.source.name)

@@ -1,4 +1,4 @@
-"""What is said beside the numbers: a benchmark's title and notes, a table's caption, and how to read the tables."""
+"""What is said beside the numbers: a task's title and notes, a table's caption, and how to read the tables."""
 
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
@@ -7,10 +7,10 @@ from typing import Literal
 from align_jax.data.load import find_dataset
 from align_jax.reporting import names
 from align_jax.reporting.columns import Metric
-from align_jax.reporting.many_runs.cells import Cell
+from align_jax.reporting.many_runs.over_seeds import SeedMean
 from align_jax.reporting.many_runs.published import Published
-from align_jax.reporting.many_runs.tables import BenchmarkTable, Row
-from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Method, Task
+from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Setup, Task
+from align_jax.tables.table import MISSING, shortened
 
 SELECTION_TITLES = {"training_domain_validation": "training-domain validation", "last": "last step"}
 PROTOCOL_TITLES = {"in_domain": "in domain", "single_source": "single source", "leave_one_out": "leave one out"}
@@ -29,13 +29,13 @@ CLASS_CAPTION = (
 
 def task_title(task: Task, tasks: Sequence[Task]) -> str:
     """A title that no other task of a report has."""
-    title = f"{names.shortened(names.dataset_title(task.dataset))}, {PROTOCOL_TITLES[task.protocol]}"
+    title = f"{shortened(names.dataset_title(task.dataset))}, {PROTOCOL_TITLES[task.protocol]}"
     oracle = ["ORACLE selection"] if task.selection == "oracle" else []
     different = [text for name, text in _distinction(task, tasks).items() if name != "selection rule" or not oracle]
     return ", ".join([title, *oracle, *different])
 
 
-def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Method, str]) -> tuple[str, ...]:
+def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Setup, str]) -> tuple[str, ...]:
     """Warnings before the tables: what they cannot be compared with, and in what their rows are unequal."""
     notes = []
     if differences := _distinction(task, tasks):
@@ -43,28 +43,36 @@ def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Method, str]) -> tu
             f"Other runs of this data set and protocol differ from these in {_listed(list(differences))}; they measure "
             "something else, are never averaged with these, and have tables of their own."
         )
-    sizes = {dict(method.settings).get("data.image_size") for method in titles if method.guidance != NEVER_RUN}
+    sizes = {dict(setup.settings).get("data.image_size") for setup in titles if setup.guidance != NEVER_RUN}
     if len(sizes) > 1:
         notes.append("The rows differ in data.image_size; runs at different sizes are never averaged.")
     return tuple(notes)
 
 
 def domain_caption(
-    task: Task, metric: Metric, role: str, others: Sequence[Published], published: Sequence[Row]
+    task: Task, metric: Metric, role: str, published: Sequence[Published], computed: bool
 ) -> tuple[str, ...]:
-    """What a table by domains measures, and where its published rows (`others`; as rows, `published`) come from."""
+    """What a table by domains measures, and where its published rows come from.
+
+    Args:
+      task: of the table.
+      metric: what is measured.
+      role: of the tests.
+      published: what others published.
+      computed: whether averages of theirs are computed here.
+    """
     unit = " in percent" if metric.unit else ""
     better = f", {metric.better} is better" if metric.better != "neither" else ""
     meaning = "" if find_dataset(task.dataset).own_splits else ROLE_MEANINGS.get((task.protocol, role), "")
     meaning = meaning or names.role_meaning(role, task.dataset, task.selection)
     caption = [f"{metric.title}{unit}{better}. {meaning}".strip()]
-    for source in dict.fromkeys(row.source for row in others):
+    for source in dict.fromkeys(row.source for row in published):
         caption.append(f"{source.name}: {source.reference}; {source.protocol}.")
-    if others and (different := _other_counts(task)):
+    if published and (different := _other_counts(task)):
         caption.append(f"Published rows are of another copy of the data: {'; '.join(different)}.")
-    if any(not row.average and ours.average.value is not None for row, ours in zip(others, published, strict=True)):
+    if computed:
         caption.append("Averages of published rows whose source gives none are computed from their columns.")
-    caption += [f"Note: {note}." for note in dict.fromkeys(row.note for row in others if row.note)]
+    caption += [f"Note: {note}." for note in dict.fromkeys(row.note for row in published if row.note)]
     return tuple(caption)
 
 
@@ -73,18 +81,20 @@ def usual_seeds(usual: int, counts: Sized) -> list[str]:
     return [f"A cell that does not say otherwise is over {_seeds(usual)}."] if len(counts) > 1 else []
 
 
-def bold_without_error(metric: Metric, lines: Sequence[Sequence[Cell]], line: Literal["column", "row"]) -> list[str]:
-    """What bold is worth where one of the compared cells has no standard error.
+def bold_without_error(
+    metric: Metric, lines: Sequence[Sequence[SeedMean]], line: Literal["column", "row"]
+) -> list[str]:
+    """What bold is worth where one of the compared means has no standard error.
 
     Args:
-      metric: what the cells are values of.
-      lines: the cells that bold compares, a column or a row of the table each.
+      metric: what the means are of.
+      lines: the means that bold compares, a column or a row of the table each.
       line: which of the two.
 
     Returns:
-      A sentence; or none, where no bold compares such cells.
+      A sentence; or none, where no bold compares such means.
     """
-    if not any(_best_without_error(cells) for cells in lines):
+    if not any(_best_without_error(means) for means in lines):
         return []
     best = "smallest" if metric.better == "lower" else "largest"
     return [
@@ -98,57 +108,24 @@ def group_title(task: Task, singled: str) -> str:
     return f"Held out: {singled}" if task.protocol == "leave_one_out" else f"Trained on {singled}"
 
 
-def legend(tables: Sequence[BenchmarkTable]) -> list[str]:
-    """How to read the tables, in sentences: what ±, bold, brackets and dashes stand for, as far as they occur."""
-    rows = [row for table in tables for group in table.groups for row in group.rows]
-    cells = [cell for row in rows for cell in row.cells]
-    if not any(cell.seeds for cell in cells):
-        return []
-    sentences = []
-    if any(cell.error is not None for cell in cells):
-        sentences.append("Mean ± standard error over seeds (sd / √n).")
-        if any(cell.seeds == 1 for cell in cells):
-            sentences.append("A cell without ± is one seed.")
-    else:
-        sentences.append("One seed a cell: no standard error can be given, any difference may be chance.")
-    if any(row.average.value is not None and not row.average.seeds for row in rows):
-        sentences.append("An average without ± is over cells whose seeds differ.")
-    if any(cell.best for row in rows for cell in (*row.cells, row.average)):
-        sentences.append(
-            "Bold: the best of our rows in a column, and those that differ from it by no more than one standard error "
-            "of the difference, √(a² + b²); none where that is every row."
-            if any(cell.error is not None for cell in cells)
-            else "Bold: the best of our rows in a column; none where all are alike."
-        )
-    if any(cell.planned for cell in cells):
-        sentences.append(
-            "(2/3): two runs of three; the others are planned and not complete, or their number is not finite."
-        )
-    if any(cell.value is None and not cell.blank for cell in cells):
-        sentences.append(f"{names.MISSING}: not run or not complete, or no finite number; the row then has no average.")
-    if any(table.published for table in tables):
-        sentences.append("Published rows are other people's numbers, as printed; bold does not compare them with ours.")
-    return sentences
-
-
 def _distinction(task: Task, tasks: Sequence[Task]) -> dict[str, str]:
     """In what a task differs from others of its data set and protocol: what, and its own value in words."""
     alike = [other for other in tasks if (other.dataset, other.protocol) == (task.dataset, task.protocol)]
     distinction = {}
     if len({other.selection for other in alike}) > 1:
-        distinction["selection rule"] = SELECTION_TITLES.get(task.selection, names.shortened(task.selection))
+        distinction["selection rule"] = SELECTION_TITLES.get(task.selection, shortened(task.selection))
     if len({other.class_names for other in alike}) > 1:
-        distinction["class names"] = f"{len(task.class_names)} classes from {names.shortened(task.class_names[0])}"
+        distinction["class names"] = f"{len(task.class_names)} classes from {shortened(task.class_names[0])}"
     if len({other.domains for other in alike}) > 1:
         distinction["domains"] = (
-            f"{len(task.domains)} domains from {names.shortened(task.domains[0]) if task.domains else names.MISSING}"
+            f"{len(task.domains)} domains from {shortened(task.domains[0]) if task.domains else MISSING}"
         )
     if counts := _contradicted(task, alike):
         distinction["numbers of examples"] = ", ".join(counts)
     own = dict(task.settings)
     for name in TASK_SETTINGS:
         if len({dict(other.settings).get(name) for other in alike}) > 1:
-            distinction[name] = f"{name} = {names.shortened(own.get(name, names.MISSING))}"
+            distinction[name] = f"{name} = {shortened(own.get(name, MISSING))}"
     return distinction
 
 
@@ -161,8 +138,7 @@ def _contradicted(task: Task, tasks: Sequence[Task]) -> list[str]:
     different = [(test, n) for test, n in task.examples if any(o.get(test, n) != n for o in others)]
     tests = [(test, n) for test, n in different if test[1]] or different
     return [
-        f"{n:,} examples of {names.shortened(domain)} ({names.shortened(split or role)})"
-        for (domain, role, split), n in tests[:3]
+        f"{n:,} examples of {shortened(domain)} ({shortened(split or role)})" for (domain, role, split), n in tests[:3]
     ]
 
 
@@ -176,9 +152,9 @@ def _other_counts(task: Task) -> list[str]:
     ]
 
 
-def _best_without_error(cells: Sequence[Cell]) -> bool:
-    missing = any(cell.value is not None and cell.error is None for cell in cells)
-    return missing and any(cell.best for cell in cells)
+def _best_without_error(means: Sequence[SeedMean]) -> bool:
+    missing = any(mean.value is not None and mean.error is None for mean in means)
+    return missing and any(mean.best for mean in means)
 
 
 def _seeds(count: int) -> str:

@@ -4,23 +4,23 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from align_jax.reporting.many_runs.tasks import NEVER_RUN, SAYS_THE_TASK, Method, Task
+from align_jax.reporting.many_runs.tasks import NEVER_RUN, SAYS_THE_TASK, Setup, Task
 from align_jax.runs.collect import SweepCell
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a sweep planned in a task, by method and the domain singled out: the seeds, complete or not."""
+    """What a sweep planned in a task, by setup and the domain singled out: the seeds, complete or not."""
 
-    seeds: Mapping[tuple[Method, str], frozenset[int]]
+    seeds: Mapping[tuple[Setup, str], frozenset[int]]
     missing: int
 
 
 def placed_cells(
-    cells: Sequence[SweepCell], complete: Mapping[pathlib.Path, tuple[Task, Method]]
+    cells: Sequence[SweepCell], complete: Mapping[pathlib.Path, tuple[Task, Setup]]
 ) -> tuple[dict[Task, Planned], list[str]]:
     """Puts each planned run where the complete runs of its sweep say that it belongs."""
-    seeds: dict[Task, dict[tuple[Method, str], set[int]]] = {}
+    seeds: dict[Task, dict[tuple[Setup, str], set[int]]] = {}
     missing: dict[Task, int] = {}
     unplaced: list[str] = []
     for cell in cells:
@@ -33,24 +33,24 @@ def placed_cells(
                 "stand beside: in no table."
             )
             continue
-        task, method = place
+        task, setup = place
         missing[task] = missing.get(task, 0) + (cell.path not in complete)
-        seeds.setdefault(task, {}).setdefault((method, cell.domain), set()).add(cell.seed)
+        seeds.setdefault(task, {}).setdefault((setup, cell.domain), set()).add(cell.seed)
     frozen = {task: {key: frozenset(of_key) for key, of_key in by_key.items()} for task, by_key in seeds.items()}
     return {task: Planned(by_key, missing[task]) for task, by_key in frozen.items()}, unplaced
 
 
-def _place(cell: SweepCell, siblings: Sequence[tuple[SweepCell, Task, Method]]) -> tuple[Task, Method] | None:
+def _place(cell: SweepCell, siblings: Sequence[tuple[SweepCell, Task, Setup]]) -> tuple[Task, Setup] | None:
     """Where a run of the same method and overrides lies; else, a row of its own in the only task it can belong to."""
 
     def task_overrides(of: SweepCell) -> list[tuple[str, str]]:
         return [(name, value) for name, value in of.overrides if name in SAYS_THE_TASK]
 
-    alike = [(other, task, method) for other, task, method in siblings if task_overrides(other) == task_overrides(cell)]
+    alike = [(other, task, setup) for other, task, setup in siblings if task_overrides(other) == task_overrides(cell)]
     same = [place for place in alike if place[0].overrides == cell.overrides]
     tasks = {task for _, task, _ in same or alike}
     if len(tasks) != 1:
         return None
     (task,) = tasks
-    methods = {method for other, _, method in same if other.method == cell.method}
-    return task, methods.pop() if len(methods) == 1 else Method(cell.method, NEVER_RUN, cell.overrides)
+    setups = {setup for other, _, setup in same if other.method == cell.method}
+    return task, setups.pop() if len(setups) == 1 else Setup(cell.method, NEVER_RUN, cell.overrides)

@@ -1,4 +1,4 @@
-"""Every table of a collection of runs, as data: a benchmark for each task, with what was left out and why."""
+"""Every table of a collection of runs: a report for each task, with what was left out and why."""
 
 import math
 import pathlib
@@ -9,40 +9,49 @@ from align_jax.reporting import names
 from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
-from align_jax.reporting.many_runs.by_domain import domain_table, every_domain, measurements
+from align_jax.reporting.many_runs.by_domain import DomainTable, domain_table, every_domain, measurements
 from align_jax.reporting.many_runs.data_versions import data_versions
 from align_jax.reporting.many_runs.planned import Planned, placed_cells
-from align_jax.reporting.many_runs.settings import Settings, benchmark_settings
-from align_jax.reporting.many_runs.tables import BenchmarkTable, ClassTable
-from align_jax.reporting.many_runs.tasks import Method, Task, method_of, method_titles, task_of
+from align_jax.reporting.many_runs.settings import Settings, task_settings
+from align_jax.reporting.many_runs.tasks import Setup, Task, row_titles, setup_of, task_of
 from align_jax.reporting.many_runs.weights import with_named_weights
 from align_jax.runs.collect import CollectedRun, Collection
 from align_jax.runs.untrusted_json import printable
+from align_jax.tables.table import Table
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """All tables of a task; `rows` names the row of each run, by its folder; `planned` counts complete runs too."""
+class TaskReport:
+    """All tables of a task.
+
+    Attributes:
+      title: no other task of the report has it.
+      task: what was tested.
+      notes: warnings before the tables.
+      tables: methods by domains, one a metric and role.
+      class_tables: accuracy by class, one a role.
+      settings: of the rows.
+      runs: the complete ones.
+      rows: the title of each run's row, by its folder.
+      planned: how many runs there are, complete or planned.
+    """
 
     title: str
     task: Task
-    selection: str
-    is_oracle: bool
     notes: tuple[str, ...]
-    tables: tuple[BenchmarkTable, ...]
-    class_tables: tuple[ClassTable, ...]
+    tables: tuple[DomainTable, ...]
+    class_tables: tuple[Table, ...]
     settings: Settings
     runs: tuple[CollectedRun, ...]
     rows: Mapping[pathlib.Path, str]
-    seeds: tuple[int, ...]
     planned: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """Every benchmark of a collection; `problems` says what was left out, and why."""
+    """The tables of every task of a collection; `problems` says what was left out, and why."""
 
-    benchmarks: tuple[Benchmark, ...]
+    tasks: tuple[TaskReport, ...]
     problems: tuple[str, ...]
 
 
@@ -54,14 +63,14 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
       metrics: keys of `METRICS`, in the order of the tables; one that no run measured gives no table.
     """
     problems = list(collection.problems)
-    tasks: dict[Task, dict[tuple[Method, str, int], CollectedRun]] = {}
+    tasks: dict[Task, dict[tuple[Setup, str, int], CollectedRun]] = {}
     for task, runs in _by_task(with_named_weights(collection.runs)).items():
         of_task = tasks.setdefault(task, {})
         for run in runs:
-            first = of_task.setdefault((method_of(run), run.domain, run.seed), run)
+            first = of_task.setdefault((setup_of(run), run.domain, run.seed), run)
             if first is not run:
                 problems.append(f"{run.path} repeats {first.path} (same settings, domain and seed): left out.")
-    complete = {run.path: (task, method) for task, runs in tasks.items() for (method, _, _), run in runs.items()}
+    complete = {run.path: (task, setup) for task, runs in tasks.items() for (setup, _, _), run in runs.items()}
     planned, unplaced = placed_cells(collection.cells, complete)
     problems += unplaced
     protocols = list(names.PROTOCOLS)
@@ -70,7 +79,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     )
     return Report(
         tuple(
-            _benchmark(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
+            _task_report(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
         ),
         tuple(map(printable, problems)),
     )
@@ -88,14 +97,14 @@ def _by_task(runs: Sequence[CollectedRun]) -> dict[Task, list[CollectedRun]]:
     }
 
 
-def _benchmark(
+def _task_report(
     task: Task,
-    runs: Mapping[tuple[Method, str, int], CollectedRun],
+    runs: Mapping[tuple[Setup, str, int], CollectedRun],
     planned: Planned,
     tasks: Sequence[Task],
     metrics: Sequence[str],
-) -> Benchmark:
-    titles = method_titles(list(dict.fromkeys([m for m, _, _ in runs] + [m for m, _ in planned.seeds])))
+) -> TaskReport:
+    titles = row_titles(list(dict.fromkeys([setup for setup, _, _ in runs] + [setup for setup, _ in planned.seeds])))
     roles = names.in_role_order([result.role for run in runs.values() for result in run.results])
     first = "id" if task.protocol == "in_domain" else "ood"
     roles = sorted((role for role in roles if role != "validation"), key=lambda role: role != first)
@@ -107,26 +116,23 @@ def _benchmark(
                 values = measurements(runs, role, key)
                 tables.append(domain_table(task, METRICS[key], role, values, titles, planned, domains))
     if "validation_accuracy" in metrics:
-        scores: dict[tuple[Method, str, str], dict[int, float]] = {}
-        for (method, domain, seed), run in runs.items():
+        scores: dict[tuple[Setup, str, str], dict[int, float]] = {}
+        for (setup, domain, seed), run in runs.items():
             if run.validation_accuracy is not None or run.validation_is_not_finite:
                 score = math.nan if run.validation_accuracy is None else run.validation_accuracy
-                scores.setdefault((method, domain, domain), {})[seed] = score
+                scores.setdefault((setup, domain, domain), {})[seed] = score
         tables.append(
             domain_table(task, METRICS["validation_accuracy"], "validation", scores, titles, planned, domains)
         )
     class_tables = [class_table(task, role, runs, titles) for role in roles]
-    return Benchmark(
+    return TaskReport(
         title=captions.task_title(task, tasks),
         task=task,
-        selection=names.selection_meaning(task.selection),
-        is_oracle=task.selection == "oracle",
         notes=captions.notes(task, tasks, titles),
         tables=tuple(table for table in tables if table is not None),
         class_tables=tuple(table for table in class_tables if table is not None),
-        settings=benchmark_settings(titles, task),
+        settings=task_settings(titles, task),
         runs=tuple(runs.values()),
-        rows={run.path: titles[method] for (method, _, _), run in runs.items()},
-        seeds=tuple(sorted({seed for _, _, seed in runs})),
+        rows={run.path: titles[setup] for (setup, _, _), run in runs.items()},
         planned=len(runs) + planned.missing,
     )

@@ -1,10 +1,10 @@
-"""The settings below a benchmark's tables: those that all rows share, and those in which rows differ."""
+"""The settings below a task's tables: those that all rows share, and those in which rows differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from align_jax.reporting import names
-from align_jax.reporting.many_runs.tasks import NEVER_RUN, Method, Task, differing_settings
+from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task, differing_settings
+from align_jax.tables.table import MISSING, Table, plain_table, shortened
 
 # What a reader asks for first; the rest is listed after it.
 MAIN_SETTINGS = (
@@ -16,33 +16,43 @@ MAIN_SETTINGS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings shared by all rows, and those that are not: by name, a value for each method."""
+    """Settings shared by all rows, and those that are not: by name, a value for each of the rows' titles."""
 
     shared: Mapping[str, str]
     differing: Mapping[str, tuple[str, ...]]
-    methods: tuple[str, ...]
+    titles: tuple[str, ...]
 
     @property
     def main(self) -> str:
         """The shared settings that a reader asks for first, on one line."""
-        return ", ".join(
-            f"{name} = {names.shortened(self.shared[name])}" for name in MAIN_SETTINGS if name in self.shared
-        )
+        return ", ".join(f"{name} = {shortened(self.shared[name])}" for name in MAIN_SETTINGS if name in self.shared)
 
     @property
     def others(self) -> dict[str, str]:
         """The shared settings that `main` leaves out."""
         return {name: value for name, value in self.shared.items() if name not in MAIN_SETTINGS}
 
+    @property
+    def differing_table(self) -> Table:
+        """A row for each setting that differs, a column for each row of the other tables."""
+        return plain_table("Setting", self.titles, self.differing.items(), title="Settings that differ between rows")
 
-def benchmark_settings(titles: Mapping[Method, str], task: Task) -> Settings:
-    """The settings of the methods that have runs, and of their task."""
-    methods = [method for method in titles if method.guidance != NEVER_RUN]
-    differing = differing_settings(methods)
-    of_method = [dict(method.settings) for method in methods]
-    shared = {name: value for name, value in of_method[0].items() if name not in differing} | dict(task.settings)
+    @property
+    def shared_table(self) -> Table:
+        """The settings that all rows share, without a header."""
+        return plain_table(
+            "", ("",), ((name, (value,)) for name, value in self.shared.items()), title="Shared settings"
+        )
+
+
+def task_settings(titles: Mapping[Setup, str], task: Task) -> Settings:
+    """The settings of the setups that have runs, and of their task."""
+    setups = [setup for setup in titles if setup.guidance != NEVER_RUN]
+    differing = differing_settings(setups)
+    of_setup = [dict(setup.settings) for setup in setups]
+    shared = {name: value for name, value in of_setup[0].items() if name not in differing} | dict(task.settings)
     return Settings(
         shared=dict(sorted(shared.items())),
-        differing={name: tuple(s.get(name, names.MISSING) for s in of_method) for name in differing},
-        methods=tuple(titles[method] for method in methods),
+        differing={name: tuple(settings.get(name, MISSING) for settings in of_setup) for name in differing},
+        titles=tuple(titles[setup] for setup in setups),
     )

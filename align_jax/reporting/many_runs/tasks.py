@@ -1,7 +1,7 @@
-"""Which runs may be averaged: those of one task and one method, which differ in nothing but their seed.
+"""Which runs may be averaged: those of one task and one setup, which differ in nothing but their seed.
 
 What makes a test another one (data set, protocol, selection rule, classes, splits) makes another `Task`, and tables of
-its own; any other setting that can change a number makes another `Method`, and a row of its own.
+its own; any other setting that can change a number makes another `Setup`, and a row of its own.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Method:
+class Setup:
     """What has a row: `settings` are all that can change a result."""
 
     algorithm: str
@@ -58,7 +58,7 @@ class Method:
     settings: tuple[tuple[str, str], ...]
 
 
-# The guidance of a method of which a sweep planned runs, and none is complete.
+# The guidance of a setup of which a sweep planned runs, and none is complete.
 NEVER_RUN = "(never run)"
 
 
@@ -70,45 +70,45 @@ def task_of(run: CollectedRun) -> Task:
     return Task(run.dataset, run.protocol, run.selection, run.class_names, domains, settings)
 
 
-def method_of(run: CollectedRun) -> Method:
+def setup_of(run: CollectedRun) -> Setup:
     """The run's row: its algorithm, its guidance and every setting that can change a result."""
     settings = tuple((name, value) for name, value in run.config.items() if name not in NOT_COMPARED)
-    return Method(run.algorithm, run.guidance, settings)
+    return Setup(run.algorithm, run.guidance, settings)
 
 
-def method_titles(methods: Sequence[Method]) -> dict[Method, str]:
+def row_titles(setups: Sequence[Setup]) -> dict[Setup, str]:
     """Distinct names, in the order of the rows: ERM first, ALIGN last.
 
-    Settings are part of a name where methods of one algorithm and guidance differ in them.
+    Settings are part of a name where setups of one algorithm and guidance differ in them.
     """
     order = {"erm": 0, "align": 2}
-    titles: dict[Method, str] = {}
-    for method in sorted(methods, key=lambda m: (order.get(m.algorithm, 1), m.algorithm, m.guidance, m.settings)):
-        alike = [m for m in methods if (m.algorithm, m.guidance) == (method.algorithm, method.guidance)]
-        different = dict(method.settings) if method.guidance == NEVER_RUN else differing_settings(alike)
-        own = dict(method.settings)
-        title = ", ".join([_title(method, methods), *(f"{name} = {own[name]}" for name in different if name in own)])
+    titles: dict[Setup, str] = {}
+    for setup in sorted(setups, key=lambda s: (order.get(s.algorithm, 1), s.algorithm, s.guidance, s.settings)):
+        alike = [s for s in setups if (s.algorithm, s.guidance) == (setup.algorithm, setup.guidance)]
+        different = dict(setup.settings) if setup.guidance == NEVER_RUN else differing_settings(alike)
+        own = dict(setup.settings)
+        title = ", ".join([_title(setup, setups), *(f"{name} = {own[name]}" for name in different if name in own)])
         # Text from files can make two names alike that stand for different things.
         count = list(titles.values()).count(title)
         while title in titles.values():
             count += 1
             title = f"{title} ({count})"
-        titles[method] = title
+        titles[setup] = title
     return titles
 
 
-def differing_settings(methods: Sequence[Method]) -> list[str]:
-    """Settings in which methods differ, or which only some of them have."""
-    of_method = [dict(method.settings) for method in methods]
-    every = sorted({name for settings in of_method for name in settings})
-    return [name for name in every if len({settings.get(name) for settings in of_method}) > 1]
+def differing_settings(setups: Sequence[Setup]) -> list[str]:
+    """Settings in which setups differ, or which only some of them have."""
+    of_setup = [dict(setup.settings) for setup in setups]
+    every = sorted({name for settings in of_setup for name in settings})
+    return [name for name in every if len({settings.get(name) for settings in of_setup}) > 1]
 
 
-def _title(method: Method, methods: Sequence[Method]) -> str:
-    plain = names.method_name({"algorithm": method.algorithm})
-    algorithms = {m.algorithm for m in methods if names.method_name({"algorithm": m.algorithm}) == plain}
+def _title(setup: Setup, setups: Sequence[Setup]) -> str:
+    plain = names.method_name({"algorithm": setup.algorithm})
+    algorithms = {s.algorithm for s in setups if names.method_name({"algorithm": s.algorithm}) == plain}
     if len(algorithms) > 1:
-        return f"{method.algorithm} ({method.guidance})"
-    if method.guidance == NEVER_RUN:
+        return f"{setup.algorithm} ({setup.guidance})"
+    if setup.guidance == NEVER_RUN:
         return plain
-    return names.method_name({"algorithm": method.algorithm, "guidance": method.guidance})
+    return names.method_name({"algorithm": setup.algorithm, "guidance": setup.guidance})

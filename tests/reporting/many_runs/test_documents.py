@@ -7,17 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from align_jax.cli.report import main
-from align_jax.reporting.columns import ACCURACY, CAM_ENERGY
-from align_jax.reporting.many_runs.cells import Cell
-from align_jax.reporting.many_runs.csv_rows import csv_text
-from align_jax.reporting.many_runs.latex import latex
-from align_jax.reporting.many_runs.markdown import markdown
-from align_jax.reporting.many_runs.page import html
+from align_jax.reporting.many_runs.documents import html_document, latex_document, markdown_document, write_report
+from align_jax.reporting.many_runs.every_number import every_number
 from align_jax.reporting.many_runs.report import make_report
-from align_jax.reporting.many_runs.report_files import write_report
-from align_jax.reporting.many_runs.words import printed
 from align_jax.runs.collect import Collection, Result
-from tests.reporting.many_runs.test_tables import CLASSES, VLCS, held_out, planned, report, run
+from tests.reporting.many_runs.test_report import CLASSES, VLCS, held_out, planned, report, run
 
 HOSTILE = "<script>alert(1)</script> & $x$ 50% a_b #1 ~^ {\\input{/etc/passwd}} | `c` [d](e) *f*"
 
@@ -41,19 +35,8 @@ def markdown_rows(text):
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-def test_cells_are_written_in_the_metrics_unit():
-    accuracy = printed(ACCURACY, Cell(0.8123, 0.0049, 3, best=True), usual_seeds=3)
-    assert (accuracy.value, accuracy.error, accuracy.note, accuracy.best) == ("81.2", "0.5", "", True)
-    assert printed(ACCURACY, Cell(0.8123, 0.0049, 2), usual_seeds=3).note == "n = 2"
-    assert printed(ACCURACY, Cell(None, None, 0, planned=3)).value == "–"
-    assert printed(ACCURACY, Cell(0.5, None, 1, planned=3)).note == "1/3"
-    assert printed(ACCURACY, Cell(0.8535, digits=2)).value == "85.35"
-    assert printed(ACCURACY, Cell(blank=True)).value == ""
-    assert printed(CAM_ENERGY, Cell(0.5)).value == "0.500"
-
-
 def test_markdown_has_our_rows_the_missing_ones_and_the_published():
-    text = markdown(example())
+    text = markdown_document(example())
     rows = {row[0]: row[1:] for row in markdown_rows(text)}
     assert rows["Method"] == [*VLCS, "Average"]
     assert rows["ERM"] == ["71.0 ± 1.0", "71.0 ± 1.0", "71.0 ± 1.0 (2/3)", "71.0 ± 1.0", "71.0 ± 1.0"]
@@ -71,21 +54,21 @@ def test_markdown_has_our_rows_the_missing_ones_and_the_published():
 
 def test_an_oracle_is_called_one_wherever_it_stands():
     made = report([held_out("erm", "SUN09", 0, 0.5, selection="oracle")])
-    for text in (markdown(made), latex(made), html(made)):
+    for text in (markdown_document(made), latex_document(made), html_document(made)):
         assert "ORACLE SELECTION" in text
         assert text.index("ORACLE") < text.index("50.0")
 
 
 def test_every_markdown_row_has_the_columns_of_its_header():
     for made in (example(), hostile()):
-        tables = re.split(r"\n\n", markdown(made))
+        tables = re.split(r"\n\n", markdown_document(made))
         widths = [{len(row) for row in markdown_rows(table)} for table in tables if table.startswith("|")]
         assert widths
         assert all(len(width) == 1 for width in widths)
 
 
 def test_markdown_takes_nothing_from_the_files_for_markup():
-    text = markdown(hostile())
+    text = markdown_document(hostile())
     assert not re.search(r"(?<!\\)<script|(?<!\\)`c|(?<!\\)\[d|(?<!\\)\*f\*", text)
 
 
@@ -116,7 +99,7 @@ def latex_problems(text):
 
 @pytest.mark.parametrize("made", [example, hostile])
 def test_latex_is_a_whole_document_of_booktabs_tables(made):
-    text = latex(made())
+    text = latex_document(made())
     assert latex_problems(text) == ""
     assert text.index(r"\documentclass") < text.index(r"\usepackage{booktabs}") < text.index(r"\begin{document}")
     assert text.endswith("\\end{document}\n")
@@ -124,7 +107,7 @@ def test_latex_is_a_whole_document_of_booktabs_tables(made):
 
 
 def test_latex_escapes_what_the_files_hold():
-    text = latex(hostile())
+    text = latex_document(hostile())
     body = text[text.index(r"\begin{document}") :]
     assert r"\input" not in body
     assert r"\textbackslash{}input\{/etc/passwd\}" in body
@@ -133,14 +116,14 @@ def test_latex_escapes_what_the_files_hold():
 
 
 def test_latex_writes_signs_as_commands():
-    text = latex(example())
+    text = latex_document(example())
     assert r"ALIGN & -- & \textbf{81.0} $\pm$ 1.0 &" in text
     # Only comments, which TeX does not read, may have other characters.
     assert text.isascii()
 
 
 def test_csv_has_a_row_for_each_run_domain_role_and_metric():
-    rows = list(csv.DictReader(io.StringIO(csv_text(example()))))
+    rows = list(csv.DictReader(io.StringIO(every_number(example()))))
     accuracy = [row for row in rows if row["metric"] == "accuracy"]
     assert len(accuracy) == 14
     assert len(rows) == 28
@@ -159,7 +142,7 @@ def test_csv_counts_the_images_that_were_measured():
     measured = {"accuracy": 0.5, "insertion_auc": 0.4, "random_sufficiency": 0.3, "sufficiency_standard_error": 0.1}
     result = Result("SUN09", "ood", "test", 3282, measured, {"bird": 1.0}, 128)
     made = report([run("erm", "SUN09", 0, {}, results=(result,))])
-    examples = {row["metric"]: row["examples"] for row in csv.DictReader(io.StringIO(csv_text(made)))}
+    examples = {row["metric"]: row["examples"] for row in csv.DictReader(io.StringIO(every_number(made)))}
     assert examples == {
         "validation_accuracy": "",
         "accuracy": "3282",
@@ -176,19 +159,19 @@ def test_long_names_are_short_in_tables_and_whole_in_the_csv():
     changed = {"class_names": ("c" * 3000,), "train_domains": ("t" * 3000,), "selection": "l" * 3000}
     runs = [run(method, domain, seed, tests, config={"optim.lr": text}, **changed) for text in ("1", setting)]
     made = report(runs)
-    for text in (markdown(made), latex(made)):
+    for text in (markdown_document(made), latex_document(made)):
         assert max(map(len, re.findall(r"\w+", text))) <= 80
         assert len(text) < 20_000
-    page = html(made)
+    page = html_document(made)
     assert f'title="{domain}"' in page
     assert max(map(len, re.findall(r"\w+", re.sub(r'title="[^"]*"', "", page)))) <= 80
-    rows = csv_text(made)
+    rows = every_number(made)
     assert all(text in rows for text in (method, domain, setting, str(seed), "c" * 3000))
 
 
 def test_csv_gives_a_spreadsheet_no_formula():
     made = report([held_out("=HYPERLINK(1)", "SUN09", 0, 0.5, config={"optim.lr": "+1"})])
-    (row,) = [row for row in csv.DictReader(io.StringIO(csv_text(made))) if row["metric"] == "accuracy"]
+    (row,) = [row for row in csv.DictReader(io.StringIO(every_number(made))) if row["metric"] == "accuracy"]
     assert row["algorithm"] == "'=HYPERLINK(1)"
     assert row["value"] == "0.5"
 
@@ -205,7 +188,7 @@ def test_folders_names_inject_no_lines(tmp_path):
 
 def test_csv_has_the_classes():
     tests = {("ood", "SUN09"): {"accuracy": 0.5, "classes": dict.fromkeys(CLASSES, 0.25)}}
-    rows = list(csv.DictReader(io.StringIO(csv_text(report([run("erm", "SUN09", 0, tests)])))))
+    rows = list(csv.DictReader(io.StringIO(every_number(report([run("erm", "SUN09", 0, tests)])))))
     assert {row["value"] for row in rows if row["metric"].startswith("per_class_accuracy/")} == {"0.25"}
 
 
@@ -232,7 +215,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("made", [example, hostile])
 def test_the_page_is_well_formed_and_loads_nothing(made):
-    page = Page(html(made()))
+    page = Page(html_document(made()))
     assert page.open == []
     assert not {"script", "img", "iframe", "object", "form", "base"} & set(page.tags)
     addresses = [value for name, value in page.attributes if name in ("href", "src")]
@@ -240,12 +223,12 @@ def test_the_page_is_well_formed_and_loads_nothing(made):
 
 
 def test_the_page_shows_text_from_files_as_text():
-    page = Page(html(hostile()))
+    page = Page(html_document(hostile()))
     assert any(HOSTILE in text for text in page.text)
 
 
 def test_the_page_marks_the_best_the_missing_and_the_published():
-    page = html(example())
+    page = html_document(example())
     assert page.count('class="best"') == 3
     assert "(2/3)" in page
     assert page.index('<tbody class="published">') < page.index("97.7")
@@ -307,5 +290,5 @@ def test_a_metric_that_does_not_exist_is_answered_with_those_that_do(tmp_path, c
 
 def test_no_runs_give_an_empty_report(tmp_path):
     made = make_report(Collection((), (), ()))
-    assert made.benchmarks == ()
+    assert made.tasks == ()
     assert write_report(made, tmp_path).exists()

@@ -1,38 +1,31 @@
 """Every number of every run as CSV: for spreadsheets, and for statistics of one's own."""
 
-import csv
-import io
 from collections.abc import Iterator
 
 from align_jax.reporting.columns import FAITHFULNESS
-from align_jax.reporting.many_runs.report import Benchmark, Report
+from align_jax.reporting.many_runs.report import Report, TaskReport
 from align_jax.runs.collect import Result
 from align_jax.runs.untrusted_json import printable
+from align_jax.tables.csv_text import csv_text
 
 FAITHFULNESS_KEYS = {metric.key for metric in FAITHFULNESS}
-CSV_COLUMNS = (
+TITLES = (
     *("dataset", "protocol", "domain_singled_out", "domain_tested", "role", "split", "method", "algorithm", "guidance"),
     *("seed", "selection", "step", "best_step", "examples", "metric", "value", "settings", "run"),
 )
 
 
-def csv_text(report: Report) -> str:
-    """Every number of every run: one row a run, domain, role and metric. Missing runs have no row."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for benchmark in report.benchmarks:
-        for row in _csv_rows(benchmark):
-            writer.writerow([_spreadsheet(field) for field in row])
-    return stream.getvalue()
+def every_number(report: Report) -> str:
+    """One row a run, domain, role and metric. Missing runs have no row."""
+    return csv_text(TITLES, (row for task in report.tasks for row in _rows(task)))
 
 
-def _csv_rows(benchmark: Benchmark) -> Iterator[list[object]]:
-    for run in benchmark.runs:
+def _rows(task: TaskReport) -> Iterator[list[object]]:
+    for run in task.runs:
         path = printable(str(run.path))
-        differing = [name for name in benchmark.settings.differing if name in run.config]
+        differing = [name for name in task.settings.differing if name in run.config]
         settings = "; ".join(f"{name} = {run.config[name]}" for name in differing)
-        who = [benchmark.rows[run.path], run.algorithm, run.guidance, run.seed, run.selection, run.step, run.best_step]
+        who = [task.rows[run.path], run.algorithm, run.guidance, run.seed, run.selection, run.step, run.best_step]
         numbers: list[tuple[list[object], str, float]] = []
         if run.validation_accuracy is not None:
             numbers.append((["", "validation", "validation", None], "validation_accuracy", run.validation_accuracy))
@@ -49,8 +42,3 @@ def _images(result: Result, metric: str) -> int | None:
     """Over how many images a value is: faithfulness is measured on a part of those that are tested."""
     measured = metric.removeprefix("random_").removesuffix("_standard_error")
     return result.faithfulness_images if measured in FAITHFULNESS_KEYS else result.examples
-
-
-def _spreadsheet(value: object) -> object:
-    """Text that a spreadsheet would take for a formula is given to it as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

@@ -1,0 +1,104 @@
+"""The runs' results as CSV and in a table."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from align_jax.tables.csv_text import csv_text
+from align_jax.tables.table import Cell, Table, plain_table
+
+# Conditions that are no quality of the true masks.
+LEARNED = "learned"
+# Without masks: ALIGN less the guidance, which is DRE and shows what guidance alone changes; and cross-entropy alone.
+UNGUIDED = ("dre", "erm")
+ROLES = ("id", "background_shift", "ood")
+METRICS = ("accuracy", "cam_energy")
+COLUMNS = ("condition", "seed", "mask_iou", *(f"{metric}_{role}" for metric in METRICS for role in ROLES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One run's row.
+
+    Attributes:
+      condition: a quality of the true masks, `LEARNED` or one of `UNGUIDED`.
+      seed: the run's.
+      mask_iou: of the masks that guided; None without any. Qualities: the mean over the training images. Learned
+        masks: over the test images of the training domains, where the run measured them.
+      scores: METRIC_ROLE, means over the role's domains; what does not apply is absent.
+    """
+
+    condition: str
+    seed: int
+    mask_iou: float | None
+    scores: Mapping[str, float]
+
+
+def row(condition: str, seed: int, mask_iou: float | None, summary: Mapping[str, Any]) -> Measured:
+    """What a run's summary says; the learned masks' IoU is there, too.
+
+    Args:
+      condition: the cell's.
+      seed: the cell's.
+      mask_iou: of a quality's masks.
+      summary: the run's `summary.json`.
+    """
+    scores = {}
+    for metric in (*METRICS, "mask_iou"):
+        for role in ROLES:
+            of_role = [line[metric] for line in summary["results"] if line["role"] == role and metric in line]
+            if of_role:
+                scores[f"{metric}_{role}"] = float(np.mean(of_role))
+    learned = scores.get("mask_iou_id")
+    return Measured(
+        condition,
+        seed,
+        learned if condition == LEARNED else mask_iou,
+        {name: value for name, value in scores.items() if name in COLUMNS},
+    )
+
+
+def as_csv(measured: Sequence[Measured]) -> str:
+    """One row a run; what does not apply is left empty."""
+    rows = [
+        (run.condition, run.seed, run.mask_iou, *(run.scores.get(column) for column in COLUMNS[3:])) for run in measured
+    ]
+    # Five decimals: the last one is less than a tenth of one image.
+    return csv_text(COLUMNS, rows, digits=5)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean over seeds and its standard error, NaN for a single seed."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
+def cell_over_seeds(values: Sequence[float], factor: int, digits: int) -> Cell:
+    """The mean over seeds with its standard error, times a factor; a dash without values."""
+    if not values:
+        return Cell()
+    mean, error = mean_and_error(values)
+    return Cell(f"{factor * mean:.{digits}f}", "" if np.isnan(error) else f"{factor * error:.{digits}f}")
+
+
+def table(measured: Sequence[Measured]) -> Table:
+    """A row a condition: means over seeds with their standard errors."""
+    titles = {
+        "accuracy_id": "in distribution, %",
+        "accuracy_background_shift": "background shift, %",
+        "accuracy_ood": "held-out vendor, %",
+        "cam_energy_ood": "CAM energy, held-out vendor",
+    }
+    conditions = {LEARNED: "learned (ALIGN)", "dre": "none (DRE)", "erm": "none (ERM)"}
+    rows = []
+    for condition in dict.fromkeys(run.condition for run in measured):
+        runs = [run for run in measured if run.condition == condition]
+        ious = [run.mask_iou for run in runs if run.mask_iou is not None]
+        cells = [Cell(f"{np.mean(ious):.2f}") if ious else Cell()]
+        for name in titles:
+            factor, digits = (100, 1) if name.startswith("accuracy") else (1, 3)
+            cells.append(cell_over_seeds([run.scores[name] for run in runs if name in run.scores], factor, digits))
+        rows.append((conditions.get(condition, condition), cells))
+    return plain_table("masks", ("mask IoU", *titles.values()), rows)
