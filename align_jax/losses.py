@@ -168,3 +168,17 @@ def mean_over_classes(values: Float[Array, " b"], label: Int[Array, " b"], num_c
     count = member.sum(1)
     total = jnp.where(member, values[None, :], 0.0).sum(1)
     return (total / jnp.maximum(count, 1)).sum() / num_classes
+
+
+# ---- means over domains, of which a batch may lack some: what losses over domains are made of -----------------------
+
+
+def domain_means(values: Float[Array, " b"], membership: Bool[Array, "d b"]) -> Float[Array, " d"]:
+    """Each domain's mean; 0 for a domain that the batch lacks."""
+    return jnp.where(membership, values[None, :], 0.0).sum(1) / jnp.maximum(membership.sum(1), 1)
+
+
+def mean_over_present(values: Float[Array, " d"], membership: Bool[Array, "d b"]) -> Float[Array, ""]:
+    """The mean over the domains that the batch has."""
+    present = membership.any(1)
+    return jnp.where(present, values, 0.0).sum() / jnp.maximum(present.sum(), 1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
-from align_jax.domain_means import mean_over_present
+from align_jax.losses import mean_over_present
 from align_jax.objectives import Objective, switch, term, weighted
 
 

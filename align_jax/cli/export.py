@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
         trained = load_named_run(values)
         classifier, _ = trained.states
-        pretrained.save(Path(values.to), classifier.params, classifier.batch_stats)
+        pretrained.save_weights(Path(values.to), classifier.params, classifier.batch_stats)
         print(f"{trained.config.classifier.name} of step {trained.step}: {values.to}")
 
     return exit_status(run, on_os_error="can --to be written?", on_interrupt="nothing was written.")

@@ -6,10 +6,9 @@ explained and written batch by batch, so that memory does not grow with their nu
 
 import dataclasses
 import json
-import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import jax
@@ -22,6 +21,7 @@ from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import explain
 from align_jax.forward import Batch
+from align_jax.inference.find_images import DRAWN, Found, find_images, read_content
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.reporting.overlays import enlarged_image, heat_overlay, mask_overlay
@@ -30,26 +30,10 @@ from align_jax.runtime.files import write_atomically
 from align_jax.runtime.sharding import compile_step, data_mesh, place_batch
 from align_jax.states import States
 
-# What is looked for in folders; a file that is named by itself may have any name.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # The longer side of what is written, in pixels, at least and at most: to be looked at, and no finer than a map can be.
 SHORTEST, LONGEST = 256, 1024
-# Of a file's name, in bytes: file systems take 255, and what is written beside the image is called more than that.
-LONGEST_NAME = 200
-# No photograph is larger, and what has no end must not be read to it.
-MOST_BYTES = 256 * 2**20
-# Below the folder to write to.
-DRAWN = "overlays"
 BATCH = 8
 TITLES = {"image": "Image", "mask": "Learned mask", "grad_cam": "Grad-CAM"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """An image file, and what it is called on the page and below `overlays/`: unique, and relative."""
-
-    path: Path
-    name: PurePosixPath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,27 +90,17 @@ def explain_images(
         placed = place_batch(mesh, {"image": np.concatenate([pixels, padding])})
         probabilities, grad_cam, mask = jax.device_get(program(trained.states, placed))
         for i, image in enumerate(batch):
-            drawn = {"grad_cam": heat_overlay(image.shown, _in_shape(grad_cam[i], image.shown))}
-            if mask is not None:
-                drawn = {"mask": mask_overlay(image.shown, _in_shape(mask[i], image.shown))} | drawn
-            # The image's suffix stays, for a.jpg and a.png are two images.
-            files = {kind: str(PurePosixPath(DRAWN, f"{image.found.name}.{kind}.png")) for kind in drawn}
-            for kind, picture in drawn.items():
-                write_atomically(out / files[kind], as_png(picture))
-            pictures = {"image": image.shown} | drawn if len(cards) < CARDS else {}
+            overlays = _overlays(image, grad_cam[i], None if mask is None else mask[i])
+            files = _write_overlays(overlays, image.found, out)
+            pictures = {"image": image.shown} | overlays if len(cards) < CARDS else {}
             card = Card(
                 name=_printable(str(image.found.name)),
                 probabilities=tuple(map(float, probabilities[i])),
                 tiles=tuple(tile(TITLES[kind], pictures[kind], side, files.get(kind, "")) for kind in pictures),
             )
             cards.append(card)
-            named = dict(zip(trained.class_names, card.probabilities, strict=True))
-            predicted = trained.class_names[card.predicted]
-            predictions.append(
-                {"image": card.name, "predicted": predicted, "probabilities": named}
-                | {kind: _printable(file) for kind, file in files.items()}
-            )
-            say(f"{card.name}: {predicted} {100 * named[predicted]:.1f} %")
+            predictions.append(_prediction(card, trained.class_names, files))
+            say(f"{card.name}: {predictions[-1]['predicted']} {100 * card.probabilities[card.predicted]:.1f} %")
     if not cards:
         reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
         raise UserError(
@@ -139,67 +113,30 @@ def explain_images(
     return Explanations(page, len(cards), tuple(skipped))
 
 
-def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
-    """All images that the paths name or hold, each once, in the order of the paths and then of their names.
-
-    Hidden files, and what lies in OUT/overlays, are left out: a second call must not explain what the first one drew.
-
-    Raises:
-      UserError: a path that does not exist, or no image at all.
-    """
-    drawn = (out / DRAWN).resolve()
-    found: dict[Path, Found] = {}
-    taken: set[str] = set()
-
-    def add(path: Path, name: PurePosixPath) -> None:
-        real = path.resolve()
-        if real not in found and not real.is_relative_to(drawn):
-            found[real] = Found(path, _unique(_shortened(name), taken))
-
-    for path in paths:
-        if path.is_dir():
-            for image in _images_in(path):
-                add(image, PurePosixPath(path.resolve().name, image.relative_to(path).as_posix()))
-        elif path.exists():
-            add(path, PurePosixPath(path.name))
-        else:
-            raise UserError(f"{path} does not exist; give images, or folders with images.")
-    if not found:
-        where = ", ".join(map(str, paths))
-        raise UserError(
-            f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read, "
-            f"and none in {out / DRAWN}."
-        )
-    return list(found.values())
+def _overlays(
+    image: _Readable, grad_cam: Float[np.ndarray, "s s"], mask: Float[np.ndarray, "s s"] | None
+) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+    """The image with its mask, where there is one, and its Grad-CAM over it."""
+    overlays = {} if mask is None else {"mask": mask_overlay(image.shown, _in_shape(mask, image.shown))}
+    return overlays | {"grad_cam": heat_overlay(image.shown, _in_shape(grad_cam, image.shown))}
 
 
-def _images_in(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(parent) / file
+def _write_overlays(overlays: Mapping[str, np.ndarray], found: Found, out: Path) -> dict[str, str]:
+    """Writes the pictures, and gives their paths below `out`."""
+    # The image's suffix stays, for a.jpg and a.png are two images.
+    files = {kind: str(PurePosixPath(DRAWN, f"{found.name}.{kind}.png")) for kind in overlays}
+    for kind, picture in overlays.items():
+        write_atomically(out / files[kind], as_png(picture))
+    return files
 
 
-def _shortened(name: PurePosixPath) -> PurePosixPath:
-    """The name, its last part cut to what leaves room for the names of the files that are written."""
-    whole = os.fsencode(name.name)
-    if len(whole) <= LONGEST_NAME:
-        return name
-    suffix = os.fsencode(name.suffix) if name.suffix.lower() in SUFFIXES else b""
-    # Decoded so that no half of a character stays; the rest of it may be any bytes.
-    cut = whole[: LONGEST_NAME - len(suffix)].decode("utf-8", "ignore") or "image"
-    return name.with_name(cut + os.fsdecode(suffix))
-
-
-def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
-    """The name, or with a number where it is taken: two folders of one name, or a file system that ignores case."""
-    candidate, number = name, 1
-    while str(candidate).casefold() in taken:
-        number += 1
-        candidate = name.with_name(f"{name.stem}-{number}{name.suffix}")
-    taken.add(str(candidate).casefold())
-    return candidate
+def _prediction(card: Card, class_names: Sequence[str], files: Mapping[str, str]) -> dict[str, Any]:
+    """An image's entry in predictions.json."""
+    return {
+        "image": card.name,
+        "predicted": class_names[card.predicted],
+        "probabilities": dict(zip(class_names, card.probabilities, strict=True)),
+    } | {kind: _printable(file) for kind, file in files.items()}
 
 
 def _readable(
@@ -209,24 +146,13 @@ def _readable(
     for found in images:
         try:
             with without_pillow_warnings():
-                pixels = decode(_content(found.path))
+                pixels = decode(read_content(found.path))
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
             say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
             continue
         yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a regular file, or of one that a link leads to: a pipe would be waited for, a device has no end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise BadImage("not a regular file")
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise BadImage(f"larger than {MOST_BYTES // 2**20} MiB")
-    return content
 
 
 def _batches(images: Iterator[_Readable], size: int) -> Iterator[list[_Readable]]:

@@ -1,14 +1,15 @@
 """ResNet weights from torchvision and timm, and ours as theirs: `.safetensors` files with torchvision's names.
 
-`load` reads such a file into the networks of `align_jax.models.resnet`, `save` writes one that torchvision's own
-`load_state_dict` takes; between the two stands a change of names and of layout, nothing is computed. A file is not
-trusted: its header is checked before anything is read, and pickles, which run code when they are opened, are refused.
+`load_weights` reads such a file into the networks of `align_jax.models.resnet`. `save_weights` writes one that
+torchvision's own `load_state_dict` takes. Names and layout change on the way (`torchvision_names`), and nothing is
+computed. A file is not trusted: its header is checked before anything is read, and pickles, which run code when they
+are opened, are refused.
 """
 
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,24 +22,22 @@ import safetensors
 import safetensors.numpy
 
 from align_jax.errors import UserError
-from align_jax.models.resnet import RESNETS, BasicBlock, BottleneckBlock
+from align_jax.models.torchvision_names import (
+    FROM_TORCHVISION,
+    HEAD,
+    TO_TORCHVISION,
+    batch_counter,
+    known_names,
+    resembling_network,
+    torchvision_name,
+    torchvision_shapes,
+    transposed,
+)
 from align_jax.networks import BatchStats, Params
 from align_jax.runtime.files import write_atomically
 
-# From `layer1_0.downsample_conv.kernel` to `layer1.0.downsample.0.weight`.
-RENAMED = (
-    (r"^(layer\d+)_(\d+)\.", r"\1.\2."),
-    (r"\bdownsample_conv\.", "downsample.0."),
-    (r"\bdownsample_bn\.", "downsample.1."),
-    (r"\.(kernel|scale)$", ".weight"),
-    (r"\.(mean|var)$", r".running_\1"),
-)
-# Kernels by their number of dimensions; vectors stay as they are.
-TO_TORCHVISION = {2: (1, 0), 4: (3, 2, 0, 1)}  # IO to OI, HWIO to OIHW
-FROM_TORCHVISION = {2: (1, 0), 4: (2, 3, 1, 0)}
 # What wrappers of a network put before its names: DataParallel, Lightning, torch.compile.
 WRAPPERS = r"^((module|model|_orig_mod)\.)+"
-HEAD = ("fc.weight", "fc.bias")
 
 # What config.classifier.pretrained = "emoji" names; ATTRIBUTION.md beside it says what it was trained on.
 EMOJI = "emoji"
@@ -133,7 +132,7 @@ def locate(source: str) -> Path:
         ) from error
 
 
-def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
+def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     """Reads a ResNet's weights: every tensor but the head's has to be there, with the network's shape.
 
     The head is taken where the numbers of classes agree, and else stays as it was initialised; so it does where the
@@ -157,15 +156,15 @@ def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         # Not mapped into memory: a file that shrinks under a mapping ends the process.
         with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
             found = _tensors(file, path)
-            expected = {**_shapes(params), **_shapes(batch_stats)}
+            expected = {**torchvision_shapes(params), **torchvision_shapes(batch_stats)}
             replaced = _new_head(found, expected)
             _check_fit(found, expected, replaced, path)
 
             def value(key_path: Any, initial: Any) -> Any:
-                name = _name(key_path)
+                name = torchvision_name(key_path)
                 if name in replaced:
                     return initial
-                return jnp.array(_transposed(_read(file, found[name], path), FROM_TORCHVISION), initial.dtype)
+                return jnp.array(transposed(_read(file, found[name], path), FROM_TORCHVISION), initial.dtype)
 
             params = jax.tree.map_with_path(value, params)
             batch_stats = jax.tree.map_with_path(value, batch_stats)
@@ -178,16 +177,16 @@ def load(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         raise UserError(f"{path} is no complete safetensors file ({reason}); fetch it again.") from error
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
-    known = _known(expected)
+    known = known_names(expected)
     ignored = tuple(sorted(tensor.name for name, tensor in found.items() if name not in known))
     return Loaded(params, batch_stats, path, sha256, len(expected) - len(replaced), replaced, ignored)
 
 
-def save(path: Path, params: Params, batch_stats: BatchStats) -> Path:
+def save_weights(path: Path, params: Params, batch_stats: BatchStats) -> Path:
     """Writes a ResNet's weights in float32 with torchvision's names, shapes and counters, whole or not at all.
 
     `torchvision.models.resnet50(num_classes=...).load_state_dict(safetensors.torch.load_file(path))` takes them, and
-    so does `load`, bit for bit.
+    so does `load_weights`, bit for bit.
 
     Raises:
       UserError: the name does not end in .safetensors, which tells others what it is.
@@ -196,36 +195,12 @@ def save(path: Path, params: Params, batch_stats: BatchStats) -> Path:
         raise UserError(f"{path} is no name for weights; let it end in .safetensors.")
     tensors: dict[str, np.ndarray] = {}
     for key_path, leaf in jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(batch_stats):
-        name = _name(key_path)
-        tensors[name] = np.ascontiguousarray(_transposed(np.asarray(leaf, np.float32), TO_TORCHVISION))
+        name = torchvision_name(key_path)
+        tensors[name] = np.ascontiguousarray(transposed(np.asarray(leaf, np.float32), TO_TORCHVISION))
         if name.endswith(".running_mean"):
-            tensors[_counter(name)] = np.asarray(0, np.int64)
+            tensors[batch_counter(name)] = np.asarray(0, np.int64)
     # Without the mark that the layout is PyTorch's, some of its users' loaders refuse a file.
     return write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
-
-
-def _name(key_path: Any) -> str:
-    """torchvision's name of a leaf of the params or of the batch_stats."""
-    name = jax.tree_util.keystr(key_path, simple=True, separator=".")
-    for ours, theirs in RENAMED:
-        name = re.sub(ours, theirs, name)
-    return name
-
-
-def _counter(running_mean: str) -> str:
-    return running_mean.removesuffix("running_mean") + "num_batches_tracked"
-
-
-def _transposed(array: np.ndarray, axes: Mapping[int, tuple[int, ...]]) -> np.ndarray:
-    return array.transpose(axes[array.ndim]) if array.ndim in axes else array
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """torchvision's names and shapes of the leaves."""
-    return {
-        _name(key_path): tuple(leaf.shape[axis] for axis in TO_TORCHVISION.get(leaf.ndim, range(leaf.ndim)))
-        for key_path, leaf in jax.tree.leaves_with_path(tree)
-    }
 
 
 def _tensors(file: Any, path: Path) -> dict[str, _Tensor]:
@@ -252,12 +227,6 @@ def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ..
     return {}
 
 
-def _known(expected: Iterable[str]) -> set[str]:
-    """The names that a file may have: the network's, and those of the counters that its BatchNorms do without."""
-    names = set(expected)
-    return names | {_counter(name) for name in names if name.endswith(".running_mean")}
-
-
 def _check_fit(
     found: Mapping[str, _Tensor],
     expected: Mapping[str, tuple[int, ...]],
@@ -271,30 +240,20 @@ def _check_fit(
         for name, shape in expected.items()
         if name in found and name not in replaced and found[name].shape != shape
     ]
-    known = _known(expected)
+    known = known_names(expected)
     backbone = {name.partition(".")[0] for name in expected if name not in HEAD}
     surplus = [
         repr(tensor.name) for name, tensor in found.items() if name not in known and name.partition(".")[0] in backbone
     ]
     if not (missing or reshaped or surplus):
         return
-    theirs, ours = _resembles(found), _resembles(expected)
+    theirs, ours = resembling_network(found), resembling_network(expected)
     advice = "choose the checkpoint of a torchvision or timm ResNet that is config.classifier.name"
     if theirs and theirs != ours:
         advice = f"it looks like {theirs}, so set config.classifier.name or choose another file"
     lists = {"not in the file": missing, "not in the network": surplus, "of another shape": reshaped}
     listed = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in lists.items() if names)
     raise UserError(f"{path} does not fit the network; {advice} ({listed}).")
-
-
-def _resembles(names: Iterable[str]) -> str:
-    """The network of `RESNETS` that has such blocks, or ""."""
-    names = list(names)
-    blocks = {match.groups() for name in names if (match := re.match(r"layer([1-9])\.(\d+)\.", name))}
-    sizes = tuple(sum(stage == other for other, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))
-    block = BottleneckBlock if any(".conv3." in name for name in names) else BasicBlock
-    alike = (name for name, fields in RESNETS.items() if (fields["block"], fields["stage_sizes"]) == (block, sizes))
-    return next(alike, "")
 
 
 def _read(file: Any, tensor: _Tensor, path: Path) -> np.ndarray:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from align_jax.models.pretrained import Loaded, load, locate
+from align_jax.models.pretrained import Loaded, load_weights, locate
 from align_jax.objectives import Sizes
 from align_jax.runtime.sharding import compile_step, replicated
 from align_jax.states import States, create_classifier_state, create_masker_state
@@ -45,7 +45,7 @@ def with_pretrained(states: States, source: str, mesh: jax.sharding.Mesh) -> tup
       UserError: the file is missing, or of another network.
     """
     classifier, masker = states
-    weights = load(locate(source), classifier.params, classifier.batch_stats)
+    weights = load_weights(locate(source), classifier.params, classifier.batch_stats)
     params, batch_stats = jax.device_put((weights.params, weights.batch_stats), replicated(mesh))
     # The optimiser's state begins with zeros whatever the parameters are.
     return (dataclasses.replace(classifier, params=params, batch_stats=batch_stats), masker), weights

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         began = time.perf_counter()
         request.to.parent.mkdir(parents=True, exist_ok=True)  # what is not allowed is better known now than at the end
         result = pretrain(load_emoji(request.archives), steps=request.steps, seed=request.seed)
-        path = pretrained.save(request.to, result.params, result.batch_stats)
+        path = pretrained.save_weights(request.to, result.params, result.batch_stats)
         print(
             f"{result.concepts} emoji of {result.subgroups} subgroups, {request.steps} steps, seed {request.seed}, "
             f"{(time.perf_counter() - began) / 60:.1f} minutes, accuracy on held-out emoji {result.accuracy:.3f}\n"

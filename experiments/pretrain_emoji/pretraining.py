@@ -3,7 +3,7 @@
 import functools
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -24,7 +24,7 @@ from align_jax.states import ClassifierState, create_classifier_state
 from align_jax.steps import ClassifierUpdate, classifier_step
 from align_jax.training.progress import Progress
 from experiments.pretrain_emoji.emoji import Emoji
-from experiments.pretrain_emoji.scenes import compose_scenes, hold_out, training_batches
+from experiments.pretrain_emoji.scenes import Scenes, compose_scenes, hold_out, training_batches
 
 NETWORK = "resnet_small"
 SIZE = 64
@@ -93,15 +93,6 @@ def pretrain(
         step_program = jax.jit(functools.partial(_step, update), donate_argnums=0)
         logits_program = jax.jit(functools.partial(_logits, network))
 
-        def validate() -> float:
-            """The share of held-out scenes whose subgroup is found."""
-            correct = 0
-            for start in range(0, len(held_out.label), batch_size):
-                rows = slice(start, start + batch_size)
-                logits = logits_program(state.params, state.batch_stats, held_out.image[rows])
-                correct += int((np.asarray(logits).argmax(-1) == held_out.label[rows]).sum())
-            return correct / len(held_out.label)
-
         batches = training_batches(pool, batch_size, of_batches, AUGMENTATION)
         began, reported, means = time.perf_counter(), 0, Metrics()
         for step, batch in enumerate(itertools.islice(batches, steps), 1):
@@ -112,13 +103,25 @@ def pretrain(
                 values = fetch(means)
                 shown = {f"classifier/{name}": values[name] for name in ("loss", "accuracy")}
                 progress.show(step, shown, (step - reported) * batch_size / (time.perf_counter() - began))
-                accuracy = validate()
+                accuracy = _accuracy(logits_program, state, held_out, batch_size)
                 progress.say(f"step {step}/{steps}  accuracy on held-out emoji {accuracy:.3f}")
                 began, reported, means = time.perf_counter(), step, Metrics()
     finally:
         progress.close()
     backbone = {name: layer for name, layer in state.params.items() if name != "fc"}
     return Pretrained(backbone, state.batch_stats, accuracy, len(subgroups), concepts)
+
+
+def _accuracy(
+    logits: Callable[..., Float[Array, "b k"]], state: ClassifierState, held_out: Scenes, batch_size: int
+) -> float:
+    """The share of held-out scenes whose subgroup is found."""
+    correct = 0
+    for start in range(0, len(held_out.label), batch_size):
+        rows = slice(start, start + batch_size)
+        found = logits(state.params, state.batch_stats, held_out.image[rows])
+        correct += int((np.asarray(found).argmax(-1) == held_out.label[rows]).sum())
+    return correct / len(held_out.label)
 
 
 def _step(

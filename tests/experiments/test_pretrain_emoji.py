@@ -207,7 +207,7 @@ class TestPretraining:
         assert "step 2/2  accuracy on held-out emoji" in output.err
 
         result = pretrain(emoji, steps=2, seed=3)
-        again = pretrained.save(tmp_path / "b.safetensors", result.params, result.batch_stats)
+        again = pretrained.save_weights(tmp_path / "b.safetensors", result.params, result.batch_stats)
         assert again.read_bytes() == path.read_bytes()
         assert not any(name.startswith("fc.") for name in load_file(path))
         assert f"accuracy on held-out emoji {result.accuracy:.3f}" in output.out
@@ -256,7 +256,7 @@ class TestTheFileThatIsShipped:
     def test_is_small_and_has_the_whole_backbone_and_no_head(self, tmp_path):
         params, batch_stats = initial("resnet_small")
         del params["fc"]
-        expected = load_file(pretrained.save(tmp_path / "same.safetensors", params, batch_stats))
+        expected = load_file(pretrained.save_weights(tmp_path / "same.safetensors", params, batch_stats))
         shipped = load_file(pretrained.EMOJI_BACKBONE)
         assert {name: (leaf.shape, leaf.dtype) for name, leaf in shipped.items()} == {
             name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()
@@ -265,7 +265,7 @@ class TestTheFileThatIsShipped:
 
     def test_is_where_a_small_network_begins(self):
         params, batch_stats = initial("resnet_small")
-        loaded = pretrained.load(pretrained.locate("emoji"), params, batch_stats)
+        loaded = pretrained.load_weights(pretrained.locate("emoji"), params, batch_stats)
         assert set(loaded.replaced) == {"fc.weight", "fc.bias"}
         assert not loaded.ignored
         assert (loaded.params["fc"]["kernel"] == 1).all()
@@ -293,4 +293,4 @@ class TestTheFileThatIsShipped:
         check(config)
         # Whoever gets past that is told by the file itself.
         with pytest.raises(UserError, match="resnet_small"):
-            pretrained.load(pretrained.locate("emoji"), *initial("resnet18"))
+            pretrained.load_weights(pretrained.locate("emoji"), *initial("resnet18"))

@@ -15,7 +15,6 @@ from align_jax.cli.explain import main as explain
 from align_jax.data.augment import resample
 from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
-from align_jax.inference import explain_images as explaining
 from align_jax.inference.explain_images import explain_images
 from align_jax.reporting import explain_page as explained
 from align_jax.runs.trained import load_trained
@@ -216,7 +215,7 @@ def test_only_regular_files_of_some_size_are_read(trained, tmp_path, monkeypatch
     (photos / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
     (photos / "giant.webp").write_bytes(b"")
     os.truncate(photos / "giant.webp", 2**20 + 1)
-    monkeypatch.setattr(explaining, "MOST_BYTES", 2**20)
+    monkeypatch.setattr("align_jax.inference.find_images.MOST_BYTES", 2**20)
     result = explain_images(trained, [photos, Path("/dev/null")], tmp_path / "out")
     assert result.explained == 1
     reasons = {Path(image.name).name: image.reason for image in result.skipped}

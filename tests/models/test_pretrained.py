@@ -45,7 +45,7 @@ def weights(depth, num_classes=CLASSES):
 
 def small_tensors(tmp_path, seed=1):
     """The tensors of a file of `resnet_small`, by torchvision's names."""
-    return load_file(pretrained.save(tmp_path / "small.safetensors", *initial("resnet_small", seed=seed)))
+    return load_file(pretrained.save_weights(tmp_path / "small.safetensors", *initial("resnet_small", seed=seed)))
 
 
 def write(tmp_path, tensors):
@@ -72,7 +72,7 @@ def sentence(error):
 class TestTorchvision:
     def test_logits_are_pytorchs(self, depth, tmp_path):
         path = write(tmp_path, weights(depth))
-        loaded = pretrained.load(path, *initial(f"resnet{depth}"))
+        loaded = pretrained.load_weights(path, *initial(f"resnet{depth}"))
         model = resnet(f"resnet{depth}", CLASSES)
         variables = {"params": loaded.params, "batch_stats": loaded.batch_stats}
         logits = jax.jit(functools.partial(model.apply, train=False))(variables, ORACLE["image"])
@@ -84,13 +84,15 @@ class TestTorchvision:
         assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
     def test_values_are_where_the_oracle_puts_them(self, depth, tmp_path):
-        loaded = pretrained.load(write(tmp_path, weights(depth)), *initial(f"resnet{depth}"))
+        loaded = pretrained.load_weights(write(tmp_path, weights(depth)), *initial(f"resnet{depth}"))
         expected = linen_variables(weights(depth))
         assert_same((loaded.params, loaded.batch_stats), (expected["params"], expected["batch_stats"]))
 
     def test_save_writes_torchvisions_file(self, depth, tmp_path):
         variables = linen_variables(weights(depth))
-        path = pretrained.save(tmp_path / "new" / "ours.safetensors", variables["params"], variables["batch_stats"])
+        path = pretrained.save_weights(
+            tmp_path / "new" / "ours.safetensors", variables["params"], variables["batch_stats"]
+        )
         tensors = load_file(path)
         assert {name: array.shape for name, array in tensors.items()} == shapes(depth, CLASSES)
         for name, array in tensors.items():
@@ -101,7 +103,9 @@ class TestTorchvision:
 
 def test_small_network_round_trip(tmp_path):
     saved = initial("resnet_small", seed=1)
-    loaded = pretrained.load(pretrained.save(tmp_path / "w.safetensors", *saved), *initial("resnet_small"))
+    loaded = pretrained.load_weights(
+        pretrained.save_weights(tmp_path / "w.safetensors", *saved), *initial("resnet_small")
+    )
     assert_same((loaded.params, loaded.batch_stats), saved)
     assert loaded.replaced == {}
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]  # nothing temporary stays
@@ -112,13 +116,13 @@ def test_small_network_round_trip(tmp_path):
 
 def test_save_wants_a_name_that_says_what_it_is(tmp_path):
     with pytest.raises(UserError, match=r"end in \.safetensors") as error:
-        pretrained.save(tmp_path / "weights.pth", *initial("resnet_small"))
+        pretrained.save_weights(tmp_path / "weights.pth", *initial("resnet_small"))
     sentence(error)
 
 
 def test_another_number_of_classes_keeps_the_fresh_head(tmp_path):
     fresh_params, fresh_stats = initial("resnet18", num_classes=7)
-    loaded = pretrained.load(write(tmp_path, weights(18)), fresh_params, fresh_stats)
+    loaded = pretrained.load_weights(write(tmp_path, weights(18)), fresh_params, fresh_stats)
     assert_same(loaded.params["fc"], fresh_params["fc"])
     expected = linen_variables(weights(18))
     assert_same({**loaded.params, "fc": {}}, {**expected["params"], "fc": {}})
@@ -134,7 +138,7 @@ def test_another_number_of_classes_keeps_the_fresh_head(tmp_path):
 def test_a_file_without_head_keeps_the_fresh_one(tmp_path):
     tensors = {name: array for name, array in small_tensors(tmp_path).items() if not name.startswith("fc.")}
     fresh_params, fresh_stats = initial("resnet_small")
-    loaded = pretrained.load(write(tmp_path, tensors), fresh_params, fresh_stats)
+    loaded = pretrained.load_weights(write(tmp_path, tensors), fresh_params, fresh_stats)
     assert_same(loaded.params["fc"], fresh_params["fc"])
     assert loaded.replaced == dict.fromkeys(("fc.weight", "fc.bias"), "not in the file")
 
@@ -143,14 +147,14 @@ def test_half_a_head_is_an_error(tmp_path):
     tensors = small_tensors(tmp_path)
     del tensors["fc.bias"]
     with pytest.raises(UserError, match=r"not in the file: fc\.bias"):
-        pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+        pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "module.model.", "_orig_mod."])
 def test_a_wrappers_prefix_and_absent_counters(prefix, tmp_path):
     tensors = small_tensors(tmp_path)
     wrapped = {prefix + name: array for name, array in tensors.items() if "num_batches" not in name}
-    loaded = pretrained.load(write(tmp_path, wrapped), *initial("resnet_small"))
+    loaded = pretrained.load_weights(write(tmp_path, wrapped), *initial("resnet_small"))
     assert_same((loaded.params, loaded.batch_stats), initial("resnet_small", seed=1))
     assert loaded.ignored == ()
 
@@ -159,7 +163,7 @@ def test_a_tensor_under_two_names_is_an_error(tmp_path):
     tensors = small_tensors(tmp_path)
     tensors["model.conv1.weight"] = tensors["conv1.weight"] + 1
     with pytest.raises(UserError, match=r"twice, as 'conv1.weight' and 'model.conv1.weight'"):
-        pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+        pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
@@ -167,7 +171,7 @@ def test_other_precisions_are_cast_to_the_networks(dtype, tmp_path):
     tensors = {
         name: array if "num_batches" in name else array.astype(dtype) for name, array in small_tensors(tmp_path).items()
     }
-    loaded = pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+    loaded = pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
     cast = jax.tree.map(
         lambda leaf: jnp.asarray(np.asarray(leaf).astype(dtype), jnp.float32), initial("resnet_small", seed=1)
     )
@@ -177,13 +181,13 @@ def test_other_precisions_are_cast_to_the_networks(dtype, tmp_path):
 def test_the_networks_own_precision_is_kept(tmp_path):
     path = write(tmp_path, small_tensors(tmp_path))
     half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), initial("resnet_small"))
-    loaded = pretrained.load(path, *half)
+    loaded = pretrained.load_weights(path, *half)
     assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves((loaded.params, loaded.batch_stats)))
 
 
 def test_what_the_network_has_no_place_for_is_listed(tmp_path):
     tensors = small_tensors(tmp_path) | {"projector.0.weight": np.ones(3, np.float32), "epoch\n": np.ones(1, np.int32)}
-    loaded = pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+    loaded = pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
     assert loaded.ignored == ("epoch\n", "projector.0.weight")
     assert r"'epoch\n', 'projector.0.weight'" in loaded.summary()
 
@@ -191,7 +195,7 @@ def test_what_the_network_has_no_place_for_is_listed(tmp_path):
 def test_another_networks_file_names_it_and_every_tensor(tmp_path):
     theirs = {name: np.zeros(shape, np.float32) for name, shape in shapes(50, CLASSES).items()}
     with pytest.raises(UserError, match=r"looks like resnet50, so set config\.classifier\.name") as error:
-        pretrained.load(write(tmp_path, theirs), *initial("resnet18"))
+        pretrained.load_weights(write(tmp_path, theirs), *initial("resnet18"))
     message = sentence(error)
     expected, found = shapes(18, CLASSES), shapes(50, CLASSES)
     counters = {name for name in expected if "num_batches" in name}
@@ -206,14 +210,14 @@ def test_another_networks_file_names_it_and_every_tensor(tmp_path):
 def test_a_deeper_networks_file_is_refused_though_it_has_every_tensor(tmp_path):
     theirs = {name: np.zeros(shape, np.float32) for name, shape in shapes(34, CLASSES).items()}
     with pytest.raises(UserError, match=r"looks like resnet34.*'layer1\.2\.conv1\.weight'"):
-        pretrained.load(write(tmp_path, theirs), *initial("resnet18"))
+        pretrained.load_weights(write(tmp_path, theirs), *initial("resnet18"))
 
 
 def test_a_missing_tensor_is_an_error(tmp_path):
     tensors = small_tensors(tmp_path)
     del tensors["layer2.1.bn2.running_var"], tensors["conv1.weight"]
     with pytest.raises(UserError, match=r"not in the file: conv1\.weight, layer2\.1\.bn2\.running_var\)") as error:
-        pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+        pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
     assert "looks like" not in sentence(error)
 
 
@@ -230,7 +234,7 @@ def test_values_that_are_no_weights_are_refused(value, message, tmp_path):
     tensors = small_tensors(tmp_path)
     tensors["bn1.bias"] = np.full_like(tensors["bn1.bias"], value, dtype=np.asarray(value).dtype)
     with pytest.raises(UserError, match=message):
-        pretrained.load(write(tmp_path, tensors), *initial("resnet_small"))
+        pretrained.load_weights(write(tmp_path, tensors), *initial("resnet_small"))
 
 
 def header(entries, length=None):
@@ -265,7 +269,7 @@ def test_malformed_files_are_a_sentence(content, tmp_path):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"hostile\.safetensors (is no complete|does not fit)") as error:
-        pretrained.load(path, *initial("resnet_small"))
+        pretrained.load_weights(path, *initial("resnet_small"))
     sentence(error)
 
 
@@ -273,7 +277,7 @@ def test_a_truncated_file_is_a_sentence(tmp_path):
     path = write(tmp_path, small_tensors(tmp_path))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"no complete safetensors file \(.*\); fetch it again") as error:
-        pretrained.load(path, *initial("resnet_small"))
+        pretrained.load_weights(path, *initial("resnet_small"))
     sentence(error)
 
 
@@ -296,7 +300,7 @@ def test_pickles_are_refused_with_the_command_that_converts_them(name, content, 
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError, match="is a pickle") as error:
-        pretrained.load(path, *initial("resnet_small"))
+        pretrained.load_weights(path, *initial("resnet_small"))
     python, flag, program, source, target = shlex.split(sentence(error).split("convert it with: ")[1])
     assert (python, flag) == ("python", "-c")
     compile(program, "program", "exec")

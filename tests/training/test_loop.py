@@ -269,7 +269,7 @@ def test_pretrained_weights_are_where_training_begins_and_are_named_in_the_resul
     config.algorithm, config.schedule.length, config.evaluation.every, config.schedule.warmup = "erm", 2, 2, 1.0
     train_and_evaluate(config, tmp_path / "first")
     before = load_trained(tmp_path / "first").states[0]
-    weights = pretrained.save(tmp_path / "weights.safetensors", before.params, before.batch_stats)
+    weights = pretrained.save_weights(tmp_path / "weights.safetensors", before.params, before.batch_stats)
 
     config.classifier.pretrained, config.optim.lr, config.seed = str(weights), 1e-12, 7
     config.classifier.freeze_batch_norm = True

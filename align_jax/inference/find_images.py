@@ -1,0 +1,101 @@
+"""Which files are a user's images, what each is called in what is written, and their bytes."""
+
+import dataclasses
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from align_jax.data.images import BadImage
+from align_jax.errors import UserError
+
+# What is looked for in folders; a file that is named by itself may have any name.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+# Of a file's name, in bytes: file systems take 255, and the files written beside the image have longer names than it.
+LONGEST_NAME = 200
+# No photograph is larger, and a file without an end must not be read to it.
+MOST_BYTES = 256 * 2**20
+# The folder, below the one to write to, for overlays.
+DRAWN = "overlays"
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An image file, and what it is called on the page and below `overlays/`: unique, and relative."""
+
+    path: Path
+    name: PurePosixPath
+
+
+def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
+    """All images that the paths name or hold, each once, in the order of the paths and then of their names.
+
+    Hidden files, and what lies in OUT/overlays, are left out: a second call must not explain what the first one drew.
+
+    Raises:
+      UserError: a path that does not exist, or no image at all.
+    """
+    drawn = (out / DRAWN).resolve()
+    found: dict[Path, Found] = {}
+    taken: set[str] = set()
+
+    def add(path: Path, name: PurePosixPath) -> None:
+        real = path.resolve()
+        if real not in found and not real.is_relative_to(drawn):
+            found[real] = Found(path, _unique(_shortened(name), taken))
+
+    for path in paths:
+        if path.is_dir():
+            for image in _images_in(path):
+                add(image, PurePosixPath(path.resolve().name, image.relative_to(path).as_posix()))
+        elif path.exists():
+            add(path, PurePosixPath(path.name))
+        else:
+            raise UserError(f"{path} does not exist; give images, or folders with images.")
+    if not found:
+        where = ", ".join(map(str, paths))
+        raise UserError(
+            f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read, "
+            f"and none in {out / DRAWN}."
+        )
+    return list(found.values())
+
+
+def _images_in(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for file in sorted(files):
+            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
+                yield Path(parent) / file
+
+
+def _shortened(name: PurePosixPath) -> PurePosixPath:
+    """The name, its last part cut to what leaves room for the names of the files that are written."""
+    whole = os.fsencode(name.name)
+    if len(whole) <= LONGEST_NAME:
+        return name
+    suffix = os.fsencode(name.suffix) if name.suffix.lower() in SUFFIXES else b""
+    # Decoded so that no half of a character stays; the rest of it may be any bytes.
+    cut = whole[: LONGEST_NAME - len(suffix)].decode("utf-8", "ignore") or "image"
+    return name.with_name(cut + os.fsdecode(suffix))
+
+
+def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
+    """The name, or with a number where it is taken: two folders of one name, or a file system that ignores case."""
+    candidate, number = name, 1
+    while str(candidate).casefold() in taken:
+        number += 1
+        candidate = name.with_name(f"{name.stem}-{number}{name.suffix}")
+    taken.add(str(candidate).casefold())
+    return candidate
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to: a pipe would be waited for, a device has no end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadImage("not a regular file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BadImage(f"larger than {MOST_BYTES // 2**20} MiB")
+    return content

@@ -1,0 +1,63 @@
+"""torchvision's names and layout of a ResNet's tensors, and the way there from ours. Nothing is computed."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from align_jax.models.resnet import RESNETS, BasicBlock, BottleneckBlock
+
+# From `layer1_0.downsample_conv.kernel` to `layer1.0.downsample.0.weight`.
+RENAMED = (
+    (r"^(layer\d+)_(\d+)\.", r"\1.\2."),
+    (r"\bdownsample_conv\.", "downsample.0."),
+    (r"\bdownsample_bn\.", "downsample.1."),
+    (r"\.(kernel|scale)$", ".weight"),
+    (r"\.(mean|var)$", r".running_\1"),
+)
+# Kernels by their number of dimensions; vectors stay as they are.
+TO_TORCHVISION = {2: (1, 0), 4: (3, 2, 0, 1)}  # IO to OI, HWIO to OIHW
+FROM_TORCHVISION = {2: (1, 0), 4: (2, 3, 1, 0)}
+HEAD = ("fc.weight", "fc.bias")
+
+
+def torchvision_name(key_path: Any) -> str:
+    """torchvision's name of a leaf of the params or of the batch_stats."""
+    name = jax.tree_util.keystr(key_path, simple=True, separator=".")
+    for ours, theirs in RENAMED:
+        name = re.sub(ours, theirs, name)
+    return name
+
+
+def batch_counter(running_mean: str) -> str:
+    return running_mean.removesuffix("running_mean") + "num_batches_tracked"
+
+
+def transposed(array: np.ndarray, axes: Mapping[int, tuple[int, ...]]) -> np.ndarray:
+    return array.transpose(axes[array.ndim]) if array.ndim in axes else array
+
+
+def torchvision_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """torchvision's names and shapes of the leaves."""
+    return {
+        torchvision_name(key_path): tuple(leaf.shape[axis] for axis in TO_TORCHVISION.get(leaf.ndim, range(leaf.ndim)))
+        for key_path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def known_names(expected: Iterable[str]) -> set[str]:
+    """The names that a file may have: the network's, and those of the counters that its BatchNorms do without."""
+    names = set(expected)
+    return names | {batch_counter(name) for name in names if name.endswith(".running_mean")}
+
+
+def resembling_network(names: Iterable[str]) -> str:
+    """The network of `RESNETS` that has such blocks, or ""."""
+    names = list(names)
+    blocks = {match.groups() for name in names if (match := re.match(r"layer([1-9])\.(\d+)\.", name))}
+    sizes = tuple(sum(stage == other for other, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))
+    block = BottleneckBlock if any(".conv3." in name for name in names) else BasicBlock
+    alike = (name for name, fields in RESNETS.items() if (fields["block"], fields["stage_sizes"]) == (block, sizes))
+    return next(alike, "")
