@@ -9,13 +9,14 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test lint types format clean
+.PHONY: help quickstart test lint types format docs clean
 
 help:
 	@echo 'make quickstart   train ALIGN and ERM on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
 	@echo 'make lint types   ruff and mypy'
 	@echo 'make format       ruff mends what it can'
+	@echo 'make docs         build the documentation, site/index.html'
 
 quickstart: .venv/installed
 	$(BIN)/python launch/main.py --config=configs/quickstart.py --workdir=$(WORKDIR) $(OVERRIDES)
@@ -34,6 +35,11 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The variable silences an advertisement.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open site/index.html'
+
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "align-jax needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1);" \
@@ -47,5 +53,9 @@ format: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
+.venv/installed-docs: .venv/installed-dev requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -r requirements-docs.txt
+	@touch $@
+
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build site *.egg-info

@@ -48,6 +48,12 @@ def test_the_layout_table_is_the_tree():
     assert sorted(listed) == sorted(packages | modules)
 
 
+def test_every_page_is_in_readme_and_on_the_site():
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert pages <= set(re.findall(r"\]\(docs/([^)#]+)", README))
+    assert pages <= set(re.findall(r"^ +- .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_every_path_that_a_page_names_exists(page):
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
