@@ -1,7 +1,8 @@
 """Every setting: its default, and what is refused before anything is compiled.
 
-A config file (`configs/*.py`) starts from `default_config` and changes what it needs. (P) marks what ALIGN's paper
-states, (D) a decision of this project where it is silent.
+A method's own settings stand with the method, in `algorithms/`; all others stand here. A config file (`configs/*.py`)
+starts from `default_config` and changes what it needs. (P) marks what ALIGN's paper states, (D) a decision of this
+project where it is silent.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from typing import Any
 import ml_collections
 
 from align_jax.algorithms import ALGORITHMS
-from align_jax.algorithms.align import ALIGNMENTS
 from align_jax.data.degraded_masks import QUALITIES
 from align_jax.data.load import DATASETS, DOMAINS
 from align_jax.data.protocols import PROTOCOLS
@@ -22,7 +22,6 @@ from align_jax.models.masker import MASKERS
 from align_jax.models.pretrained import EMOJI
 from align_jax.models.resnet import RESNETS
 from align_jax.optimizers import OPTIMIZERS, SCHEDULES
-from align_jax.saliency import NORMALISATIONS
 from align_jax.settings import (
     BOOLEAN,
     FRACTION,
@@ -102,41 +101,6 @@ SETTINGS: dict[str, Setting] = {
     "masker_optim.lr": Setting(2e-3, POSITIVE),  # (D)
     "masker_optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "masker_optim.schedule": Setting("constant", one_of(SCHEDULES)),
-    "align.classifier.guidance": Setting(1.0, ZERO_OR_MORE),  # l3 (D)
-    "align.classifier.regularisation": Setting(1.0, ZERO_OR_MORE),  # l4 (D)
-    "align.classifier.consistency": Setting(1.0, ZERO_OR_MORE),
-    "align.classifier.sparsity": Setting(0.5, ZERO_OR_MORE),
-    "align.classifier.mixed_cls": Setting(0.1, ZERO_OR_MORE),
-    # Weight of the cross-entropy on M(x) x + (1 - M(x)) x': a swapped background. Beyond the paper, which has none.
-    "align.classifier.swapped_cls": Setting(0.0, ZERO_OR_MORE),
-    "align.classifier.resolution": Setting("cam", one_of(ALIGNMENTS)),  # (D)
-    # (D) DRE's code: means within each class, its own sparsity.
-    "align.classifier.as_published": Setting(False, BOOLEAN),
-    "align.masker.sparsity": Setting(1.5, ZERO_OR_MORE),  # l1 (D)
-    "align.masker.smoothness": Setting(0.3, ZERO_OR_MORE),  # l2 (D)
-    "align.alpha": Setting("differentiated", one_of(("differentiated", "constant"))),  # (D)
-    "align.normalise": Setting("minmax", one_of(NORMALISATIONS)),  # (D)
-    # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
-    "align.explained": Setting("logit", one_of(("logit", "log_probability"))),
-    # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the guidance
-    # by them. Beyond the paper, which has none; methods without warm-up do not read it.
-    "align.ramp": Setting(0, whole_number(at_least=0)),
-    "align.mixing_concentration": Setting(0.2, POSITIVE),
-    "align.fill": Setting("mean", one_of(FILLS)),  # (D) what stands where a mask removed something
-    # The other methods; their weights are their authors' or DomainBed's.
-    "sgt.weight": Setting(1.0, ZERO_OR_MORE),
-    "sgt.fraction": Setting(0.5, FRACTION),
-    "sgt.replacement": Setting("noise", one_of(("noise", "mean"))),
-    "irm.weight": Setting(100.0, ZERO_OR_MORE),
-    "irm.switch_step": Setting(500, whole_number(at_least=0)),  # the weight is 1 before it
-    "vrex.weight": Setting(10.0, ZERO_OR_MORE),
-    "vrex.switch_step": Setting(500, whole_number(at_least=0)),  # the weight is 1 before it
-    "group_dro.step_size": Setting(0.01, ZERO_OR_MORE),
-    "mixup.concentration": Setting(0.2, POSITIVE),
-    "coral.weight": Setting(1.0, ZERO_OR_MORE),
-    "rrr.weight": Setting(10.0, ZERO_OR_MORE),
-    "gradia.weight": Setting(1.0, ZERO_OR_MORE),
-    "haics.weight": Setting(1.0, ZERO_OR_MORE),
     "schedule.batch_size": Setting(32, AT_LEAST_1),  # over all devices
     "schedule.length": Setting(5000, AT_LEAST_1),
     "schedule.unit": Setting("steps", one_of(("steps", "epochs"))),
@@ -160,10 +124,20 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+def settings() -> dict[str, Setting]:
+    """Every setting by its field: `SETTINGS`, and those of the methods in `ALGORITHMS`."""
+    of_methods = {
+        f"{method}.{name}": setting
+        for method, algorithm in ALGORITHMS.items()
+        for name, setting in algorithm.settings.items()
+    }
+    return SETTINGS | of_methods
+
+
 def default_config() -> ml_collections.ConfigDict:
     """The defaults of every field, typed: an override of another type is refused."""
     config: dict[str, Any] = {}
-    for field, setting in SETTINGS.items():
+    for field, setting in settings().items():
         *groups, name = field.split(".")
         group = config
         for part in groups:
@@ -180,7 +154,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     Raises:
       UserError: one sentence with the field, its value, and what is valid.
     """
-    for field, setting in SETTINGS.items():
+    for field, setting in settings().items():
         _require(config, field, setting.rule)
     for method in config.compare:
         if method not in ALGORITHMS:
@@ -208,6 +182,11 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
 def _require(config: ml_collections.ConfigDict, field: str, rule: Rule) -> None:
     value: Any = config
     for name in field.split("."):
+        if name not in value:
+            raise UserError(
+                f"config.{field} is missing; begin with default_config(), after all methods of your own were added to "
+                "ALGORITHMS."
+            )
         value = value[name]
     valid = rule.broken_by(value)
     if valid is not None:

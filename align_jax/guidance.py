@@ -7,6 +7,8 @@
 | `folder` | files made elsewhere, `config.data.mask_folder/ID.png` | m-SAM |
 | `grey` | the image's luminance | m-Gray |
 | `none` | none: the guided terms are left out | w/o EG |
+
+How much ALIGN's masks count is another setting, `config.align.classifier.guidance`: the paper's l3.
 """
 
 from collections.abc import Callable

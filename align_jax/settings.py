@@ -1,5 +1,6 @@
 """A setting: its default and what is valid for it, side by side."""
 
+import inspect
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -70,3 +71,20 @@ WIDTHS = rule(
     lambda widths: len(widths) > 0 and all(type(width) is int and width > 0 for width in widths),
     "one or more positive whole numbers, such as (16, 32, 64)",
 )
+
+
+def keyword_settings(function: Callable[..., Any], group: str = "", /, **rules: Rule) -> dict[str, Setting]:
+    """A setting for each keyword of a function, whose default is the setting's too.
+
+    Args:
+      function: what the settings are given to, such as `algorithms.sgt.classifier_objective`.
+      group: what to put before each name, such as "classifier.".
+      **rules: by the keywords' names.
+
+    Raises:
+      ValueError: a keyword has no rule, or a rule no keyword.
+    """
+    parameters = inspect.signature(function).parameters
+    if parameters.keys() != rules.keys():
+        raise ValueError(f"The rules are of {', '.join(rules)}; the keywords are {', '.join(parameters)}.")
+    return {group + name: Setting(parameters[name].default, rule) for name, rule in rules.items()}

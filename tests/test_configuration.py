@@ -5,9 +5,10 @@ import math
 import ml_collections
 import pytest
 
-from align_jax.algorithms import ALGORITHMS
-from align_jax.configuration import SETTINGS, check, default_config
+from align_jax.algorithms import ALGORITHMS, Algorithm, erm
+from align_jax.configuration import check, default_config, settings
 from align_jax.errors import UserError
+from align_jax.settings import FRACTION, POSITIVE, Setting, keyword_settings, one_of
 
 # Whatever is written there may name a file, or a choice of a data set of the user's own.
 FREE_TEXT = ("classifier.pretrained", "data.class_set", "data.folder", "data.mask_folder", "data.prepared", "data.root")
@@ -50,15 +51,15 @@ def leaves(config, prefix=""):
 
 
 def test_every_field_has_a_rule_which_its_default_keeps():
-    assert set(leaves(default_config())) == set(SETTINGS)
-    for field, setting in SETTINGS.items():
+    assert set(leaves(default_config())) == set(settings())
+    for field, setting in settings().items():
         assert setting.rule.broken_by(setting.default) is None, field
     check(default_config())
 
 
-@pytest.mark.parametrize("field", SETTINGS)
+@pytest.mark.parametrize("field", settings())
 def test_wrong_values_are_refused_in_one_sentence_that_names_the_field(field):
-    wrong = WRONG[type(SETTINGS[field].default)]
+    wrong = WRONG[type(settings()[field].default)]
     for value in wrong[1:] if field in FREE_TEXT else wrong:
         text = refusal(changed(field, value))
         assert text.startswith(f"config.{field} is {value!r}; it must be "), text
@@ -130,6 +131,35 @@ def test_entries_and_groups_of_the_users_own_are_valid(monkeypatch):
     check(config)
     config.algorithm = "theirs"
     assert refusal(config).endswith("haics, mine.")
+
+
+def test_a_method_brings_its_settings(monkeypatch):
+    before = default_config()
+    mine = Algorithm(lambda config: erm.classifier_objective(), settings={"kind.size": Setting(2.0, POSITIVE)})
+    monkeypatch.setitem(ALGORITHMS, "mine", mine)
+    config = default_config()
+    assert config.mine.to_dict() == {"kind": {"size": 2.0}}
+    check(config)
+    config.mine.kind.size = 0
+    assert refusal(config) == "config.mine.kind.size is 0.0; it must be a positive number."
+    assert refusal(before).startswith("config.mine.kind.size is missing; begin with default_config(), after all met")
+
+
+def test_settings_of_a_functions_keywords():
+    def objective(*, weight: float = 1.0, kind: str = "a") -> None: ...
+
+    found = keyword_settings(objective, "group.", kind=one_of(("a", "b")), weight=FRACTION)
+    assert {name: setting.default for name, setting in found.items()} == {"group.weight": 1.0, "group.kind": "a"}
+    assert found["group.kind"].rule.broken_by("c") == "one of a, b"
+    for rules in ({"weight": FRACTION}, {"weight": FRACTION, "kind": POSITIVE, "more": POSITIVE}):
+        with pytest.raises(ValueError, match="the keywords are weight, kind"):
+            keyword_settings(objective, **rules)
+
+
+def test_every_method_has_a_title_and_a_citation():
+    assert all(algorithm.title and algorithm.citation for algorithm in ALGORITHMS.values())
+    titles = [algorithm.title for algorithm in ALGORITHMS.values()]
+    assert len(set(titles)) == len(titles)
 
 
 def test_the_defaults_are_typed():

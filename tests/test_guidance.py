@@ -20,7 +20,7 @@ from align_jax.errors import UserError
 from align_jax.guidance import GUIDANCES, given_masks, grey_mask, reads_masks
 from align_jax.models.resnet import RESNETS
 from align_jax.objectives import Sizes
-from align_jax.reporting.names import OWN_GUIDANCE, method_name
+from align_jax.reporting.names import method_name
 from align_jax.states import create_classifier_state, create_masker_state
 from align_jax.training import train_and_evaluate
 from align_jax.training.method import build_method
@@ -29,6 +29,7 @@ from align_jax.training.plan import Length, guidance_of, plan
 from tests.tiny_config import Squares, get_config, load_squares
 
 TAKE_MASKS = [name for name, algorithm in ALGORITHMS.items() if algorithm.guided_terms]
+OWN = {"align": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
 KEY = jax.random.key(0)
 
 
@@ -83,7 +84,7 @@ def test_every_source_guides_every_method(name, guidance):
     """Traced, not compiled: which terms a step has, whether a masker is trained, whether the batch's mask is read."""
     config = chosen(name, guidance)
     config.align.classifier.swapped_cls = 0.5  # a guided term that has no weight by default
-    resolved = OWN_GUIDANCE[name] if guidance == "method" else guidance
+    resolved = OWN[name] if guidance == "method" else guidance
     assert guidance_of(config) == resolved
     method = built(config, 4, 2)
     states = jax.eval_shape(lambda: initial_states(method))
@@ -167,7 +168,7 @@ def test_only_guided_align_warms_up():
 
 def test_pages_know_every_methods_own_guidance():
     own = {name: algorithm.guidance for name, algorithm in ALGORITHMS.items() if algorithm.guidance != "none"}
-    assert own == OWN_GUIDANCE
+    assert own == OWN
     assert list(own) == TAKE_MASKS
     for name in ALGORITHMS:
         assert "," not in method_name({"algorithm": name, "guidance": guidance_of(chosen(name))})

@@ -1,9 +1,31 @@
-"""ALIGN (arXiv 2511.06944): masks that are learned guide the classifier's Grad-CAM."""
+"""ALIGN (arXiv 2511.06944): masks that are learned guide the classifier's Grad-CAM.
 
-from typing import Literal
+The paper's symbols, and the names that stand for them here and in the metrics:
+
+| paper | function | term | weight, in `config.align` |
+|---|---|---|---|
+| L_dist | `losses.distinction` | `masker/distinction` | 1 |
+| L_sparsity | `losses.sparsity` | `masker/sparsity` | l1 = `masker.sparsity` |
+| L_smooth | `losses.smoothness` | `masker/smoothness` | l2 = `masker.smoothness` |
+| L_cls | `losses.cross_entropy` | `classifier/cls` | 1 |
+| L_egl | `losses.alignment` | `classifier/egl` | l3 = `classifier.guidance` |
+| L_reg | the sum of the next three | | l4 = `classifier.regularisation` |
+| its consistency | `losses.consistency` | `classifier/consistency` | l4 x `classifier.consistency` |
+| its sparsity | `losses.saliency_sparsity` | `classifier/sparsity` | l4 x `classifier.sparsity` |
+| its L_cls(x~) | `losses.mixed_cross_entropy` | `classifier/mixed_cls` | l4 x `classifier.mixed_cls` |
+
+`config.align.classifier.guidance` says how much the masks count; `config.guidance` says where they come from.
+"""
+
+from typing import Literal, get_args
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
+from align_jax.fills import FILLS
+from align_jax.forward import Explanation
 from align_jax.objectives import Objective, term, weighted
+from align_jax.saliency import NORMALISATIONS, Explained
+from align_jax.settings import BOOLEAN, POSITIVE, ZERO_OR_MORE, Setting, keyword_settings, one_of, whole_number
 
 ALIGNMENTS = {"cam": losses.alignment, "image": losses.alignment_at_image_resolution}
 
@@ -64,3 +86,45 @@ def classifier_objective(
         mixed_cls=term(losses.mixed_cross_entropy, weight=regularisation * mixed_cls),
         swapped_cls=term(losses.swapped_cross_entropy, weight=swapped_cls),
     )
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.align.classifier),
+    guided_terms=("egl", "swapped_cls"),
+    guidance="learned",
+    warms_up=True,
+    title="ALIGN",
+    citation="arXiv 2511.06944",
+    settings=keyword_settings(
+        classifier_objective,
+        "classifier.",
+        guidance=ZERO_OR_MORE,  # l3 (D)
+        regularisation=ZERO_OR_MORE,  # l4 (D)
+        consistency=ZERO_OR_MORE,
+        sparsity=ZERO_OR_MORE,
+        mixed_cls=ZERO_OR_MORE,
+        swapped_cls=ZERO_OR_MORE,  # beyond the paper
+        resolution=one_of(ALIGNMENTS),  # (D)
+        as_published=BOOLEAN,  # (D)
+    )
+    | keyword_settings(
+        masker_objective,
+        "masker.",
+        sparsity=ZERO_OR_MORE,  # l1 (D)
+        smoothness=ZERO_OR_MORE,  # l2 (D)
+    )
+    | keyword_settings(
+        Explanation,
+        alpha=one_of(("differentiated", "constant")),  # (D)
+        normalise=one_of(NORMALISATIONS),  # (D)
+        mixing_concentration=POSITIVE,
+        # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
+        explained=one_of(get_args(Explained)),
+    )
+    | {
+        # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the
+        # guidance by them. Beyond the paper, which has none; methods without warm-up do not read it.
+        "ramp": Setting(0, whole_number(at_least=0)),
+        "fill": Setting("mean", one_of(FILLS)),  # (D) what stands where a mask removed something
+    },
+)

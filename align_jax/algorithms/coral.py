@@ -4,7 +4,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective, term, weighted
+from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def moment_distance(pooled: Float[Array, "b c"], membership: Bool[Array, "d b"]) -> Float[Array, ""]:
@@ -28,3 +30,11 @@ def moment_distance(pooled: Float[Array, "b c"], membership: Bool[Array, "d b"])
 def classifier_objective(*, weight: float = 1.0) -> Objective:
     """L_clf = L_cls + weight * moment distance."""
     return weighted(cls=term(losses.cross_entropy), distance=term(moment_distance, weight=weight))
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.coral),
+    title="CORAL",
+    settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE),
+    citation="Sun and Saenko 2016",
+)

@@ -6,6 +6,7 @@ ALIGN's L_cls + L_reg *is* DRE: this is its objective with l3 = 0.
 from typing import Any
 
 from align_jax.algorithms import align
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective
 
 
@@ -16,3 +17,8 @@ def classifier_objective(**settings: Any) -> Objective:
       **settings: `align.classifier_objective`'s; those of guided terms are not read.
     """
     return align.classifier_objective(**(settings | {"guidance": 0.0, "swapped_cls": 0.0}))
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.align.classifier), title="DRE", citation="Li et al., CVPR 2023"
+)

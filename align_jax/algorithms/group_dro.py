@@ -4,8 +4,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.losses import domain_means
 from align_jax.objectives import Carried, Objective, Sizes, term, weighted
+from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def robust_risk(
@@ -47,3 +49,11 @@ def classifier_objective(*, step_size: float = 0.01) -> Objective:
         carried={"domain_weights": Carried(initial, updated)},
         watch={"worst_domain_weight": lambda domain_weights: domain_weights.max()},
     )
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.group_dro),
+    title="GroupDRO",
+    settings=keyword_settings(classifier_objective, step_size=ZERO_OR_MORE),
+    citation="Sagawa et al. 2020",
+)

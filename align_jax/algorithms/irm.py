@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.losses import mean_over_present
 from align_jax.objectives import Objective, switch, term, weighted
+from align_jax.settings import ZERO_OR_MORE, keyword_settings, whole_number
 
 
 def invariance_penalty(
@@ -36,6 +38,11 @@ def classifier_objective(*, weight: float = 100.0, switch_step: int = 500) -> Ob
     return weighted(cls=term(losses.cross_entropy), penalty=term(invariance_penalty, weight=penalty))
 
 
-def restart(*, weight: float = 100.0, switch_step: int = 500) -> int | None:
-    """The optimiser's moments are forgotten where the penalty's weight jumps."""
-    return switch_step if weight else None
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.irm),
+    # The optimiser's moments are forgotten where the penalty's weight jumps.
+    restart=lambda config: config.irm.switch_step if config.irm.weight else None,
+    title="IRM",
+    settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE, switch_step=whole_number(at_least=0)),
+    citation="Arjovsky et al. 2019",
+)

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.mixup import mix
 from align_jax.objectives import Objective, term, weighted
+from align_jax.settings import POSITIVE, keyword_settings
 
 
 def next_domain_partner(key: Key[Array, ""], membership: Bool[Array, "d b"]) -> Int[Array, " b"]:
@@ -50,3 +52,11 @@ def classifier_objective(*, concentration: float = 0.2) -> Objective:
         return share * losses.cross_entropy(logits, label) + (1 - share) * losses.cross_entropy(logits, label[partner])
 
     return weighted(cls=term(mixed_cross_entropy))
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.mixup),
+    title="Mixup",
+    settings=keyword_settings(classifier_objective, concentration=POSITIVE),
+    citation="Yan et al. 2020; Zhang et al. 2018",
+)

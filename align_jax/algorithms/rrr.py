@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective, term, weighted
+from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def wrong_reasons(
@@ -26,3 +28,13 @@ def wrong_reasons(
 def classifier_objective(*, weight: float = 10.0) -> Objective:
     """L_clf = L_cls + weight * wrong reasons (l1 in its paper), as means over the batch."""
     return weighted(cls=term(losses.cross_entropy), reasons=term(wrong_reasons, weight=weight))
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.rrr),
+    guided_terms=("reasons",),
+    guidance="true",
+    title="RRR",
+    settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE),
+    citation="Ross et al. 2017",
+)

@@ -1,16 +1,19 @@
 """Saliency-guided training (SGT; Ismail et al. 2021): predictions that do not need the pixels of least gradient."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective, term, weighted
+from align_jax.settings import FRACTION, ZERO_OR_MORE, keyword_settings, one_of
 
 Images = Float[Array, "b h w c"]
+Replacement = Literal["noise", "mean"]
 
 
 def without_lowest(image: Images, gradient: Float[Array, "b h w"], fraction: float, replacement: Images) -> Images:
@@ -32,7 +35,7 @@ def prediction_divergence(logits: Float[Array, "b k"], other: Float[Array, "b k"
 
 
 def classifier_objective(
-    *, weight: float = 1.0, fraction: float = 0.5, replacement: Literal["noise", "mean"] = "noise"
+    *, weight: float = 1.0, fraction: float = 0.5, replacement: Replacement = "noise"
 ) -> Objective:
     """L_clf = L_cls + weight * KL(f(x) || f(x~)).
 
@@ -59,3 +62,13 @@ def classifier_objective(
         return prediction_divergence(logits, classify(without_lowest(image, gradient, fraction, removed)))
 
     return weighted(cls=term(losses.cross_entropy), divergence=term(divergence, weight=weight))
+
+
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.sgt),
+    title="SGT",
+    settings=keyword_settings(
+        classifier_objective, weight=ZERO_OR_MORE, fraction=FRACTION, replacement=one_of(get_args(Replacement))
+    ),
+    citation="Ismail et al. 2021",
+)

@@ -4,8 +4,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
+from align_jax.algorithms.algorithm import Algorithm
 from align_jax.losses import domain_means, mean_over_present
 from align_jax.objectives import Objective, switch, term, weighted
+from align_jax.settings import ZERO_OR_MORE, keyword_settings, whole_number
 
 
 def risk_variance(
@@ -22,6 +24,11 @@ def classifier_objective(*, weight: float = 10.0, switch_step: int = 500) -> Obj
     return weighted(cls=term(losses.cross_entropy), variance=term(risk_variance, weight=variance))
 
 
-def restart(*, weight: float = 10.0, switch_step: int = 500) -> int | None:
-    """The optimiser's moments are forgotten where the variance's weight jumps, as with IRM."""
-    return switch_step if weight else None
+ALGORITHM = Algorithm(
+    lambda config: classifier_objective(**config.vrex),
+    # The optimiser's moments are forgotten where the variance's weight jumps, as with IRM.
+    restart=lambda config: config.vrex.switch_step if config.vrex.weight else None,
+    title="V-REx",
+    settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE, switch_step=whole_number(at_least=0)),
+    citation="Krueger et al. 2021",
+)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align_jax.algorithms import ALGORITHMS
 from align_jax.data.load import find_dataset
 
 MISSING = "–"
@@ -21,21 +22,6 @@ ROLE_TITLES = {
     "ood": "Out of distribution",
 }
 
-ALGORITHM_TITLES = {
-    "erm": "ERM",
-    "irm": "IRM",
-    "vrex": "V-REx",
-    "group_dro": "GroupDRO",
-    "mixup": "Mixup",
-    "coral": "CORAL",
-    "sgt": "SGT",
-    "dre": "DRE",
-    "align": "ALIGN",
-    "rrr": "RRR",
-    "gradia": "GRADIA",
-    "haics": "HAICS",
-}
-
 PROTOCOLS = {
     "in_domain": "in domain: trained and tested within one domain",
     "single_source": "single source: trained on one domain, tested on the others",
@@ -49,9 +35,6 @@ GUIDANCE = {
     "grey": "grey images as masks",
     "none": "none",
 }
-
-OWN_GUIDANCE = {"align": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
-"""What guides a method unless its name says otherwise; the methods that are not here take no masks."""
 
 SELECTION = {
     "training_domain_validation": (
@@ -128,9 +111,11 @@ def series_title(key: str) -> str:
 def method_name(summary: Mapping[str, Any]) -> str:
     """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
     algorithm = str(summary["algorithm"])
-    title, own = ALGORITHM_TITLES.get(algorithm, algorithm), OWN_GUIDANCE.get(algorithm)
-    guidance = str(summary.get("guidance") or own)
-    if own is None or guidance == own:
+    known = ALGORITHMS.get(algorithm)
+    if known is None:  # a method of the user's own
+        return algorithm
+    title, guidance = known.title or algorithm, str(summary.get("guidance") or known.guidance)
+    if not known.guided_terms or guidance == known.guidance:
         return title
     return f"{title}, {'no guidance' if guidance == 'none' else GUIDANCE.get(guidance, guidance)}"
 

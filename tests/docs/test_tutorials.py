@@ -83,7 +83,8 @@ def test_a_new_method_trains_from_python_and_from_the_command_line(tmp_path):
     (command,) = blocks("new_method.md", "sh")
     python, program, *arguments = shlex.split(command)
     assert (python, program) == ("python", "launch/main.py")
-    assert "Report:" in run([sys.executable, str(ROOT / program), *arguments], tmp_path)
+    said = run([sys.executable, str(ROOT / program), *arguments], tmp_path)
+    assert "Hard domains" in (tmp_path / said.rpartition("Report: ")[2].strip()).read_text()
     carried = [carried_risk(tmp_path / "runs" / name) for name in ("python", "command")]
     # The running means moved from where they began, and not alike: the temperature of the command line was read.
     for name, risk in zip(("python", "command"), carried, strict=True):
@@ -94,6 +95,23 @@ def test_a_new_method_trains_from_python_and_from_the_command_line(tmp_path):
         assert risk.shape == (2,)
         assert (risk > 0).all()
     assert not np.array_equal(*carried)
+
+
+def test_a_new_methods_settings_have_rules_and_an_older_files_own_group_needs_none(tmp_path):
+    (tmp_path / "hard_domains.py").write_text("\n".join(blocks("new_method.md")))
+    program = (
+        "from hard_domains import *; from align_jax.configuration import check; import ml_collections\n"
+        "ALGORITHMS['older'] = Algorithm(lambda config: classifier_objective(**config.older))\n"
+        "config = get_config(); config.algorithm = 'older'\n"
+        "config.older = ml_collections.ConfigDict({'temperature': 0.5, 'decay': 2.0})\n"
+        "check(config); ALGORITHMS['older'].classifier_objective(config)\n"
+        "config.hard_domains.decay = 2\n"
+        "try: check(config)\n"
+        "except ValueError as error: print(error)\n"
+    )
+    printed = run([sys.executable, "-c", program], tmp_path)
+    assert printed == "config.hard_domains.decay is 2.0; it must be between 0 and 1.\n"
+    assert printed.strip() in " ".join((TUTORIALS / "new_method.md").read_text().split())
 
 
 def carried_risk(folder):
