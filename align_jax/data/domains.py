@@ -44,6 +44,13 @@ def identifiers(source: Source) -> list[str]:
     return [source[index]["id"] for index in range(len(source))]
 
 
+def labels(source: Source) -> Int[np.ndarray, " n"]:
+    """Every example's label, in order; no picture is decoded where the source can do without (`labels`)."""
+    if hasattr(source, "labels"):
+        return source.labels()
+    return np.array([int(source[index]["label"]) for index in range(len(source))], np.int64)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationSplit:
     """One domain's examples for one purpose.

@@ -36,7 +36,7 @@ def training_examples(
     """
     fields = ("image", "label", "domain", "mask") if with_masks else ("image", "label", "domain")
 
-    def prepared(number: int, example: Example, generator: np.random.Generator) -> Example:
+    def augmented(number: int, example: Example, generator: np.random.Generator) -> Example:
         # Counted among the training domains: what is held out has no number that a loss over domains could see.
         example = {field: example[field] for field in fields} | {"domain": np.int64(number)}
         return augment(example, generator, size, augmentation)
@@ -47,7 +47,7 @@ def training_examples(
         grain.MapDataset.source(source)
         .shuffle(seed=shuffling)
         .repeat()
-        .random_map(functools.partial(prepared, number), seed=changes)
+        .random_map(functools.partial(augmented, number), seed=changes)
         for number, (source, (shuffling, changes)) in enumerate(zip(sources.values(), seeds, strict=True))
     ]
     return grain.MapDataset.mix(domains)

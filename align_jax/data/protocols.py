@@ -10,12 +10,11 @@ A data set with splits of its own (emoji_scenes) keeps them; the protocol then s
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
+import ml_collections
 import numpy as np
-from jaxtyping import Int
 
-from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source
+from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source, labels
 from align_jax.data.splits import seeded_split, stratified_split, together
 from align_jax.errors import UserError
 
@@ -24,12 +23,6 @@ PROTOCOLS = ("leave_one_out", "single_source", "in_domain")
 # Shares of a domain; what is left is the last part.
 IN_DOMAIN = (0.64, 0.16)  # train, validation; 20 % test
 OTHERWISE = (0.8,)  # train; 20 % validation
-
-
-class LabelledSource(Source, Protocol):
-    """A source that knows its labels without decoding its images."""
-
-    def labels(self) -> Int[np.ndarray, " n"]: ...
 
 
 def training_and_unseen(names: Sequence[str], protocol: str, domain: str) -> tuple[list[str], list[str]]:
@@ -56,17 +49,14 @@ def training_and_unseen(names: Sequence[str], protocol: str, domain: str) -> tup
     return (others, [domain]) if protocol == "leave_one_out" else ([domain], others)
 
 
-def seeded_domains(
+def split_by_protocol(
+    config: ml_collections.ConfigDict,
     name: str,
     class_names: Sequence[str],
-    sources: Mapping[str, LabelledSource],
+    sources: Mapping[str, Source],
     *,
-    protocol: str,
-    domain: str,
-    seed: int,
-    stratified: bool,
-    has_masks: bool,
-    duplicates: Mapping[str, Sequence[Sequence[int]]],
+    has_masks: bool = False,
+    duplicates: Mapping[str, Sequence[Sequence[int]]] | None = None,
 ) -> DomainData:
     """A data set without splits of its own, split by protocol.
 
@@ -74,12 +64,11 @@ def seeded_domains(
     method, in `config.seed` or in the domain held out share it, and can be compared image by image.
 
     Args:
+      config: a config's `data`, which has `protocol`, `domain`, `split_seed` and `stratified`, whether each class is
+        split by itself.
       name: the data set's.
       class_names: in the order of the labels.
       sources: every domain, in the data set's order.
-      protocol, domain: see `training_and_unseen`.
-      seed: of the splits.
-      stratified: split each class by itself, so that every part has its share of a rare one.
       has_masks: whether examples carry true masks.
       duplicates: for each domain that has any, the groups of indices of identical images: a split keeps each in one
         part. (Near duplicates, such as the frames of one burst in Terra Incognita, are not found: in-domain numbers of
@@ -88,28 +77,28 @@ def seeded_domains(
     Raises:
       UserError: as `training_and_unseen`, or a domain with too few images to be split.
     """
-    training, unseen = training_and_unseen(list(sources), protocol, domain)
-    shares = IN_DOMAIN if protocol == "in_domain" else OTHERWISE
+    training, unseen = training_and_unseen(list(sources), config.protocol, config.domain)
+    shares = IN_DOMAIN if config.protocol == "in_domain" else OTHERWISE
     train: dict[str, Source] = {}
     evaluation: list[EvaluationSplit] = []
     for number, (place, source) in enumerate(sources.items()):
         if place not in training:
             continue
         # Spawned, not added up: seed 1's second domain must not be split as seed 2's first one.
-        domain_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-        if stratified:
-            parts = stratified_split(source.labels(), shares, domain_seed)
+        domain_seed = int(np.random.SeedSequence([config.split_seed, number]).generate_state(1)[0])
+        if config.stratified:
+            parts = stratified_split(labels(source), shares, domain_seed)
         else:
             parts = seeded_split(len(source), shares, domain_seed)
-        parts = together(parts, duplicates.get(place, ()))
+        parts = together(parts, (duplicates or {}).get(place, ()))
         if not all(len(part) for part in parts):
             raise UserError(
-                f"The domain {place!r} of {name} has {len(source)} images, too few for {protocol}'s "
+                f"The domain {place!r} of {name} has {len(source)} images, too few for {config.protocol}'s "
                 f"{len(parts)} parts; add images, or leave the domain out."
             )
         train[place] = Part(source, parts[0])
         evaluation.append(EvaluationSplit(place, "validation", "validation", Part(source, parts[1])))
-        if protocol == "in_domain":
+        if config.protocol == "in_domain":
             evaluation.append(EvaluationSplit(place, "test", "id", Part(source, parts[2])))
     evaluation += [EvaluationSplit(place, "test", "ood", sources[place]) for place in unseen]
     return DomainData(name, tuple(class_names), train, evaluation, has_masks)

@@ -1,26 +1,23 @@
-"""A prepared data set's records as sources of examples."""
+"""The records of a prepared data set, as a source of examples."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int
 
-from align_jax.data.domains import DomainData
 from align_jax.data.images import decode_stored
 from align_jax.data.preparing.once import damaged
-from align_jax.data.protocols import seeded_domains
 
 # Pictures and their channels.
 PICTURES: dict[str, Literal[1, 3]] = {"image": 3, "mask": 1}
 
 
 class Records:
-    """A TFDS split as a `protocols.LabelledSource`: pictures as uint8 [h w c], text as `str`, numbers as they are.
+    """A TFDS split as a `domains.Source`: pictures as uint8 [h w c], text as `str`, numbers as they are.
 
     OpenCV decodes the pictures, since TFDS's own decoder needs TensorFlow for some of them.
     """
@@ -69,28 +66,3 @@ def _decoded(name: str, value: Any) -> Any:
     if name in PICTURES:
         return decode_stored(value, PICTURES[name])
     return value.decode() if isinstance(value, bytes) else value
-
-
-def split_by_protocol(config: ml_collections.ConfigDict, name: str, builder: tfds.core.DatasetBuilder) -> DomainData:
-    """A prepared data set of images, one TFDS split a domain, split by the protocol that `config.data` names.
-
-    Args:
-      config: a config's `data`.
-      name: what the data set is called in the results.
-      builder: of the prepared data set.
-
-    Raises:
-      UserError: as `protocols.seeded_domains`, or the data are damaged.
-    """
-    metadata = builder.info.metadata
-    return seeded_domains(
-        name,
-        builder.info.features["label"].names,
-        {domain: Records(builder, split) for domain, split in metadata["splits"].items()},
-        protocol=config.protocol,
-        domain=config.domain,
-        seed=config.split_seed,
-        stratified=config.stratified,
-        has_masks="mask" in builder.info.features,
-        duplicates=metadata.get("duplicates", {}),
-    )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from align_jax.data.protocols import seeded_domains, training_and_unseen
+from align_jax.configuration import default_config
+from align_jax.data.protocols import split_by_protocol, training_and_unseen
 from align_jax.errors import UserError
 
 
@@ -29,10 +30,9 @@ SIZES = {"photo": 200, "sketch": 100, "cartoon": 50}
 
 def domains(protocol, domain="sketch", seed=0, stratified=False, sizes=SIZES, duplicates=None):
     sources = {name: Labelled(name, size) for name, size in sizes.items()}
-    return seeded_domains(
-        "drawings", ("common", "rare"), sources, protocol=protocol, domain=domain, seed=seed, stratified=stratified,
-        has_masks=False, duplicates=duplicates or {},
-    )  # fmt: skip
+    config = default_config().data
+    config.update({"protocol": protocol, "domain": domain, "split_seed": seed, "stratified": stratified})
+    return split_by_protocol(config, "drawings", ("common", "rare"), sources, duplicates=duplicates)
 
 
 def identities(source):

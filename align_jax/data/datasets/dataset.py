@@ -9,7 +9,8 @@ import ml_collections
 import tensorflow_datasets as tfds
 
 from align_jax.data.domains import DomainData
-from align_jax.data.records import split_by_protocol
+from align_jax.data.protocols import split_by_protocol
+from align_jax.data.records import Records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,16 @@ def image_dataset(prepare: Callable[..., tfds.core.DatasetBuilder], reads: tuple
 
     def load(config: ml_collections.ConfigDict) -> DomainData:
         name = config.folder if "folder" in reads else config.name
-        return split_by_protocol(config, name, from_config(config))
+        builder = from_config(config)
+        info = builder.info
+        sources = {domain: Records(builder, split) for domain, split in info.metadata["splits"].items()}
+        return split_by_protocol(
+            config,
+            name,
+            info.features["label"].names,
+            sources,
+            has_masks="mask" in info.features,
+            duplicates=info.metadata.get("duplicates"),
+        )
 
     return Dataset(load=load, prepare=from_config, reads=reads, **known)

@@ -2,11 +2,12 @@
 
 import collections
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from align_jax.data.preparing.sources import Place
+from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -115,6 +116,49 @@ def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[s
     domain_order, class_order = ({name: place for place, name in enumerate(names)} for names in (domains, classes))
     found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
     return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored)
+
+
+def find_domains(
+    root: Path,
+    workspace: Path,
+    domains: Sequence[str],
+    classes: Sequence[str],
+    *,
+    title: str,
+    folder: str,
+    how_to_get_it: str,
+    otherwise: Callable[[Place], DomainImages | None],
+    or_else: str = "",
+) -> DomainImages:
+    """The images of a data set whose domains are known, in the first place that has a folder for each of them.
+
+    Args:
+        root: the user's folder or archive.
+        workspace: a folder to extract archives to.
+        domains, classes: in their order.
+        title: what the data set is called.
+        folder: what its folder or archive below `root` may be called.
+        how_to_get_it: for messages.
+        otherwise: looks at a place without all domains: its images where they lie in another layout, or None.
+        or_else: what `otherwise` looks for, for messages.
+
+    Raises:
+        UserError: there is nothing, or part of it; or what `otherwise` refuses.
+    """
+    partial = ""
+    for place in itertools.chain.from_iterable(candidates(root, (folder,), workspace)):
+        absent = [domain for domain in domains if not (place.folder / domain).is_dir()]
+        if not absent:
+            return scan(place, domains, classes)
+        if len(absent) < len(domains):
+            partial = partial or f"{place.source} has no folder {', '.join(absent)}; {how_to_get_it}."
+        if (images := otherwise(place)) is not None:
+            return images
+    raise UserError(
+        partial
+        or f"{title} was not found at {root}: neither folders {', '.join(domains)}, {or_else}nor a folder or archive "
+        f"called {folder}; {how_to_get_it}; put it at {root / folder}, or give its place as root."
+    )
 
 
 def images_in_layout(folder: Path) -> int:

@@ -23,6 +23,28 @@ LARGEST_FILE = 64 << 20
 SAMPLE = 100
 
 
+def find_raw_release(
+    place: Place, workspace: Path, domains: Sequence[str], classes: Sequence[str]
+) -> DomainImages | None:
+    """The images of a place with the five annotation files, sorted by what those say; None where there are none.
+
+    Args:
+        place: where to look.
+        workspace: a folder to extract archives to.
+        domains: `location_N`, in their order.
+        classes: names of categories, in their order.
+
+    Raises:
+        UserError: part of it is missing, or not what it should be.
+    """
+    annotations = find_annotations(place.folder, workspace)
+    if annotations is None:
+        return None
+    labels = read_annotations(annotations, domains, classes)
+    folder = find_image_folder(place, sorted(labels), workspace)
+    return sort_by_label(labels, place._replace(folder=folder), domains, classes)
+
+
 def find_annotations(place: Path, workspace: Path) -> list[Path] | None:
     """The five annotation files in `place`, two levels below it, or in an archive in it; None where there are none.
 

@@ -1,23 +1,15 @@
 """The TFDS builder of Terra Incognita, how it is prepared, and what it is known by."""
 
-import itertools
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import image_dataset
-from align_jax.data.datasets.terra_incognita.raw_release import (
-    find_annotations,
-    find_image_folder,
-    read_annotations,
-    sort_by_label,
-)
+from align_jax.data.datasets.terra_incognita.raw_release import find_raw_release
 from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.counts import counts_table
-from align_jax.data.preparing.image_folders import Counts, DomainImages, scan
+from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
-from align_jax.data.preparing.sources import Place, candidates
-from align_jax.errors import UserError
 
 DOMAINS = ("location_100", "location_38", "location_43", "location_46")
 CLASSES = ("bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon", "squirrel")
@@ -52,29 +44,17 @@ def prepare(
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, sorted into folders or as released; archives are extracted to `workspace`.
-
-    Raises:
-        UserError: there is nothing, or part of it.
-    """
-    partial: Place | None = None
-    for place in itertools.chain.from_iterable(candidates(root, ("terra_incognita",), workspace)):
-        present = [domain for domain in DOMAINS if (place.folder / domain).is_dir()]
-        if len(present) == len(DOMAINS):
-            return scan(place, DOMAINS, CLASSES)
-        partial = partial or (place if present else None)
-        annotations = find_annotations(place.folder, workspace)
-        if annotations is not None:
-            labels = read_annotations(annotations, DOMAINS, CLASSES)
-            folder = find_image_folder(place, sorted(labels), workspace)
-            return sort_by_label(labels, place._replace(folder=folder), DOMAINS, CLASSES)
-    if partial is not None:
-        absent = ", ".join(domain for domain in DOMAINS if not (partial.folder / domain).is_dir())
-        raise UserError(f"{partial.source} has no folder {absent}; {HOW_TO_GET_IT}.")
-    raise UserError(
-        f"Terra Incognita was not found at {root}: neither folders {', '.join(DOMAINS)}, nor the raw release's five "
-        f"annotation files, nor a folder or archive called terra_incognita; {HOW_TO_GET_IT}; put it at "
-        f"{root / 'terra_incognita'}, or give its place as root."
+    """The images in `root`, sorted into folders or as released; archives are extracted to `workspace`."""
+    return find_domains(
+        root,
+        workspace,
+        DOMAINS,
+        CLASSES,
+        title="Terra Incognita",
+        folder="terra_incognita",
+        how_to_get_it=HOW_TO_GET_IT,
+        otherwise=lambda place: find_raw_release(place, workspace, DOMAINS, CLASSES),
+        or_else="nor the raw release's five annotation files, ",
     )
 
 

@@ -1,6 +1,5 @@
 """The TFDS builder of VLCS, how it is prepared, and what it is known by."""
 
-import itertools
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -8,9 +7,9 @@ import tensorflow_datasets as tfds
 from align_jax.data.datasets.dataset import image_dataset
 from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.counts import counts_table
-from align_jax.data.preparing.image_folders import Counts, DomainImages, scan
+from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
-from align_jax.data.preparing.sources import Place, candidates
+from align_jax.data.preparing.sources import Place
 from align_jax.errors import UserError
 
 DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
@@ -54,29 +53,16 @@ def prepare(
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, archives being extracted to `workspace`.
-
-    Raises:
-        UserError: there is nothing, or part of it, or another copy.
-    """
-    partial: Place | None = None
-    for place in itertools.chain.from_iterable(candidates(root, ("VLCS",), workspace)):
-        present = [domain for domain in DOMAINS if (place.folder / domain).is_dir()]
-        if len(present) == len(DOMAINS):
-            return scan(place, DOMAINS, CLASSES)
-        if is_other_copy(place.folder):
-            raise UserError(
-                f"{place.source} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with "
-                "train, crossval and test, as Dassl and JigenDG use it), with other images in other splits: its "
-                f"numbers cannot be compared; {HOW_TO_GET_IT}."
-            )
-        partial = partial or (place if present else None)
-    if partial is not None:
-        absent = ", ".join(domain for domain in DOMAINS if not (partial.folder / domain).is_dir())
-        raise UserError(f"{partial.source} has no folder {absent}; {HOW_TO_GET_IT}.")
-    raise UserError(
-        f"VLCS was not found at {root}: neither folders {', '.join(DOMAINS)}, nor a folder or archive called VLCS; "
-        f"{HOW_TO_GET_IT}; put it at {root / 'VLCS'}, or give its place as root."
+    """The images in `root`, archives being extracted to `workspace`; another copy is refused."""
+    return find_domains(
+        root,
+        workspace,
+        DOMAINS,
+        CLASSES,
+        title="VLCS",
+        folder="VLCS",
+        how_to_get_it=HOW_TO_GET_IT,
+        otherwise=refuse_other_copy,
     )
 
 
@@ -87,9 +73,19 @@ def which_copy(counts: Counts) -> str:
     return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, PUBLISHED)}"
 
 
-def is_other_copy(folder: Path) -> bool:
-    """Whether three of the other copy's domains are there, with its splits."""
-    return sum(any((folder / domain / part).is_dir() for part in OTHER_PARTS) for domain in OTHER_DOMAINS) >= 3
+def refuse_other_copy(place: Place) -> None:
+    """Refuses a place with three of the other copy's domains and its splits.
+
+    Raises:
+        UserError: says where the right copy is.
+    """
+    parts = [[(place.folder / domain / part).is_dir() for part in OTHER_PARTS] for domain in OTHER_DOMAINS]
+    if sum(map(any, parts)) >= 3:
+        raise UserError(
+            f"{place.source} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with "
+            "train, crossval and test, as Dassl and JigenDG use it), with other images in other splits: its "
+            f"numbers cannot be compared; {HOW_TO_GET_IT}."
+        )
 
 
 DATASET = image_dataset(
