@@ -254,7 +254,7 @@ def test_masks_that_are_missing_are_counted_and_named(tmp_path):
 
 def test_two_images_with_one_mask_are_refused(tmp_path):
     class TwoFormats(Squares):
-        def ids(self):
+        def column(self, field):
             return ["dog/1.jpg", "dog/2.jpg", "dog/1.png"]
 
     with pytest.raises(UserError, match=r"dog/1\.jpg and dog/1\.png would share the mask .*1\.png; rename"):

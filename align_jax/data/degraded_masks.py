@@ -15,7 +15,6 @@ Lengths are in units of the image's shorter side, so that one strength serves ev
 of the example's id: an example has the same mask in every epoch and every run.
 """
 
-import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from align_jax.data.domains import Source
+from align_jax.data.domains import Changed, Source
 
 DILATION_RADIUS = 1 / 32
 EROSION_RADIUS = 1 / 24
@@ -116,24 +115,13 @@ def degraded(mask: Mask, quality: str, identifier: str) -> Mask:
     return QUALITIES[quality](mask, np.random.default_rng(seed))
 
 
-@dataclasses.dataclass(frozen=True)
-class WithDegradedMasks:
-    """A source with true masks, each at the same quality."""
-
-    source: Source
-    quality: str
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self.source[index]
-        return example | {"mask": degraded(example["mask"], self.quality, example["id"])}
-
-
 def with_quality(sources: Mapping[str, Source], quality: str) -> dict[str, Source]:
     """Training sources whose true masks have the quality that `config.data.mask_quality` names."""
-    return {domain: WithDegradedMasks(source, quality) for domain, source in sources.items()}
+
+    def change(example: dict[str, Any]) -> dict[str, Any]:
+        return example | {"mask": degraded(example["mask"], quality, example["id"])}
+
+    return {domain: Changed(source, change) for domain, source in sources.items()}
 
 
 def _side(mask: Mask) -> int:

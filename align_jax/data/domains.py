@@ -1,7 +1,7 @@
 """A data set as training domains and evaluation splits, whatever builder it came from."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import ml_collections
@@ -34,21 +34,28 @@ class Part:
         return self.source[int(self.indices[index])]
 
 
-def identifiers(source: Source) -> list[str]:
-    """Every example's id, in order; no picture is decoded where the source can do without (`ids`)."""
+@dataclasses.dataclass(frozen=True)
+class Changed:
+    """A source whose examples are changed as they are read."""
+
+    source: Source
+    change: Callable[[dict[str, Any]], dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.change(self.source[index])
+
+
+def column(source: Source, field: str) -> list[Any]:
+    """One field of every example, in order; no picture is decoded where the source has a `column` of its own."""
     if isinstance(source, Part):
-        whole = identifiers(source.source)
+        whole = column(source.source, field)
         return [whole[int(index)] for index in source.indices]
-    if hasattr(source, "ids"):
-        return source.ids()
-    return [source[index]["id"] for index in range(len(source))]
-
-
-def labels(source: Source) -> Int[np.ndarray, " n"]:
-    """Every example's label, in order; no picture is decoded where the source can do without (`labels`)."""
-    if hasattr(source, "labels"):
-        return source.labels()
-    return np.array([int(source[index]["label"]) for index in range(len(source))], np.int64)
+    if hasattr(source, "column"):
+        return source.column(field)
+    return [source[index][field] for index in range(len(source))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,6 @@ An example's id is what its data set says: `DOMAIN/CLASS/FILE` for folders of im
 `photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,27 +11,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from align_jax.data.domains import Source, identifiers
+from align_jax.data.domains import Changed, Source, column
 from align_jax.data.images import BadImage, decode_mask
 from align_jax.errors import UserError
 
 SHOWN = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class WithMasks:
-    """A source whose examples carry the folder's masks, in place of any of their own."""
-
-    source: Source
-    folder: Path
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self.source[index]
-        height, width = example["image"].shape[:2]
-        return example | {"mask": _read(mask_path(self.folder, example["id"]), height, width)}
 
 
 def mask_path(folder: Path, identifier: str) -> Path:
@@ -61,7 +44,7 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
         raise UserError(f"config.data.mask_folder is {str(folder)!r}, which is no folder; give one with ID.png in it.")
     owners: dict[Path, str] = {}
     for source in sources.values():
-        for identifier in identifiers(source):
+        for identifier in column(source, "id"):
             path = mask_path(folder, identifier)
             if (other := owners.setdefault(path, identifier)) != identifier:
                 raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
@@ -70,7 +53,12 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
         shown = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
         total = sum(map(len, sources.values()))
         raise UserError(f"{len(missing):,} of {total:,} training images have no mask: {shown} must be there.")
-    return {domain: WithMasks(source, folder) for domain, source in sources.items()}
+
+    def with_mask(example: dict[str, Any]) -> dict[str, Any]:
+        height, width = example["image"].shape[:2]
+        return example | {"mask": _read(mask_path(folder, example["id"]), height, width)}
+
+    return {domain: Changed(source, with_mask) for domain, source in sources.items()}
 
 
 def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import ml_collections
 import numpy as np
 
-from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source, labels
+from align_jax.data.domains import DomainData, EvaluationSplit, Part, Source, column
 from align_jax.data.splits import seeded_split, stratified_split, together
 from align_jax.errors import UserError
 
@@ -87,7 +87,7 @@ def split_by_protocol(
         # Spawned, not added up: seed 1's second domain must not be split as seed 2's first one.
         domain_seed = int(np.random.SeedSequence([config.split_seed, number]).generate_state(1)[0])
         if config.stratified:
-            parts = stratified_split(labels(source), shares, domain_seed)
+            parts = stratified_split(np.array(column(source, "label"), np.int64), shares, domain_seed)
         else:
             parts = seeded_split(len(source), shares, domain_seed)
         parts = together(parts, (duplicates or {}).get(place, ()))

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Int
 
 from align_jax.data.images import decode_stored
 from align_jax.data.preparing.once import damaged
@@ -44,15 +42,10 @@ class Records:
         with self._naming_damage():
             return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
 
-    def labels(self) -> Int[np.ndarray, " n"]:
-        """Every label; the pictures are read, but not decoded."""
+    def column(self, field: str) -> list[Any]:
+        """A field of every record; the pictures are read, but not decoded."""
         with self._naming_damage():
-            return np.array([int(self._records[index]["label"]) for index in range(len(self))], np.int64)
-
-    def ids(self) -> list[str]:
-        """Every id; the pictures are read, but not decoded."""
-        with self._naming_damage():
-            return [self._records[index]["id"].decode() for index in range(len(self))]
+            return [_decoded(field, self._records[index][field]) for index in range(len(self))]
 
     @contextlib.contextmanager
     def _naming_damage(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from align_jax.configuration import default_config
-from align_jax.data.domains import DomainData, identifiers
+from align_jax.data.domains import DomainData, column
 from align_jax.data.load import DATASETS, find_dataset, load
 from align_jax.errors import UserError
 from tests.configs.test_benchmarks import CLASSES, write_images
@@ -55,10 +55,10 @@ def read_everything(config: ml_collections.ConfigDict):
 def test_records_are_decoded_and_labels_known_without(config):
     data = load(config)
     source = data.evaluation[-1].source
-    assert source.labels().tolist() == [source[i]["label"] for i in range(len(source))]
+    assert column(source, "label") == [source[i]["label"] for i in range(len(source))]
     assert source[0]["image"].shape == (30, 40, 3)
     assert source[0]["id"] == "SUN09/bird/000.jpg"
-    assert np.bincount(source.labels()).tolist() == [2] * len(CLASSES["vlcs"])
+    assert np.bincount(column(source, "label")).tolist() == [2] * len(CLASSES["vlcs"])
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_ids_are_known_without_decoding(config, monkeypatch):
         raise AssertionError("a picture was decoded")
 
     monkeypatch.setattr("align_jax.data.records.decode_stored", decoded)
-    assert identifiers(part) == expected
+    assert column(part, "id") == expected
     assert len(set(expected)) == len(expected) == 8

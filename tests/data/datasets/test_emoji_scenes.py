@@ -117,7 +117,7 @@ def test_features(prepared):
     features = prepared.builder.info.features
     assert set(features) == {"image", "mask", "label", "domain", "background", "concept", "id"}
     assert tuple(features["label"].names) == CLASS_SETS["five"]
-    assert tuple(features["domain"].names) == VENDORS == INDEX.vendors
+    assert tuple(features["domain"].names) == VENDORS == tuple(INDEX.atlases)
     assert tuple(features["background"].names) == INDEX.backgrounds
 
     example = prepared.builder.as_data_source("twemoji_test")[0]

@@ -24,11 +24,6 @@ class Index:
     concepts: tuple[Concept, ...]
     backgrounds: tuple[str, ...]
 
-    @property
-    def vendors(self) -> tuple[str, ...]:
-        """The domains, in the order of their labels."""
-        return tuple(self.atlases)
-
 
 def load_index() -> Index:
     """Reads `assets/index.json`."""

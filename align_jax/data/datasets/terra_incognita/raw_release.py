@@ -4,10 +4,11 @@ The annotation files are JSON from anywhere: their structure is checked, and a f
 """
 
 import collections
+import itertools
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -51,13 +52,9 @@ def find_annotations(place: Path, workspace: Path) -> list[Path] | None:
     Raises:
         UserError: some of the five are there, or one of them twice.
     """
-    for folder in folders_below(place, depth=2):
+    for folder in itertools.chain.from_iterable(_folders(place, "annotation", workspace, depth=2)):
         if files := _annotations_in(folder):
             return files
-    for archive in _archives(place, "annotation"):
-        for folder in folders_below(extracted(archive, workspace)):
-            if files := _annotations_in(folder):
-                return files
     return None
 
 
@@ -103,11 +100,8 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
     def matches(folder: Path) -> int:
         return sum((folder / name).is_file() for name in sample)
 
-    best = max(folders_below(place.folder), key=matches)
-    if matches(best):
-        return best
-    for archive in _archives(place.folder, "image"):
-        best = max(folders_below(extracted(archive, workspace)), key=matches)
+    for folders in _folders(place.folder, "image", workspace):
+        best = max(folders, key=matches)
         if matches(best):
             return best
     raise UserError(
@@ -116,10 +110,12 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
     )
 
 
-def _archives(place: Path, word: str) -> list[Path]:
-    return [
-        path for path in sorted(place.iterdir()) if is_archive(path) and path.is_file() and word in path.name.lower()
-    ]
+def _folders(place: Path, word: str, workspace: Path, depth: int = 3) -> Iterator[Iterator[Path]]:
+    """The folders below `place`, then those of each archive in it whose name has the word, extracted in its turn."""
+    yield folders_below(place, depth)
+    for path in sorted(place.iterdir()):
+        if is_archive(path) and path.is_file() and word in path.name.lower():
+            yield folders_below(extracted(path, workspace))
 
 
 def read_annotations(
