@@ -14,6 +14,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from align_jax.configuration import SETTINGS
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "align_jax"
 
@@ -30,6 +32,7 @@ ELSEWHERE = {
 }
 COPIED = ("LICENSE", "CITATION.cff")
 CONFIGS = "api/configs.md"
+SETTINGS_PAGE = "settings.md"
 LINK = re.compile(r"(\]\()(?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?(\))")
 
 
@@ -97,6 +100,24 @@ def configs_reference() -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings_table() -> str:
+    """The Markdown of the page of all settings: defaults and valid values, in groups."""
+    groups: dict[str, list[str]] = {}
+    for field, setting in SETTINGS.items():
+        row = f"| `{field}` | `{setting.default!r}` | {setting.rule.valid()} |"
+        groups.setdefault(field.partition(".")[0] if "." in field else "", []).append(row)
+    lines = [
+        "# Settings",
+        "",
+        "Every field of a config, for config files and for `--config.FIELD=VALUE`. The comments of ",
+    ]
+    lines[-1] += "`align_jax/configuration.py` say what each one means."
+    for group in sorted(groups, key=bool):  # first those without a group, then in the order of `SETTINGS`
+        lines += ["", *([f"## `config.{group}`", ""] if group else []), "| field | default | valid |", "|---|---|---|"]
+        lines += groups[group]
+    return "\n".join(lines) + "\n"
+
+
 def site_of(path: Path) -> str | None:
     """Where something of the repository is in the site, with its anchor; None for what is not there."""
     name = path.relative_to(ROOT).as_posix()
@@ -158,6 +179,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in packages():
         files.append(File.generated(config, api_page(path), content=reference(path)))
     files.append(File.generated(config, CONFIGS, content=configs_reference()))
+    files.append(File.generated(config, SETTINGS_PAGE, content=settings_table()))
     return files
 
 
@@ -166,7 +188,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     name = page.file.src_uri
     if name == "index.md":
         page.meta["hide"] = ["navigation"]  # it would only list this page
-    if name.startswith("api/"):
+    if name.startswith("api/") or name == SETTINGS_PAGE:
         return markdown
     return with_links_of_the_site(markdown, ROOT / ELSEWHERE.get(name, f"docs/{name}"), name)
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_tree import FLOOR
+
 ROOT = Path(__file__).parents[2]
-LIBRARY = ROOT / "align_jax"
 README = (ROOT / "README.md").read_text()
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((LIBRARY / "data" / "datasets").glob("*/README.md")),
+    *sorted((ROOT / "align_jax" / "data" / "datasets").glob("*/README.md")),
 ]
 
 
@@ -42,10 +43,10 @@ def test_the_readme_is_short():
 def test_the_layout_table_is_the_tree():
     section = README.partition("## How the code is laid out")[2].partition("\n## ")[0]
     first_cells = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
-    listed = [name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)]
-    packages = {f"{path.parent.name}/" for path in LIBRARY.glob("*/__init__.py")}
-    modules = {path.name for path in LIBRARY.glob("*.py")} - {"__init__.py"}
-    assert sorted(listed) == sorted(packages | modules)
+    listed = [name.removesuffix(".py").rstrip("/") for name in re.findall(r"`([^`]+)`", " ".join(first_cells))]
+    assert sorted(listed) == sorted(FLOOR)
+    floors = [FLOOR[name] for name in listed]
+    assert floors == sorted(floors)
 
 
 def test_every_page_is_in_readme_and_on_the_site():
