@@ -29,7 +29,7 @@ NO_MASKS = "no masks were given: pass masks= to the step"
 
 
 @dataclasses.dataclass(frozen=True)
-class Explanation:
+class SaliencySettings:
     """How Phi is computed in training.
 
     Attributes:
@@ -42,10 +42,14 @@ class Explanation:
     alpha: Literal["differentiated", "constant"] = "differentiated"
     normalise: Literal["minmax", "max"] = "minmax"
     mixing_concentration: float = 0.2
-    explained: saliency.Explained = "logit"
+    explained: saliency.ExplainedScore = "logit"
 
 
-class _OfBatch:
+# The old name, which the README had.
+Explanation = SaliencySettings
+
+
+class _BatchForward:
     """What both passes have of their batch, and the names of what a term may ask for."""
 
     batch: Batch
@@ -56,10 +60,10 @@ class _OfBatch:
             name
             for cls in type(self).__mro__
             for name, value in vars(cls).items()
-            if isinstance(value, cached_property) and name[0] != "_" and name not in self.lacking()
+            if isinstance(value, cached_property) and name[0] != "_" and name not in self.unavailable()
         )
 
-    def lacking(self) -> dict[str, str]:
+    def unavailable(self) -> dict[str, str]:
         """What a term may ask for, but not of this very pass, and why."""
         return {} if "domain" in self.batch else {"domain": NO_DOMAINS}
 
@@ -80,7 +84,7 @@ class _OfBatch:
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierForward(_OfBatch):
+class ClassifierForward(_BatchForward):
     """The quantities of L_clf, for one batch.
 
     Attributes:
@@ -98,10 +102,10 @@ class ClassifierForward(_OfBatch):
     batch: Batch
     key: Key[Array, ""]
     masks: Callable[[Batch], Mask] | None
-    explanation: Explanation
+    saliency_settings: SaliencySettings
     num_domains: int = 1
 
-    def lacking(self) -> dict[str, str]:
+    def unavailable(self) -> dict[str, str]:
         """Masks, domains, and what is made with them, where the step was not given them, and why."""
         absent = {"mask": NO_MASKS, "swapped_logits": NO_MASKS} if self.masks is None else {}
         return absent if "domain" in self.batch else absent | {"domain": NO_DOMAINS, "membership": NO_DOMAINS}
@@ -121,10 +125,10 @@ class ClassifierForward(_OfBatch):
             lambda h: self.classifier.head(self.params, h),
             features,
             self.label,
-            self.explanation.alpha,
-            self.explanation.explained,
+            self.saliency_settings.alpha,
+            self.saliency_settings.explained,
         )
-        return saliency.NORMALISATIONS[self.explanation.normalise](raw)
+        return saliency.NORMALISATIONS[self.saliency_settings.normalise](raw)
 
     def _pass(self, image: Image, number: int) -> tuple[Float[Array, "b u v d"], BatchStats]:
         key = jax.random.fold_in(self.key, number)
@@ -205,7 +209,7 @@ class ClassifierForward(_OfBatch):
     def mixing(self) -> Float[Array, " b"]:
         """lambda."""
         return mixup.mixing_share(
-            jax.random.fold_in(self.key, MIXING), self.label.shape[0], self.explanation.mixing_concentration
+            jax.random.fold_in(self.key, MIXING), self.label.shape[0], self.saliency_settings.mixing_concentration
         )
 
     @cached_property
@@ -231,7 +235,7 @@ class ClassifierForward(_OfBatch):
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskerForward(_OfBatch):
+class MaskerForward(_BatchForward):
     """The quantities of L_mask, for one batch.
 
     Attributes:

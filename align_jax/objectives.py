@@ -223,16 +223,16 @@ def _arguments(
     quantities: ClassifierForward | MaskerForward,
     carried: Mapping[str, Array],
 ) -> dict[str, Any]:
-    valid, lacking = quantities.names() | carried.keys(), quantities.lacking()
+    valid, unavailable = quantities.names() | carried.keys(), quantities.unavailable()
     arguments = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in carried:
             arguments[parameter.name] = carried[parameter.name]
         elif parameter.name in valid:
             arguments[parameter.name] = getattr(quantities, parameter.name)
-        elif parameter.default is inspect.Parameter.empty and parameter.name in lacking:
+        elif parameter.default is inspect.Parameter.empty and parameter.name in unavailable:
             raise ValueError(
-                f"The objective's {name!r} asks for {parameter.name!r}, but {lacking[parameter.name]}, or leave "
+                f"The objective's {name!r} asks for {parameter.name!r}, but {unavailable[parameter.name]}, or leave "
                 f"{name!r} out: objective.without({name!r})."
             )
         elif parameter.default is inspect.Parameter.empty:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
-Explained = Literal["logit", "log_probability"]
+ExplainedScore = Literal["logit", "log_probability"]
 
 # A map whose range (or maximum) is below this says nothing: it becomes zeros, with zero gradient. Without the guard
 # the gradient of a nearly constant map is of the order of 1 / RANGE_EPSILON.
@@ -25,7 +25,7 @@ def grad_cam(
     features: Float[Array, "b h w c"],
     label: Int[Array, " b"],
     alpha: Literal["differentiated", "constant"] = "differentiated",
-    explained: Explained = "logit",
+    explained: ExplainedScore = "logit",
 ) -> Float[Array, "b h w"]:
     """Grad-CAM before ReLU and normalisation: `sum_k alpha_k A_k`, `alpha_k = mean_hw d logit_y / d A_k`.
 

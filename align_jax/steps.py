@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from align_jax.forward import Batch, ClassifierForward, Explanation, Image, Mask, MaskerForward
+from align_jax.forward import Batch, ClassifierForward, Image, Mask, MaskerForward, SaliencySettings
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 from align_jax.objectives import Mean, Metrics, Objective, merge
 from align_jax.states import ClassifierState, MaskerState
@@ -30,7 +30,7 @@ class ClassifierUpdate(NamedTuple):
     network: Classifier
     objective: Objective
     optimizer: optax.GradientTransformation
-    explanation: Explanation = Explanation()
+    saliency_settings: SaliencySettings = SaliencySettings()
     num_domains: int = 1
 
 
@@ -64,7 +64,7 @@ def classifier_loss(
         batch,
         jax.random.fold_in(key, state.step),
         masks,
-        update.explanation,
+        update.saliency_settings,
         update.num_domains,
     )
     loss, metrics, carried = update.objective(forward, state.step, state.carried)
@@ -115,7 +115,7 @@ def classifier_step(
     Raises:
       ValueError: a term asks for what this step was not given, such as `mask` without `masks`.
     """
-    state, metrics, (carried,) = _descended(
+    state, metrics, (carried,) = _updated(
         state, update.optimizer, lambda params: classifier_loss(update, params, state, batch, key, masks)
     )
     return dataclasses.replace(state, carried=carried), metrics
@@ -140,7 +140,7 @@ def masker_step(
     Returns:
       The new state, and each term's value with `loss`, `mask_mean` and `gradient_norm`.
     """
-    state, metrics, _ = _descended(
+    state, metrics, _ = _updated(
         state, update.optimizer, lambda params: masker_loss(update, params, state, batch, key, frozen_logits)
     )
     return state, metrics
@@ -197,7 +197,7 @@ def align_round(
     return classifier_state, masker_state, metrics
 
 
-def _descended(
+def _updated(
     state: State,
     optimizer: optax.GradientTransformation,
     loss: Callable[[Params], tuple[Float[Array, ""], tuple[Any, ...]]],
@@ -206,14 +206,14 @@ def _descended(
     (_, (metrics, batch_stats, *others)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
     changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
-    descended = dataclasses.replace(
+    updated = dataclasses.replace(
         state,
         step=state.step + 1,
         params=optax.apply_updates(state.params, changes),
         batch_stats=batch_stats,
         optimizer_state=optimizer_state,
     )
-    return descended, metrics, tuple(others)
+    return updated, metrics, tuple(others)
 
 
 def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:

@@ -11,7 +11,7 @@ import optax
 
 from align_jax import algorithms
 from align_jax.fills import FILLS
-from align_jax.forward import Explanation
+from align_jax.forward import SaliencySettings
 from align_jax.models.masker import Masker
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen, masker_from_linen
@@ -26,7 +26,7 @@ def flops(name: str = "resnet50", size: int = 224, batch_size: int = 8, num_clas
     network = classifier_from_linen(resnet(name, num_classes))
     optimizer = optax.adam(1e-3)
     erm, guided, full = (
-        ClassifierUpdate(network, objective, optimizer, Explanation())
+        ClassifierUpdate(network, objective, optimizer, SaliencySettings())
         for objective in (
             algorithms.erm.classifier_objective(),
             algorithms.align.classifier_objective(regularisation=0.0),

@@ -8,7 +8,7 @@ import optax
 from align_jax import algorithms
 from align_jax.configuration import default_config
 from align_jax.fills import FILLS
-from align_jax.forward import Explanation
+from align_jax.forward import SaliencySettings
 from align_jax.networks import classifier_from_linen, masker_from_linen
 from align_jax.objectives import Sizes
 from align_jax.optimizers import optimizer
@@ -57,14 +57,14 @@ def small_batch(seed=0, size=12):
     }
 
 
-def small_updates(optimizer=None, explanation=None, **weights):
+def small_updates(optimizer=None, saliency_settings=None, **weights):
     """ALIGN on the small networks; `weights` are `algorithms.align.classifier_objective`'s."""
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     classifier = ClassifierUpdate(
         classifier_from_linen(SmallClassifier()),
         algorithms.align.classifier_objective(**weights),
         optimizer,
-        explanation or Explanation(),
+        saliency_settings or SaliencySettings(),
     )
     masker = MaskerUpdate(
         masker_from_linen(SmallMasker()), algorithms.align.masker_objective(), optimizer, FILLS["mean"]

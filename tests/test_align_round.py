@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from align_jax import losses
-from align_jax.forward import Explanation, MaskerForward
+from align_jax.forward import MaskerForward, SaliencySettings
 from align_jax.networks import Masker
 from align_jax.objectives import term, weighted
 from tests.oracle.align_round import BATCH, ORACLE, check_value_and_gradient, evaluated, get, network_and_variables
@@ -26,7 +26,7 @@ CLASSIFIER_TERMS = weighted(
 
 @functools.cache
 def classifier_terms(alpha, normalise, train):
-    return evaluated(CLASSIFIER_TERMS, Explanation(alpha, normalise), train)
+    return evaluated(CLASSIFIER_TERMS, SaliencySettings(alpha, normalise), train)
 
 
 @pytest.mark.parametrize("alpha", ["differentiated", "constant"])

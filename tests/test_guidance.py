@@ -112,11 +112,11 @@ def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
     assert [float(weight(jnp.int32(step))) for step in (0, 6, 8, 10, 19)] == pytest.approx(
         [0, 0, whole / 2, whole, whole]
     )
-    assert method.classifier.explanation.explained == "log_probability"
+    assert method.classifier.saliency_settings.explained == "log_probability"
     config.align.ramp, config.align.explained = 0, "logit"
     method = built(config, 20, 6)
     assert method.classifier.objective.terms["egl"].weight == whole
-    assert method.classifier.explanation.explained == "logit"
+    assert method.classifier.saliency_settings.explained == "logit"
 
 
 @pytest.mark.parametrize("guidance", GUIDANCES)

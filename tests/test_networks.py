@@ -13,7 +13,7 @@ import pytest
 from align_jax import losses
 from align_jax.algorithms import align
 from align_jax.fills import FILLS
-from align_jax.forward import ClassifierForward, Explanation, MaskerForward
+from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
 from align_jax.networks import Masker, classifier_from_linen, masker_from_linen
 from align_jax.objectives import term, weighted
 from align_jax.steps import ClassifierUpdate, MaskerUpdate, align_round, classifier_step, masker_step
@@ -181,7 +181,7 @@ def test_every_pass_of_an_update_has_a_key_of_its_own():
     network, keys = recorded(classifier.network, "features")
     quantities = ClassifierForward(
         network, classifier_state.params, classifier_state.batch_stats, small_batch(), key,
-        lambda batch: batch["mask"], Explanation(),
+        lambda batch: batch["mask"], SaliencySettings(),
     )  # fmt: skip
     _ = quantities.logits, quantities.mixed_logits, quantities.swapped_logits
     _ = quantities.classify(IMAGE), quantities.saliency, quantities.mixed_saliency

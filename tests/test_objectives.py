@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from align_jax import losses
-from align_jax.forward import ClassifierForward, Explanation, MaskerForward
+from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
 from align_jax.objectives import Carried, Mean, Sizes, after, fetch, merge, ramped, switch, term, weighted
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
 
@@ -30,7 +30,7 @@ def forward(masks=lambda batch: batch["mask"], batch=None):
         batch or small_batch(),
         jax.random.key(0),
         masks,
-        Explanation(),
+        SaliencySettings(),
     )
 
 
@@ -78,7 +78,7 @@ def test_what_several_terms_need_is_computed_once():
 
     quantities = ClassifierForward(
         classifier.network._replace(features=counted), state.params, state.batch_stats, small_batch(),
-        jax.random.key(0), lambda batch: batch["mask"], Explanation(),
+        jax.random.key(0), lambda batch: batch["mask"], SaliencySettings(),
     )  # fmt: skip
     classifier.objective(quantities, jnp.int32(0))
     assert len(passes) == 2  # clean and mixed
@@ -124,7 +124,7 @@ def test_a_swapped_background_is_another_images_where_the_mask_is_0():
     half = batch | {"mask": jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0)}
     quantities = ClassifierForward(
         classifier.network._replace(features=watched), state.params, state.batch_stats, half,
-        jax.random.key(0), lambda batch: batch["mask"], Explanation(),
+        jax.random.key(0), lambda batch: batch["mask"], SaliencySettings(),
     )  # fmt: skip
     assert quantities.swapped_logits.shape == (12, 3)
     (swapped,) = seen

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from align_jax import losses
-from align_jax.forward import Explanation
+from align_jax.forward import SaliencySettings
 from align_jax.objectives import term, weighted
 from align_jax.steps import align_round, classifier_step, learned_masks, masker_step
 from tests.small_networks import small_batch, small_states, small_updates
@@ -192,7 +192,7 @@ def test_a_guided_term_without_masks_is_refused_before_anything_is_compiled(chan
 def test_every_variant_is_finite_on_the_edge_cases(alpha, normalise, as_published, explained):
     """One class in the batch, a blank image (zero maps), saturated masks: values and gradients stay finite."""
     classifier, masker = small_updates(
-        explanation=Explanation(alpha=alpha, normalise=normalise, explained=explained),
+        saliency_settings=SaliencySettings(alpha=alpha, normalise=normalise, explained=explained),
         as_published=as_published,
         swapped_cls=0.5,
     )

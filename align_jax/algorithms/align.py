@@ -70,7 +70,7 @@ def classifier_objective(
       swapped_cls: weight of the cross-entropy on images whose background was swapped; beyond the paper, which has none.
       resolution: where saliency and mask meet: on the Grad-CAM's grid, or upsampled to the image's.
       as_published: follow DRE's code: means within each class, summed and divided by the number of classes, and its
-        own sparsity. (Its constant channel weights are `forward.Explanation.alpha`.)
+        own sparsity. (Its constant channel weights are `forward.SaliencySettings.alpha`.)
 
     Source: ALIGN, "Classifier objective"; DRE (CVPR 2023).
     """

@@ -31,7 +31,7 @@ from align_jax.states import ClassifierState, MaskerState
 CONTROL_SEED = 0
 
 
-class Explained(NamedTuple):
+class ExplainedBatch(NamedTuple):
     """A batch, predicted and explained.
 
     Attributes:
@@ -54,7 +54,7 @@ def explain(
     classifier_state: ClassifierState,
     masker_state: MaskerState | None,
     batch: Batch,
-) -> Explained:
+) -> ExplainedBatch:
     """Predictions, Grad-CAMs and learned masks of a batch with `image` (normalised) and `label`."""
     image = batch["image"]
     features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False, None)
@@ -65,10 +65,10 @@ def explain(
     mask = None
     if masker is not None and masker_state is not None:
         mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
-    return Explained(logits, target, grad_cam, mask)
+    return ExplainedBatch(logits, target, grad_cam, mask)
 
 
-def scores(explained: Explained, batch: Batch) -> dict[str, Array]:
+def scores(explained: ExplainedBatch, batch: Batch) -> dict[str, Array]:
     """What is known of each example: `probabilities` [b k], and [b] arrays that average to a domain's metrics."""
     result = {
         "probabilities": jax.nn.softmax(explained.logits),
@@ -87,7 +87,7 @@ def scores(explained: Explained, batch: Batch) -> dict[str, Array]:
 def faithfulness_scores(
     classifier: Classifier,
     state: ClassifierState,
-    explained: Explained,
+    explained: ExplainedBatch,
     batch: Batch,
     key: Key[Array, ""],
     *,
@@ -135,7 +135,7 @@ class Evaluator:
         """
         self._mesh, self._image_size, self._batch_size, self._threads = mesh, image_size, batch_size, threads
 
-        def explained(states: tuple[ClassifierState, MaskerState | None], batch: Batch) -> Explained:
+        def explained(states: tuple[ClassifierState, MaskerState | None], batch: Batch) -> ExplainedBatch:
             return explain(classifier, masker, explained_class, *states, batch)
 
         def faithful(
@@ -211,7 +211,7 @@ class Evaluator:
 
     def explained_batches(
         self, states: tuple[ClassifierState, MaskerState | None], split: EvaluationSplit, indices: np.ndarray
-    ) -> Iterator[tuple[dict[str, Any], Explained]]:
+    ) -> Iterator[tuple[dict[str, Any], ExplainedBatch]]:
         """Batches on the host (`valid` marks padding) with their explanations."""
         for batch in self._batches(split, indices):
             yield batch, jax.device_get(self._explain(states, self._place(batch)))

@@ -8,7 +8,7 @@ import optax
 
 from align_jax.algorithms import align
 from align_jax.fills import FILLS
-from align_jax.forward import Batch, Explanation, Mask
+from align_jax.forward import Batch, Mask, SaliencySettings
 from align_jax.guidance import given_masks
 from align_jax.models.build import build_classifier, build_masker
 from align_jax.optimizers import learning_rate, optimizer
@@ -51,7 +51,7 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length)
         build_classifier(config, num_classes),
         objective.without(*algorithm.guided_terms),
         optimizer(config.optim.name, schedule, config.optim.weight_decay, algorithm.restart(config)),
-        Explanation(
+        SaliencySettings(
             # DRE's code, which `as_published` follows, takes the channel weights as constants.
             "constant" if config.align.classifier.as_published else config.align.alpha,
             config.align.normalise,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from align_jax.algorithms import coral, dre, gradia, group_dro, haics, irm, mixup, rrr, sgt, vrex
-from align_jax.forward import ClassifierForward, Explanation
+from align_jax.forward import ClassifierForward, SaliencySettings
 from align_jax.objectives import weighted
 from tests.oracle.align_round import BATCH, DOMAINS, ORACLE, check_value_and_gradient, evaluated, network_and_variables
 from tests.small_networks import CLASSES, SIZE, small_batch
@@ -194,7 +194,9 @@ def test_dre_as_published_averages_within_classes():
     saliency, mixed_saliency, partner_saliency = random.uniform(size=(3, 7, 4, 4)).astype(np.float32)
     mixing = random.uniform(size=7).astype(np.float32)
     network, _ = network_and_variables()
-    forward = ClassifierForward(network, {}, {}, {"label": jnp.asarray(label)}, jax.random.key(0), None, Explanation())
+    forward = ClassifierForward(
+        network, {}, {}, {"label": jnp.asarray(label)}, jax.random.key(0), None, SaliencySettings()
+    )
     quantities = {
         "logits": logits, "mixed_logits": mixed_logits, "saliency": saliency, "mixed_saliency": mixed_saliency,
         "partner_saliency": partner_saliency, "mixing": mixing,

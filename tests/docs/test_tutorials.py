@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from align_jax.forward import ClassifierForward, Explanation, MaskerForward
+from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
 from tests.small_networks import small_batch, small_updates
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_the_new_loss_takes_under_20_lines():
 def test_the_tables_name_all_that_a_term_may_name():
     classifier, masker = (update.network for update in small_updates())
     batch, key = small_batch(), jax.random.key(0)
-    of_classifier = ClassifierForward(classifier, {}, {}, batch, key, lambda batch: batch["mask"], Explanation())
+    of_classifier = ClassifierForward(classifier, {}, {}, batch, key, lambda batch: batch["mask"], SaliencySettings())
     of_masker = MaskerForward(masker, {}, {}, batch, key, lambda image: image, lambda image: image)
     tables = (TUTORIALS / "new_loss.md").read_text().split("| in the ")[1:]
     assert [table.partition("'")[0] for table in tables] == ["classifier", "masker"]

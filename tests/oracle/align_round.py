@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from align_jax.forward import ClassifierForward, Explanation
+from align_jax.forward import ClassifierForward, SaliencySettings
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen
 from align_jax.objectives import Sizes
@@ -46,7 +46,7 @@ def network_and_variables(train=False):
     return network, linen_variables(state_dict(18, CLASSES, seed=0))
 
 
-def evaluated(objective, explanation=None, train=False):
+def evaluated(objective, saliency_settings=None, train=False):
     """{term: value}, {term: {parameter: gradient}}, the statistics after the pass and what is carried; one program."""
     network, variables = network_and_variables(train)
 
@@ -56,7 +56,7 @@ def evaluated(objective, explanation=None, train=False):
             params = replaced(params, path, chosen[name])
         forward = ClassifierForward(
             network, params, variables["batch_stats"], batch, jax.random.key(0), lambda batch: batch["mask"],
-            explanation or Explanation(), DOMAINS,
+            saliency_settings or SaliencySettings(), DOMAINS,
         )  # fmt: skip
         # The oracle's own draw in place of ours: a cached property that is set is not computed.
         vars(forward).update(partner=jnp.asarray(ORACLE["partner"]), mixing=jnp.asarray(ORACLE["lam"]))
