@@ -22,9 +22,9 @@ from typing import Literal, get_args
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
 from align_jax.fills import FILLS
-from align_jax.forward import Explanation
+from align_jax.forward import SaliencySettings
 from align_jax.objectives import Objective, term, weighted
-from align_jax.saliency import NORMALISATIONS, Explained
+from align_jax.saliency import NORMALISATIONS, ExplainedScore
 from align_jax.settings import BOOLEAN, POSITIVE, ZERO_OR_MORE, Setting, keyword_settings, one_of, whole_number
 
 ALIGNMENTS = {"cam": losses.alignment, "image": losses.alignment_at_image_resolution}
@@ -114,12 +114,12 @@ ALGORITHM = Algorithm(
         smoothness=ZERO_OR_MORE,  # l2 (D)
     )
     | keyword_settings(
-        Explanation,
+        SaliencySettings,
         alpha=one_of(("differentiated", "constant")),  # (D)
         normalise=one_of(NORMALISATIONS),  # (D)
         mixing_concentration=POSITIVE,
         # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
-        explained=one_of(get_args(Explained)),
+        explained=one_of(get_args(ExplainedScore)),
     )
     | {
         # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the
