@@ -12,7 +12,7 @@ from jaxtyping import Int
 from align_jax.data.domains import DomainData, EvaluationSplit
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.runtime.files import write_arrays
-from align_jax.states import ClassifierState, MaskerState
+from align_jax.states import States
 
 ROLES = ("ood", "background_shift", "id")
 SEED = 0
@@ -47,7 +47,7 @@ def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit
 def write_gallery(
     path: Path,
     evaluator: Evaluator,
-    states: tuple[ClassifierState, MaskerState | None],
+    states: States,
     examples: list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]],
 ) -> None:
     """Writes `path` (.npz, no pickles) with, for n examples:

@@ -19,7 +19,7 @@ from align_jax.data.augment import resample
 from align_jax.data.images import BadImage, as_png, decode, without_pillow_warnings
 from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
-from align_jax.evaluation.evaluator import explain
+from align_jax.evaluation.scores import explain
 from align_jax.forward import Batch
 from align_jax.inference.find_images import DRAWN, Found, find_images, read_content
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page

@@ -52,16 +52,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         )
     data = load(config.data)
     _check_classes(trained, data)
-    evaluator = Evaluator(
-        *trained.networks,
-        mesh,
-        image_size=config.data.image_size,
-        batch_size=config.evaluation.batch_size,
-        explained_class=config.evaluation.explained_class,
-        fill=config.evaluation.fill,
-        insertion_steps=config.evaluation.insertion_steps,
-        threads=config.data.threads,
-    )
+    evaluator = Evaluator(trained.networks, mesh, config)
     own = _is_own_data(trained, config, data)
     same_splits = own and _splits_as_in_training(trained, config, data)
     results = []
@@ -69,9 +60,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         row: dict[str, Any] = {"domain": split.domain, "role": _role(trained, split, own), "split": split.split}
         if own and split.domain in trained.train_domains and not (same_splits and split.role != "ood"):
             row["may_hold_training_images"] = True
-        scores, _ = evaluator.results(
-            trained.states, split, trained.class_names, config.evaluation.faithfulness_images, lambda: False
-        )
+        scores, _ = evaluator.results(trained.states, split, trained.class_names)
         results.append(row | scores)
     return {
         "run": str(trained.folder),

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from align_jax.evaluation.evaluator import Stopped
 from align_jax.evaluation.gallery import gallery_examples, write_gallery
 from align_jax.runs.folder import write_summary
 from align_jax.runtime.files import write_arrays
@@ -26,12 +25,7 @@ def finish(run: Run, reached: Reached) -> dict[str, Any]:
     results: list[dict[str, Any]] = []
     predictions: dict[str, np.ndarray] = {}
     for split in (split for split in run.data.evaluation if split.role != "validation"):
-        try:
-            row, examples = run.evaluator.results(
-                states, split, run.data.class_names, config.evaluation.faithfulness_images, lambda: bool(run.stop)
-            )
-        except Stopped:
-            raise interrupted(run, reached.step) from None
+        row, examples = run.evaluator.results(states, split, run.data.class_names)
         predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
         results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
     write_arrays(run.folder / "predictions.npz", predictions)

@@ -14,7 +14,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from align_jax.evaluation.evaluator import Stopped, summarise
+from align_jax.evaluation.evaluator import Stopped
+from align_jax.evaluation.scores import summarise
 from align_jax.evaluation.selection import Evaluated, Selected, better, mean_accuracy
 from align_jax.objectives import Metrics
 from align_jax.runs.checkpoints import Position
@@ -79,10 +80,13 @@ def train(run: Run, reached: Reached) -> dict[str, Any]:
         due = events(config, length, step, phases.taken(step))
         if due.gallery:
             write_gallery_of(run, "before_guidance", states)
-        if due.evaluation:
-            selected = _evaluate(run, Reached(step, states, selected))
-        if step >= length.steps:
-            return finish(run, Reached(step, states, selected))
+        try:
+            if due.evaluation:
+                selected = _evaluate(run, Reached(step, states, selected))
+            if step >= length.steps:
+                return finish(run, Reached(step, states, selected))
+        except Stopped:
+            raise interrupted(run, step) from None
         if step == logged:
             run.clock.restart_stretch()
         if run.stop:
@@ -136,10 +140,7 @@ def _evaluate(run: Run, reached: Reached) -> Selected | None:
     step, states, selected = reached
     evaluated = []
     for split in run.data.evaluation:
-        try:
-            examples = run.evaluator.examples(states, split, lambda: bool(run.stop))
-        except Stopped:
-            raise interrupted(run, step) from None
+        examples = run.evaluator.examples(states, split)
         if not np.isfinite(examples["probabilities"]).all():
             raise diverged("an evaluated probability", "not finite", step, run.last_good_checkpoint(step))
         metrics = summarise(examples)

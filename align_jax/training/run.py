@@ -142,10 +142,11 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     stack.callback(batches.close)
     progress = Progress(config.algorithm, length.steps, position.step)
     stack.callback(progress.close)
+    networks = method.classifier.network, method.masker.network if method.masker else None
+    evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = Run(
         plan, folder, stop, data, description, steps_per_epoch, length, method, weights, mesh, key, checkpoints, log,
-        batches, _open_evaluator(config, method, mesh), Clock(position.timing, batches), progress,
-        CollapseWarning(progress.say),
+        batches, evaluator, Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip
     return run, Reached(position.step, states, Selected(**position.selected) if position.selected else None)
 
@@ -214,17 +215,3 @@ def _open_batches(
     if position.data:
         batches.restore(position.data)
     return batches
-
-
-def _open_evaluator(config: ml_collections.ConfigDict, method: Method, mesh: jax.sharding.Mesh) -> Evaluator:
-    return Evaluator(
-        method.classifier.network,
-        method.masker.network if method.masker else None,
-        mesh,
-        image_size=config.data.image_size,
-        batch_size=config.evaluation.batch_size,
-        explained_class=config.evaluation.explained_class,
-        fill=config.evaluation.fill,
-        insertion_steps=config.evaluation.insertion_steps,
-        threads=config.data.threads,
-    )

@@ -1,0 +1,140 @@
+"""How good is a prediction, and how good its explanation? Every score of an example, and a domain's metrics from them.
+
+A new metric of an example is a line in `scores`; one of a whole domain, such as the AUC, is a line in `summarise`.
+Scores are computed for each example on the devices and averaged on the host, so that padding, empty masks and zero maps
+are left out rather than counted, and errors can be clustered. Saliency here is the usual Grad-CAM (ReLU, divided by its
+maximum, upsampled bilinearly), of the predicted class unless the config says otherwise.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from align_jax import saliency
+from align_jax.evaluation.bootstrap import clustered_standard_error
+from align_jax.evaluation.metrics import accuracy, auc, balanced_accuracy, mean_where_defined, per_class_accuracy
+from align_jax.explanations import faithfulness, localisation
+from align_jax.forward import Batch
+from align_jax.losses import cross_entropy
+from align_jax.networks import Classifier, Masker
+from align_jax.states import ClassifierState, MaskerState
+
+
+class ExplainedBatch(NamedTuple):
+    """A batch, predicted and explained.
+
+    Attributes:
+      logits: f(x).
+      target: the class that `grad_cam` explains.
+      grad_cam: ReLU Grad-CAM in [0, 1] at image resolution.
+      mask: M(x), or None without a masker.
+    """
+
+    logits: Float[Array, "b k"]
+    target: Int[Array, " b"]
+    grad_cam: Float[Array, "b h w"]
+    mask: Float[Array, "b h w"] | None
+
+
+def explain(
+    classifier: Classifier,
+    masker: Masker | None,
+    explained_class: str,
+    classifier_state: ClassifierState,
+    masker_state: MaskerState | None,
+    batch: Batch,
+) -> ExplainedBatch:
+    """Predictions, Grad-CAMs and learned masks of a batch with `image` (normalised) and `label`."""
+    image = batch["image"]
+    features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False, None)
+    logits = classifier.head(classifier_state.params, features).astype(jnp.float32)
+    target = logits.argmax(-1) if explained_class == "predicted" else batch["label"]
+    raw = saliency.grad_cam(lambda h: classifier.head(classifier_state.params, h), features, target)
+    grad_cam = saliency.upsample(saliency.normalise_max(raw), *image.shape[1:3])
+    mask = None
+    if masker is not None and masker_state is not None:
+        mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
+    return ExplainedBatch(logits, target, grad_cam, mask)
+
+
+def scores(explained: ExplainedBatch, batch: Batch) -> dict[str, Array]:
+    """What is known of each example: `probabilities` [b k], and [b] arrays that average to a domain's metrics."""
+    result = {
+        "probabilities": jax.nn.softmax(explained.logits),
+        "loss": cross_entropy(explained.logits, batch["label"]),
+    }
+    if explained.mask is not None:
+        result["mask_mean"] = explained.mask.mean((1, 2))
+    if "mask" in batch:
+        true_mask = batch["mask"][..., 0]
+        result["cam_energy"] = localisation.energy_inside(explained.grad_cam, true_mask)
+        if explained.mask is not None:
+            result["mask_iou"] = localisation.mask_iou(explained.mask, true_mask, threshold=0.5)
+    return result
+
+
+def faithfulness_scores(
+    classifier: Classifier,
+    state: ClassifierState,
+    explained: ExplainedBatch,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    fill: str,
+    insertion_steps: int,
+) -> dict[str, Array]:
+    """Comprehensiveness, sufficiency and insertion AUC [b] of the Grad-CAMs, and of a random map as the control."""
+
+    def probabilities(image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        return jax.nn.softmax(classifier.logits(state.params, state.batch_stats, image).astype(jnp.float32))
+
+    result = {}
+    image, target = batch["image"], explained.target
+    examples, height, width = explained.grad_cam.shape
+    control = faithfulness.random_map(key, (examples, height, width))
+    for prefix, saliency_map in (("", explained.grad_cam), ("random_", control)):
+        both = faithfulness.faithfulness(probabilities, image, saliency_map, target, fill=fill)
+        result[f"{prefix}comprehensiveness"] = both.comprehensiveness
+        result[f"{prefix}sufficiency"] = both.sufficiency
+        result[f"{prefix}insertion_auc"] = faithfulness.insertion_auc(
+            probabilities, image, saliency_map, target, steps=insertion_steps
+        )
+    return result
+
+
+def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:
+    """A domain's metrics from its examples' scores: means over the examples for which each is defined.
+
+    Standard errors of the accuracy are bootstrapped over concepts where the data set has them: images of one concept
+    are not independent.
+    """
+    result: dict[str, float | int] = {}
+    if "probabilities" in examples:
+        probabilities, label = examples["probabilities"], examples["label"]
+        result["examples"] = len(label)
+        result["accuracy"] = accuracy(probabilities, label)
+        result["balanced_accuracy"] = balanced_accuracy(probabilities, label)
+        value, left_out = auc(probabilities, label)
+        if np.isfinite(value):
+            result["auc"] = value
+        if left_out:
+            result["auc_classes_left_out"] = left_out
+        if "concept" in examples:
+            correct = (probabilities.argmax(-1) == label).astype(np.float64)
+            result["accuracy_standard_error"] = clustered_standard_error(correct, examples["concept"])
+    for name, values in examples.items():
+        if values.ndim == 1 and values.dtype.kind == "f":
+            mean, count = mean_where_defined(values)
+            if count:
+                result[name] = mean
+    return result
+
+
+def by_class(examples: dict[str, np.ndarray], class_names: Sequence[str]) -> dict[str, float]:
+    """Each class's accuracy; a class without examples is left out."""
+    values = per_class_accuracy(examples["probabilities"], examples["label"])
+    return {name: float(value) for name, value in zip(class_names, values, strict=True) if np.isfinite(value)}
