@@ -2,11 +2,13 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+
+from align_jax.runs.read import Result, Run
 
 TESTS = [
     ("validation", "validation", "noto"),
@@ -19,6 +21,22 @@ TESTS = [
 ]
 CLASS_NAMES = ["mammal", "produce", "vehicle", "building", "clothing"]
 WARMUP, STEPS = 240, 600
+# What every summary says, beside its results.
+BARE = {
+    "algorithm": "erm",
+    "guidance": "none",
+    "dataset": "letters",
+    "protocol": "leave_one_out",
+    "domain": "x",
+    "seed": 0,
+    "step": None,
+    "best_step": None,
+    "selection": "last",
+    "validation_accuracy": None,
+    "train_domains": ("y",),
+    "held_out_domains": ("x",),
+    "class_names": ("a", "b"),
+}
 
 
 def gallery_arrays(count: int = 8, side: int = 64, seed: int = 0, skill: float = 1.0) -> dict[str, np.ndarray]:
@@ -139,6 +157,8 @@ def summary(algorithm: str, better: float) -> dict[str, Any]:
     return {
         "algorithm": algorithm,
         "dataset": "emoji_scenes",
+        "protocol": "leave_one_out",
+        "domain": "fluent3d",
         "seed": 0,
         "step": STEPS,
         "best_step": 480,
@@ -151,6 +171,11 @@ def summary(algorithm: str, better: float) -> dict[str, Any]:
         "results": results,
         "timing": {"wall_s": 312.4, "compile_s": 21.8, "data_wait_fraction": 0.012, "images_per_s": 309.0},
     }
+
+
+def bare_run(path: pathlib.Path, algorithm: str, results: Sequence[Result], **changed: Any) -> Run:
+    """A run that was read, with no more than what every run has."""
+    return Run(**(BARE | {"path": path, "algorithm": algorithm, "results": tuple(results), "config": {}} | changed))
 
 
 def write_run(run: pathlib.Path, algorithm: str = "align", better: float = 0.02, images: int = 8) -> pathlib.Path:

@@ -171,9 +171,9 @@ def test_pages_know_every_methods_own_guidance():
     assert own == OWN
     assert list(own) == TAKE_MASKS
     for name in ALGORITHMS:
-        assert "," not in method_name({"algorithm": name, "guidance": guidance_of(chosen(name))})
+        assert "," not in method_name(name, guidance_of(chosen(name)))
         if name in TAKE_MASKS:
-            assert "grey images" in method_name({"algorithm": name, "guidance": "grey"})
+            assert "grey images" in method_name(name, "grey")
 
 
 # ---- grey ------------------------------------------------------------------------------------------------------------

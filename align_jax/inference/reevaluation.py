@@ -16,7 +16,7 @@ from align_jax.data.domains import DomainData, EvaluationSplit, Role, describe_d
 from align_jax.data.load import load
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
-from align_jax.reporting import names, tables
+from align_jax.reporting import names
 from align_jax.reporting.columns import PREDICTION
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
@@ -122,12 +122,10 @@ def check_out(trained: TrainedRun, out: Path) -> None:
 def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     """The results as text for a terminal, a row a split, and what to know before quoting them."""
     results: Sequence[Mapping[str, Any]] = evaluation["results"]
-    columns = [
-        metric for metric in PREDICTION if any(tables.number(result, metric.key) is not None for result in results)
-    ]
+    columns = [metric for metric in PREDICTION if any(result.get(metric.key) is not None for result in results)]
     lines = [["domain", "split", "", "images", *(f"{metric.title} {metric.unit}".strip() for metric in columns)]]
     for result in results:
-        values = [metric.text(tables.number(result, metric.key)) for metric in columns]
+        values = [metric.text(result.get(metric.key)) for metric in columns]
         star = " *" if result.get("may_hold_training_images") else ""
         role = names.role_title(result["role"]).lower()
         lines.append([f"{result['domain']}{star}", str(result["split"]), role, str(result["examples"]), *values])
@@ -158,7 +156,7 @@ def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:
 def _is_own_data(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
     """Whether this is the data set that was trained on, wherever it lies now."""
     before, now = trained.config.data, config.data
-    return before.name == now.name and before.folder == now.folder and trained.data["name"] == data.name
+    return before.name == now.name and before.folder == now.folder and trained.data.name == data.name
 
 
 def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
@@ -167,14 +165,10 @@ def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDic
     if any(before[field] != now[field] for field in SPLIT_FIELDS):
         return False
     # Splits are drawn from all images of a domain: where their numbers have changed, so have the splits.
-    recorded = trained.data.get("examples")
-    if not isinstance(recorded, dict):
-        return True
-    counted = describe_data(config, data)["examples"]
+    counted, recorded = describe_data(config, data)["examples"], trained.data.examples
     return all(
         recorded[part].get(domain, count) == count
         for part in counted.keys() & recorded.keys()
-        if isinstance(recorded[part], dict)
         for domain, count in counted[part].items()
     )
 

@@ -5,9 +5,9 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from align_jax.reporting import names
-from align_jax.reporting.tables import NOT_MEASURED, role_of
-from align_jax.runs.read import Run
+from align_jax.reporting.tables import NOT_MEASURED
+from align_jax.runs.read import Line, Metrics
 
 MOST_POINTS = 400
 SERIES_COLOURS = 8
@@ -68,9 +68,14 @@ class Section:
     panels: Sequence[Panel]
 
 
-def training_sections(runs: Mapping[str, Run]) -> list[Section]:
-    """The training lines, one panel a key, one section a prefix (`classifier/`, `masker/`, none)."""
-    lines = {name: run.training for name, run in runs.items()}
+def training_sections(runs: Mapping[str, Metrics], best_step: int | None = None) -> list[Section]:
+    """The training lines, one panel a key, one section a prefix (`classifier/`, `masker/`, none).
+
+    Args:
+      runs: by the names of their methods.
+      best_step: the selected step of a single run.
+    """
+    lines = {name: metrics.training for name, metrics in runs.items()}
     keys = _numeric_keys(itertools.chain(*lines.values()))
     prefixes = sorted({key.rpartition("/")[0] for key in keys}, key=lambda prefix: (prefix == "", prefix))
     sections = []
@@ -79,35 +84,35 @@ def training_sections(runs: Mapping[str, Run]) -> list[Section]:
             panel
             for key in keys
             if key.rpartition("/")[0] == prefix
-            and (panel := _panel(names.series_title(key), _method_series(lines, key), runs)) is not None
+            and (panel := _panel(names.series_title(key), _method_series(lines, key), runs, best_step)) is not None
         ]
         sections.append(Section(f"{prefix.capitalize()}, training" if prefix else "Speed and schedule", panels))
     return [section for section in sections if section.panels]
 
 
-def evaluation_section(run: Run) -> Section:
+def evaluation_section(metrics: Metrics, best_step: int | None = None) -> Section:
     """One panel a metric, one line a role: the mean over the role's domains at every evaluation."""
     panels = []
-    for key in _evaluation_keys([run]):
+    for key in _evaluation_keys([metrics]):
         series: list[Series] = []
-        for role in names.in_role_order([role_of(line) for line in run.evaluations]):
-            steps, values = _role_curve(run, role, key)
+        for role in names.in_role_order([line.role for line in metrics.evaluations]):
+            steps, values = _role_curve(metrics, role, key)
             if len(steps):
                 colour = ROLE_COLOURS.get(role, len(ROLE_COLOURS) + len(series)) % SERIES_COLOURS
                 series.append(Series(names.role_title(role), colour, steps, values))
-        panels.append(_panel(names.series_title(key), series, {"": run}))
+        panels.append(_panel(names.series_title(key), series, {"": metrics}, best_step))
     return Section("Evaluation during training", [panel for panel in panels if panel is not None])
 
 
-def compared_evaluation_sections(runs: Mapping[str, Run]) -> list[Section]:
+def compared_evaluation_sections(runs: Mapping[str, Metrics]) -> list[Section]:
     """One section a metric, one panel a role, one line a method."""
     sections = []
     for key in _evaluation_keys(list(runs.values())):
         panels = []
-        for role in names.in_role_order([role_of(line) for run in runs.values() for line in run.evaluations]):
+        for role in names.in_role_order([line.role for metrics in runs.values() for line in metrics.evaluations]):
             series: list[Series] = []
-            for colour, (name, run) in enumerate(runs.items()):
-                steps, values = _role_curve(run, role, key)
+            for colour, (name, metrics) in enumerate(runs.items()):
+                steps, values = _role_curve(metrics, role, key)
                 if len(steps):
                     series.append(Series(name, colour % SERIES_COLOURS, steps, values))
             panels.append(_panel(names.role_title(role), series, runs))
@@ -117,11 +122,11 @@ def compared_evaluation_sections(runs: Mapping[str, Run]) -> list[Section]:
     return [section for section in sections if section.panels]
 
 
-def warmup_end(run: Run) -> float | None:
+def warmup_end(metrics: Metrics) -> float | None:
     """The last logged step of the warm-up, where rounds followed it."""
-    warmup = [line["step"] for line in run.training if line.get("phase") == "warmup"]
-    rounds = [line["step"] for line in run.training if line.get("phase") == "rounds"]
-    return float(max(warmup)) if warmup and rounds else None
+    warmup = [line.step for line in metrics.training if line.phase == "warmup"]
+    rounds = [line.step for line in metrics.training if line.phase == "rounds"]
+    return max(warmup) if warmup and rounds else None
 
 
 def thinned(
@@ -139,22 +144,23 @@ def thinned(
     return np.add.reduceat(steps, starts) / count, np.add.reduceat(values, starts) / count
 
 
-def _panel(title: str, series: Sequence[Series], runs: Mapping[str, Run]) -> Panel | None:
+def _panel(
+    title: str, series: Sequence[Series], runs: Mapping[str, Metrics], best_step: int | None = None
+) -> Panel | None:
     if not any(np.isfinite(line.values).any() for line in series):
         return None
-    ends = sorted({end for run in runs.values() if (end := warmup_end(run)) is not None})
-    last_step = max(float(line["step"]) for run in runs.values() for line in (*run.training, *run.evaluations))
-    best = [run.summary.get("best_step") for run in runs.values()] if len(runs) == 1 else []
+    ends = sorted({end for metrics in runs.values() if (end := warmup_end(metrics)) is not None})
+    last_step = max(line.step for metrics in runs.values() for line in (*metrics.training, *metrics.evaluations))
     return Panel(
         title,
         f"{title} by step. " + " ".join(_described(line) for line in series),
         series,
-        _drawn(series, last_step, ends, [float(step) for step in best if isinstance(step, float | int)]),
+        _drawn(series, last_step, ends, [] if best_step is None else [best_step]),
     )
 
 
 def _drawn(
-    series: Sequence[Series], last_step: float, warmup_ends: Sequence[float], best_steps: Sequence[float]
+    series: Sequence[Series], last_step: float, warmup_ends: Sequence[float], best_steps: Sequence[int]
 ) -> Markup:
     figure = Figure(figsize=(3.6, 2.0))
     FigureCanvasSVG(figure)
@@ -206,41 +212,37 @@ def _page_svg(figure: Figure) -> Markup:
     return Markup(svg)
 
 
-def _method_series(lines: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> list[Series]:
+def _method_series(lines: Mapping[str, Sequence[Line]], key: str) -> list[Series]:
     series = []
     for colour, (name, of_method) in enumerate(lines.items()):
-        points = [(line["step"], line[key]) for line in of_method if _is_number(line.get(key))]
+        points = [(line.step, line.values[key]) for line in of_method if key in line.values]
         if points:
             steps, values = np.array(points, dtype=np.float64).T
             series.append(Series(name, colour % SERIES_COLOURS, steps, values))
     return series
 
 
-def _role_curve(run: Run, role: str, key: str) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+def _role_curve(
+    metrics: Metrics, role: str, key: str
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
     by_step: dict[float, list[float]] = {}
-    for line in run.evaluations:
-        if role_of(line) == role and _is_number(line.get(key)):
-            by_step.setdefault(line["step"], []).append(line[key])
+    for line in metrics.evaluations:
+        if line.role == role and key in line.values:
+            by_step.setdefault(line.step, []).append(line.values[key])
     steps = sorted(by_step)
     means = [float(np.mean(by_step[step])) for step in steps]
     return np.array(steps, dtype=np.float64), np.array(means, dtype=np.float64)
 
 
-def _evaluation_keys(runs: Sequence[Run]) -> list[str]:
-    keys = _numeric_keys(line for run in runs for line in run.evaluations)
+def _evaluation_keys(runs: Sequence[Metrics]) -> list[str]:
+    keys = _numeric_keys(line for metrics in runs for line in metrics.evaluations)
     first = ["accuracy", "auc", "mask_iou", "cam_energy", "loss"]
     return [k for k in first if k in keys] + [k for k in keys if k not in first and k not in NOT_MEASURED]
 
 
-def _numeric_keys(lines: Any) -> list[str]:
+def _numeric_keys(lines: Iterable[Line]) -> list[str]:
     """Distinct keys of numbers, in the order of their first appearance."""
-    return list(
-        dict.fromkeys(key for line in lines for key, value in line.items() if key != "step" and _is_number(value))
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
+    return list(dict.fromkeys(key for line in lines for key in line.values))
 
 
 def _described(line: Series) -> str:

@@ -111,8 +111,8 @@ def write_explanations_page(
     ]
     facts = {
         "Run": str(trained.folder),
-        "Algorithm": names.method_name({"algorithm": config.algorithm}),
-        "Data set": names.dataset_title(trained.data["name"]),
+        "Algorithm": names.method_name(config.algorithm),
+        "Data set": names.dataset_title(trained.data.name),
         "Trained on": ", ".join(trained.train_domains),
         "Checkpoint": f"step {trained.step}",
         "Images": f"{len(cards):,}",

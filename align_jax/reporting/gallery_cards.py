@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from align_jax.reporting import names
 from align_jax.reporting.overlays import enlarged_image, enlarged_map, heat_overlay, mask_overlay, webp
 from align_jax.reporting.tables import method_names, shared_selection
-from align_jax.runs.read import Gallery, Run, read_run
+from align_jax.runs.read import Run, read_run
+from align_jax.runs.read_arrays import Gallery, read_gallery
 from align_jax.runtime.files import write_atomically
 
 TILE = 192
@@ -97,17 +98,14 @@ def gallery_cards(runs: Mapping[str, Run]) -> tuple[list[CardGroup], list[str]]:
     shown, left_out = _sharing_images(runs)
     if not shown:
         return [], left_out
-    first = _gallery(next(iter(shown.values())))
-    layers = _layers(shown)
-    dataset = str(next(iter(shown.values())).summary["dataset"])
+    first, layers = next(iter(shown.values())), _layers(shown)
+    of_shown = [runs[name] for name in shown]
     groups = []
     for role in names.in_role_order(first.role):
-        cards = [_card(shown, layers, i) for i in range(len(first)) if first.role[i] == role]
-        groups.append(
-            CardGroup(
-                names.role_title(role), names.role_meaning(role, dataset, shared_selection(list(shown.values()))), cards
-            )
-        )
+        indices = [i for i in range(len(first)) if first.role[i] == role]
+        cards = [_card(shown, of_shown[0].class_names, layers, i) for i in indices]
+        meaning = names.role_meaning(role, of_shown[0].dataset, shared_selection(of_shown))
+        groups.append(CardGroup(names.role_title(role), meaning, cards))
     return groups, left_out
 
 
@@ -168,14 +166,13 @@ def gallery_figure(
     """
     read = [read_run(folder) for folder in (run, compared_with) if folder is not None]
     runs = dict(zip(method_names(read), read, strict=True))
-    main = read[0]
     shown, _ = _sharing_images(runs)
-    if main.gallery is None or len(shown) < (1 if compared_with is None else 2):
+    if len(shown) < len(runs):
         raise ValueError(
             f"no picture can be made of {' and '.join(str(r.path / 'gallery') for r in runs.values())}: each needs a "
             "final.npz, with the same images; run the methods with one data set, seed and gallery size"
         )
-    gallery, layers = main.gallery, _layers(shown)
+    gallery, layers = next(iter(shown.values())), _layers(shown)
     picked = chosen(gallery, rows)
     label_width, title_height, gap, margin = 88, 40, 4, 12
     tiles = [[layer.drawn(gallery.image[i], i, FIGURE_TILE) for layer in layers] for i in picked]
@@ -191,7 +188,7 @@ def gallery_figure(
         draw.multiline_text((centre, top - 7), title, INK, normal, anchor="md", align="center", spacing=2)
     for row, i in enumerate(picked):
         y = top + row * (height + gap)
-        name = names.class_name(main.class_names, int(gallery.label[i]))
+        name = names.class_name(read[0].class_names, int(gallery.label[i]))
         middle = y + height // 2
         draw.text((margin, middle - 1), _cut(draw, name, normal, label_width - 8), INK, normal, anchor="ls")
         draw.text((margin, middle + 4), _cut(draw, gallery.domain[i], small, label_width - 8), GREY, small, anchor="la")
@@ -223,53 +220,46 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | Image
     return f"{text}…"
 
 
-def _sharing_images(runs: Mapping[str, Run]) -> tuple[dict[str, Run], list[str]]:
-    with_gallery = {name: run for name, run in runs.items() if run.gallery is not None and len(run.gallery)}
-    shown = {}
-    for name, run in with_gallery.items():
-        if _gallery(next(iter(with_gallery.values()))).same_images(_gallery(run)):
-            shown[name] = run
+def _sharing_images(runs: Mapping[str, Run]) -> tuple[dict[str, Gallery], list[str]]:
+    """The galleries that hold the images of the first of them, and the names of the runs that have no such gallery."""
+    shown: dict[str, Gallery] = {}
+    for name, run in runs.items():
+        gallery = read_gallery(run.path)
+        if gallery is not None and len(gallery) and all(gallery.same_images(other) for other in shown.values()):
+            shown[name] = gallery
     return shown, [name for name in runs if name not in shown]
 
 
-def _gallery(run: Run) -> Gallery:
-    assert run.gallery is not None
-    return run.gallery
-
-
-def _layers(runs: Mapping[str, Run]) -> list[_Layer]:
+def _layers(galleries: Mapping[str, Gallery]) -> list[_Layer]:
     """The columns: image, learned mask, true mask, then every method's Grad-CAM before and after guidance."""
-    first = _gallery(next(iter(runs.values())))
-    learned = {name: mask for name, run in runs.items() if (mask := _gallery(run).learned_mask) is not None}
+    first = next(iter(galleries.values()))
+    learned = {name: mask for name, gallery in galleries.items() if (mask := gallery.learned_mask) is not None}
     layers = [_Layer("Image", "the image", "image")]
     for name, mask in learned.items():
         method = name if len(learned) > 1 else ""
         layers.append(_Layer("Learned mask", f"seen through the mask of {name}", "learned mask", method, mask))
     if first.true_mask is not None:
         layers.append(_Layer("True mask", "seen through the true mask", "true mask", maps=first.true_mask))
-    for name, run in runs.items():
-        method = name if len(runs) > 1 else ""
+    for name, gallery in galleries.items():
+        method = name if len(galleries) > 1 else ""
         title = "Grad-CAM"
-        if run.gallery_before is not None:
+        if gallery.grad_cam_before is not None:
             says = f"Grad-CAM of {name} before guidance"
-            layers.append(_Layer("Grad-CAM before", says, "grad-cam", method, run.gallery_before.grad_cam))
+            layers.append(_Layer("Grad-CAM before", says, "grad-cam", method, gallery.grad_cam_before))
             title = "Grad-CAM after"
-        layers.append(_Layer(title, f"Grad-CAM of {name} at the end", "grad-cam", method, _gallery(run).grad_cam))
+        layers.append(_Layer(title, f"Grad-CAM of {name} at the end", "grad-cam", method, gallery.grad_cam))
     return layers
 
 
-def _card(runs: Mapping[str, Run], layers: Sequence[_Layer], i: int) -> Card:
-    first_run = next(iter(runs.values()))
-    first = _gallery(first_run)
-    class_names = first_run.class_names
+def _card(galleries: Mapping[str, Gallery], class_names: Sequence[str], layers: Sequence[_Layer], i: int) -> Card:
+    first = next(iter(galleries.values()))
     name = names.class_name(class_names, int(first.label[i]))
     predictions = []
-    for method, run in runs.items():
-        gallery = _gallery(run)
+    for method, gallery in galleries.items():
         predicted = int(gallery.predicted[i])
         predictions.append(
             Prediction(
-                method=method if len(runs) > 1 else "",
+                method=method if len(galleries) > 1 else "",
                 name=names.class_name(class_names, predicted),
                 percent=f"{100 * float(gallery.probability[i]):.0f} %",
                 right=predicted == int(first.label[i]),

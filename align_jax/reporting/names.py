@@ -1,16 +1,13 @@
 """What the roles, losses and methods are called on a page; the metrics have their names in `columns.py`."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from align_jax.algorithms import ALGORITHMS
 from align_jax.data.load import find_dataset
+from align_jax.runs.untrusted_json import shortened
 
 MISSING = "–"
-
-MOST_CHARACTERS = 80
-"""Of a name in a table: a folder or a file may have given it any length."""
 
 ROLES = ("validation", "id", "background_shift", "ood")
 """The order in which a page speaks of them: from what the model saw to what it never saw."""
@@ -70,11 +67,6 @@ def dataset_title(dataset: str) -> str:
     return find_dataset(dataset).title
 
 
-def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Text as a table shows it: of what is longer than `most` characters, the beginning and an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def role_meaning(role: str, dataset: str, selection: str = "") -> str:
     """One sentence on what a test of this role holds back from training; empty for a role unknown here.
 
@@ -108,14 +100,13 @@ def series_title(key: str) -> str:
     return SERIES_TITLES.get(name, _words(name))
 
 
-def method_name(summary: Mapping[str, Any]) -> str:
-    """`ALIGN`, or `ALIGN, true masks` where the guidance is not the method's own."""
-    algorithm = str(summary["algorithm"])
+def method_name(algorithm: str, guidance: str = "") -> str:
+    """`ALIGN`, or `ALIGN, true masks` where the guidance is said and not the method's own."""
     known = ALGORITHMS.get(algorithm)
     if known is None:  # a method of the user's own
         return algorithm
-    title, guidance = known.title or algorithm, str(summary.get("guidance") or known.guidance)
-    if not known.guided_terms or guidance == known.guidance:
+    title = known.title or algorithm
+    if not known.guided_terms or guidance in ("", known.guidance):
         return title
     return f"{title}, {'no guidance' if guidance == 'none' else GUIDANCE.get(guidance, guidance)}"
 

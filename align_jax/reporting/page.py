@@ -1,18 +1,16 @@
 """The pages: one self-contained HTML file for a run, and one for several runs side by side."""
 
-import json
 import os
 import pathlib
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jinja2
 
 from align_jax.reporting import curves, names, paired, per_class, tables
 from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION
-from align_jax.runs.read import Run, read_run
+from align_jax.runs.read import Run, read_metrics, read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import html
 
@@ -41,11 +39,12 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
       ValueError: a file of the run is missing or broken; the message names it and the remedy.
     """
     content = read_run(run)
-    name = names.method_name(content.summary)
+    metrics = read_metrics(run)
+    name = names.method_name(content.algorithm, content.guidance)
     groups, _ = gallery.gallery_cards({name: content})
     further = tables.further_metrics([content])
     page = TEMPLATES.get_template("run.html").render(
-        title=f"{name} on {names.dataset_title(str(content.summary['dataset']))}",
+        title=f"{name} on {names.dataset_title(content.dataset)}",
         oracle=_oracle_warning({name: content}),
         facts=run_facts(content),
         timing=timing_facts(content),
@@ -54,10 +53,13 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         per_class=per_class.per_class_table({name: content}),
         faithfulness=tables.run_table(content, FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
-        evaluation=content.config.get("evaluation", {}),
-        sections=[curves.evaluation_section(content), *curves.training_sections({"": content})],
+        evaluation=_evaluation_settings(content),
+        sections=[
+            curves.evaluation_section(metrics, content.best_step),
+            *curves.training_sections({"": metrics}, content.best_step),
+        ],
         gallery=groups,
-        config=json.dumps(content.config, indent=2, default=str),
+        config=(run / "config.json").read_text(errors="replace"),
     )
     return write_atomically(run / "report" / "index.html", page.encode())
 
@@ -81,25 +83,26 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         raise ValueError(f"no runs to compare in {workdir}: give at least one run folder")
     content = [read_run(path) for path in runs]
     methods = dict(zip(tables.method_names(content), content, strict=True))
+    metrics = {name: read_metrics(run.path) for name, run in methods.items()}
     reference = tables.reference_method(methods)
     groups, left_out = gallery.gallery_cards(methods)
     further = tables.further_metrics(content)
     path = workdir / "report" / "index.html"
     page = TEMPLATES.get_template("comparison.html").render(
-        title=f"{_in_words(list(methods))} on {names.dataset_title(str(content[0].summary['dataset']))}",
+        title=f"{_in_words(list(methods))} on {names.dataset_title(content[0].dataset)}",
         oracle=_oracle_warning(methods),
         methods={name: {**run_facts(run), **timing_facts(run)} for name, run in methods.items()},
         links={name: _link(run.path / "report" / "index.html", path.parent) for name, run in methods.items()},
         differing=differing_settings(methods),
         reference=reference,
         paired=paired.difference_sentences(methods, reference),
-        evaluation=content[0].config.get("evaluation", {}),
+        evaluation=_evaluation_settings(content[0]),
         headline=tables.headline_table(methods, reference),
         results=tables.compared_table(methods, [*PREDICTION, *further], reference),
         per_class=per_class.per_class_table(methods),
         faithfulness=tables.compared_table(methods, FAITHFULNESS, reference),
         classes_left_out=_classes_left_out(content),
-        sections=[*curves.compared_evaluation_sections(methods), *curves.training_sections(methods)],
+        sections=[*curves.compared_evaluation_sections(metrics), *curves.training_sections(metrics)],
         gallery=groups,
         left_out=left_out,
     )
@@ -108,29 +111,28 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
 
 def run_facts(run: Run) -> dict[str, str]:
     """What was trained, and on what."""
-    summary = run.summary
     facts = {
-        "Algorithm": names.method_name(summary),
-        "Guidance": names.GUIDANCE.get(str(summary.get("guidance")), ""),
-        "Data set": names.dataset_title(str(summary["dataset"])),
-        "Protocol": names.PROTOCOLS.get(str(summary.get("protocol")), ""),
-        "Trained on": _listed(summary.get("train_domains")),
-        "Held out": _listed(summary.get("held_out_domains")),
-        "Began with": _pretrained(summary.get("pretrained")),
-        "Seed": _plain(summary.get("seed")),
-        "Steps": _plain(summary.get("step")),
+        "Algorithm": names.method_name(run.algorithm, run.guidance),
+        "Guidance": names.GUIDANCE.get(run.guidance, ""),
+        "Data set": names.dataset_title(run.dataset),
+        "Protocol": names.PROTOCOLS.get(run.protocol, ""),
+        "Trained on": ", ".join(run.train_domains),
+        "Held out": ", ".join(run.held_out_domains),
+        "Began with": f"{run.weights.source} (sha256 {run.weights.sha256[:12]}…)" if run.weights else "",
+        "Seed": str(run.seed),
+        "Steps": "" if run.step is None else str(run.step),
     }
     return {title: text for title, text in facts.items() if text}
 
 
 def timing_facts(run: Run) -> dict[str, str]:
     """Which checkpoint the numbers belong to, and where the time went."""
-    timing = run.summary.get("timing") or {}
-    waiting, speed = tables.number(timing, "data_wait_fraction"), tables.number(timing, "images_per_s")
+    waiting, speed = run.timing.get("data_wait_fraction"), run.timing.get("images_per_s")
+    step = "" if run.best_step is None else f"step {run.best_step}: "
     return {
-        "Checkpoint": _checkpoint(run.summary),
-        "Wall time": names.duration(tables.number(timing, "wall_s")),
-        "Compilation": names.duration(tables.number(timing, "compile_s")),
+        "Checkpoint": f"{step}{names.selection_meaning(run.selection)}",
+        "Wall time": names.duration(run.timing.get("wall_s")),
+        "Compilation": names.duration(run.timing.get("compile_s")),
         "Waiting for data": f"{100 * waiting:.1f} %" if waiting is not None else names.MISSING,
         "Images per second": f"{speed:,.0f}" if speed is not None else names.MISSING,
     }
@@ -138,17 +140,19 @@ def timing_facts(run: Run) -> dict[str, str]:
 
 def differing_settings(methods: Mapping[str, Run]) -> list[str]:
     """Settings in which compared runs should be equal and are not."""
-    settings = {"data set": "dataset", "training domains": "train_domains", "seed": "seed", "selection": "selection"}
-    return [
-        title
-        for title, key in settings.items()
-        if len({json.dumps(run.summary.get(key), default=str) for run in methods.values()}) > 1
-    ]
+    runs = list(methods.values())
+    settings: dict[str, int] = {
+        "data set": len({run.dataset for run in runs}),
+        "training domains": len({run.train_domains for run in runs}),
+        "seed": len({run.seed for run in runs}),
+        "selection": len({run.selection for run in runs}),
+    }
+    return [title for title, different in settings.items() if different > 1]
 
 
 def _oracle_warning(methods: Mapping[str, Run]) -> str:
     """Said before any number where checkpoints were selected on the test itself; else empty."""
-    oracles = [name for name, run in methods.items() if run.summary.get("selection") == "oracle"]
+    oracles = [name for name, run in methods.items() if run.selection == "oracle"]
     if not oracles:
         return ""
     if len(oracles) == len(methods):
@@ -156,35 +160,20 @@ def _oracle_warning(methods: Mapping[str, Run]) -> str:
     return names.oracle_warning(f"the checkpoint of {_in_words(oracles)}")
 
 
-def _checkpoint(summary: Mapping[str, Any]) -> str:
-    step, selection = _plain(summary.get("best_step")), summary.get("selection")
-    chosen = names.selection_meaning(str(selection)) if selection else ""
-    return ": ".join(part for part in (f"step {step}" if step else "", chosen) if part) or names.MISSING
+def _evaluation_settings(run: Run) -> dict[str, str]:
+    prefix = "evaluation."
+    return {name.removeprefix(prefix): value for name, value in run.config.items() if name.startswith(prefix)}
 
 
 def _classes_left_out(runs: Sequence[Run]) -> int:
     """The most classes that an AUC had to leave out, for want of positives or of negatives."""
-    return max((int(tables.number(r, "auc_classes_left_out") or 0) for run in runs for r in run.results), default=0)
+    return int(max((r.values.get("auc_classes_left_out", 0) for run in runs for r in run.results), default=0))
 
 
 def _link(target: pathlib.Path, page_folder: pathlib.Path) -> str:
     if not target.exists():
         return ""
     return urllib.parse.quote(os.path.relpath(target, page_folder))
-
-
-def _pretrained(value: Any) -> str:
-    if not isinstance(value, dict):
-        return ""
-    return f"{_plain(value.get('source'))} (sha256 {_plain(value.get('sha256'))[:12]}…)"
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def _in_words(items: Sequence[str]) -> str:

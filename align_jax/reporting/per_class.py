@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from align_jax.reporting import names
 from align_jax.reporting.columns import ACCURACY, Metric
-from align_jax.reporting.tables import Cell, Group, Row, Table, role_of
+from align_jax.reporting.tables import Cell, Group, Row, Table
 from align_jax.runs.read import Run
 
 
@@ -18,9 +18,9 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
     """
     every_result = [result for run in runs.values() for result in run.results]
     class_names = next(iter(runs.values())).class_names
-    roles = [role for role in names.in_role_order([role_of(r) for r in every_result]) if role != "validation"]
+    roles = [role for role in names.in_role_order([result.role for result in every_result]) if role != "validation"]
     single = len(runs) == 1
-    titles = list(dict.fromkeys(str(result["domain"]) for result in every_result)) if single else list(runs)
+    titles = list(dict.fromkeys(result.domain for result in every_result)) if single else list(runs)
     columns = [Metric(title, title, "neither", 100, 1) for title in titles]
     groups = []
     for role in roles:
@@ -44,10 +44,10 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
 
 def _mean_over_domains(run: Run, role: str, class_name: str, domains: Sequence[str] | None) -> float | None:
     values = [
-        result["per_class_accuracy"][class_name]
+        result.per_class_accuracy[class_name]
         for result in run.results
-        if role_of(result) == role
-        and (domains is None or str(result["domain"]) in domains)
-        and class_name in (result.get("per_class_accuracy") or {})
+        if result.role == role
+        and (domains is None or result.domain in domains)
+        and class_name in result.per_class_accuracy
     ]
     return sum(values) / len(values) if values else None

@@ -1,26 +1,15 @@
 """Tables of results: for a page (cells, ready to be printed) and for a terminal (text)."""
 
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from align_jax.reporting import names, paired
 from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FAITHFULNESS, MASK_IOU, PREDICTION, Metric
-from align_jax.runs.read import Run, read_run
+from align_jax.runs.read import Result, Run, read_run
 
 # What a result's row says about itself or about another of its values; all other numbers are measurements.
-NOT_MEASURED = {
-    "domain",
-    "role",
-    "split",
-    "examples",
-    "step",
-    "auc_classes_left_out",
-    "per_class_accuracy",
-    "faithfulness_images",
-}
+NOT_MEASURED = {"examples", "auc_classes_left_out", "faithfulness_images"}
 
 
 @dataclass(frozen=True)
@@ -66,35 +55,25 @@ class Table:
         return any(row.examples for group in self.groups for row in group.rows)
 
 
-def role_of(result: Mapping[str, Any]) -> str:
-    return "validation" if result.get("split") == "validation" else str(result["role"])
-
-
-def number(result: Mapping[str, Any], key: str) -> float | None:
-    """A finite value, or None where it is absent, null or not finite."""
-    value = result.get(key)
-    return float(value) if isinstance(value, float | int) and math.isfinite(value) else None
-
-
-def role_mean(results: Sequence[Mapping[str, Any]], role: str, key: str) -> float | None:
+def role_mean(results: Sequence[Result], role: str, key: str) -> float | None:
     """Unweighted mean over the domains of a role; None unless every one of them has the value."""
-    values = [number(result, key) for result in results if role_of(result) == role]
+    values = [result.values.get(key) for result in results if result.role == role]
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
-def role_error(results: Sequence[Mapping[str, Any]], role: str, key: str) -> float | None:
+def role_error(results: Sequence[Result], role: str, key: str) -> float | None:
     """The standard error of a role's value where the role is a single domain.
 
     Over several domains it is None: they share their concepts, so that their errors do not average out.
     """
-    rows = [result for result in results if role_of(result) == role]
-    return number(rows[0], f"{key}_standard_error") if len(rows) == 1 else None
+    rows = [result for result in results if result.role == role]
+    return rows[0].values.get(f"{key}_standard_error") if len(rows) == 1 else None
 
 
-def explained_role(results: Sequence[Mapping[str, Any]]) -> str | None:
+def explained_role(results: Sequence[Result]) -> str | None:
     """The role whose masks and maps stand for a run in a headline: the one furthest from training."""
-    roles = [role for role in names.in_role_order([role_of(r) for r in results]) if role != "validation"]
+    roles = [role for role in names.in_role_order([result.role for result in results]) if role != "validation"]
     known = [role for role in roles if role in names.ROLES]
     return (known or roles)[-1] if roles else None
 
@@ -103,22 +82,23 @@ def run_table(run: Run, metrics: Sequence[Metric]) -> Table:
     """One row a domain, grouped by role, with the mean of each role that has several domains."""
     columns = _present(metrics, run.results)
     counted = _counted(columns)
-    dataset, selection = str(run.summary["dataset"]), shared_selection([run])
+    selection = shared_selection([run])
     groups = []
-    for role in names.in_role_order([role_of(result) for result in run.results]):
-        results = [result for result in run.results if role_of(result) == role]
+    for role in names.in_role_order([result.role for result in run.results]):
+        results = [result for result in run.results if result.role == role]
         if not _present(columns, results):
             continue
         rows = [
-            Row(str(result["domain"]), [_cell(metric, result) for metric in columns], _examples(result, counted))
+            Row(result.domain, [_cell(metric, values) for metric in columns], _examples(values, counted))
             for result in results
+            for values in [_values(result)]
         ]
         if len(results) > 1:
             mean = _means(results, role, columns)
             rows.append(
                 Row(f"Mean of {len(results)} domains", [_cell(metric, mean) for metric in columns], is_mean=True)
             )
-        groups.append(Group(names.role_title(role), names.role_meaning(role, dataset, selection), rows))
+        groups.append(Group(names.role_title(role), names.role_meaning(role, run.dataset, selection), rows))
     return Table(columns, groups)
 
 
@@ -132,17 +112,17 @@ def compared_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference
     """
     every_result = [result for run in runs.values() for result in run.results]
     columns = _present(metrics, every_result)
-    dataset = str(next(iter(runs.values())).summary["dataset"])
+    dataset = next(iter(runs.values())).dataset
     selection = shared_selection(list(runs.values()))
     groups = []
-    for role in names.in_role_order([role_of(result) for result in every_result]):
-        results = [result for result in every_result if role_of(result) == role]
+    for role in names.in_role_order([result.role for result in every_result]):
+        results = [result for result in every_result if result.role == role]
         if not _present(columns, results):
             continue
-        domains = list(dict.fromkeys(str(result["domain"]) for result in results))
+        domains = list(dict.fromkeys(result.domain for result in results))
         rows = []
         for domain in domains:
-            of_method = {name: _result(run, role, domain) for name, run in runs.items()}
+            of_method = {name: _values_of(run, role, domain) for name, run in runs.items()}
             rows += _method_rows(columns, of_method, reference, domain)
         if len(domains) > 1:
             means = {name: _means(run.results, role, columns) for name, run in runs.items()}
@@ -164,7 +144,7 @@ def headline(runs: Sequence[Run]) -> tuple[list[Metric], list[dict[str, float | 
       The columns, whose keys are `role/metric`, and for each run its values and standard errors by key.
     """
     results = [result for run in runs for result in run.results]
-    roles = [role for role in names.in_role_order([role_of(r) for r in results]) if role != "validation"]
+    roles = [role for role in names.in_role_order([result.role for result in results]) if role != "validation"]
     columns = [
         replace(ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy") for role in roles
     ]
@@ -187,10 +167,10 @@ def headline(runs: Sequence[Run]) -> tuple[list[Metric], list[dict[str, float | 
 
 def method_names(runs: Sequence[Run]) -> list[str]:
     """A distinct name for each run: its method, with the seed or the folder where methods repeat."""
-    plain = [names.method_name(run.summary) for run in runs]
+    plain = [names.method_name(run.algorithm, run.guidance) for run in runs]
     if len(set(plain)) == len(plain):
         return plain
-    seeded = [f"{name}, seed {run.summary.get('seed', names.MISSING)}" for name, run in zip(plain, runs, strict=True)]
+    seeded = [f"{name}, seed {run.seed}" for name, run in zip(plain, runs, strict=True)]
     if len(set(seeded)) == len(seeded):
         return seeded
     return [f"{name} ({run.path})" for name, run in zip(seeded, runs, strict=True)]
@@ -198,12 +178,12 @@ def method_names(runs: Sequence[Run]) -> list[str]:
 
 def shared_selection(runs: Sequence[Run]) -> str:
     """`oracle` where one of the runs was selected by it, as then their tests held nothing back; else empty."""
-    return "oracle" if any(run.summary.get("selection") == "oracle" for run in runs) else ""
+    return "oracle" if any(run.selection == "oracle" for run in runs) else ""
 
 
 def reference_method(runs: Mapping[str, Run]) -> str:
     """The method to which the others are compared: ERM where there is one, else the first."""
-    return next((name for name, run in runs.items() if run.summary["algorithm"] == "erm"), next(iter(runs)))
+    return next((name for name, run in runs.items() if run.algorithm == "erm"), next(iter(runs)))
 
 
 def comparison_table(runs: Sequence[pathlib.Path]) -> str:
@@ -245,50 +225,53 @@ def further_metrics(runs: Sequence[Run]) -> list[Metric]:
         key
         for run in runs
         for result in run.results
-        for key in result
+        for key in result.values
         if key not in known and not key.endswith("_standard_error") and not key.startswith("random_")
     }
     return [Metric(key, names.series_title(key)) for key in sorted(keys)]
 
 
-def _present(metrics: Sequence[Metric], results: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    return [metric for metric in metrics if any(number(result, metric.key) is not None for result in results)]
+def _present(metrics: Sequence[Metric], results: Sequence[Result]) -> list[Metric]:
+    return [metric for metric in metrics if any(metric.key in result.values for result in results)]
 
 
-def _means(results: Sequence[Mapping[str, Any]], role: str, columns: Sequence[Metric]) -> dict[str, float | None]:
+def _means(results: Sequence[Result], role: str, columns: Sequence[Metric]) -> dict[str, float | None]:
     keys = [key for metric in columns for key in (metric.key, f"random_{metric.key}")]
     return {key: role_mean(results, role, key) for key in keys}
 
 
-def _result(run: Run, role: str, domain: str) -> Mapping[str, Any]:
-    found = (result for result in run.results if role_of(result) == role and str(result["domain"]) == domain)
-    return next(found, {})
+def _values(result: Result) -> dict[str, float | None]:
+    return {**result.values, "examples": result.examples, "faithfulness_images": result.faithfulness_images}
+
+
+def _values_of(run: Run, role: str, domain: str) -> dict[str, float | None]:
+    return next((_values(r) for r in run.results if (r.role, r.domain) == (role, domain)), {})
 
 
 def _method_rows(
     columns: Sequence[Metric],
-    of_method: Mapping[str, Mapping[str, Any]],
+    of_method: Mapping[str, Mapping[str, float | None]],
     reference: str,
     domain: str = "",
     is_mean: bool = False,
 ) -> list[Row]:
-    best = {metric.key: _best(metric, [number(r, metric.key) for r in of_method.values()]) for metric in columns}
+    best = {metric.key: _best(metric, [values.get(metric.key) for values in of_method.values()]) for metric in columns}
     rows: list[Row] = []
     counted = _counted(columns)
-    for name, result in of_method.items():
+    for name, values in of_method.items():
         cells = []
         for metric in columns:
-            value = number(result, metric.key)
+            value = values.get(metric.key)
             difference = ""
             if name != reference:
-                difference = metric.difference(value, number(of_method[reference], metric.key))
-            cells.append(_cell(metric, result, difference, metric.text(value) in best[metric.key]))
+                difference = metric.difference(value, of_method[reference].get(metric.key))
+            cells.append(_cell(metric, values, difference, metric.text(value) in best[metric.key]))
         first = not rows
         rows.append(
             Row(
                 name,
                 cells,
-                _examples(result, counted),
+                _examples(values, counted),
                 is_mean,
                 domain if first else "",
                 len(of_method) if first else 0,
@@ -306,14 +289,14 @@ def _best(metric: Metric, values: Sequence[float | None]) -> set[str]:
     return {metric.text(max(present) if metric.better == "higher" else min(present))}
 
 
-def _cell(metric: Metric, result: Mapping[str, Any], difference: str = "", best: bool = False) -> Cell:
-    value, control = number(result, metric.key), number(result, f"random_{metric.key}")
+def _cell(metric: Metric, values: Mapping[str, float | None], difference: str = "", best: bool = False) -> Cell:
+    value, control = values.get(metric.key), values.get(f"random_{metric.key}")
     beaten = False
     if value is not None and control is not None:
         beaten = {"higher": value <= control, "lower": value >= control, "neither": False}[metric.better]
     return Cell(
         value=metric.text(value),
-        error=_error(metric, number(result, f"{metric.key}_standard_error")),
+        error=_error(metric, values.get(f"{metric.key}_standard_error")),
         difference=difference,
         control=metric.text(control) if control is not None else "",
         best=best,
@@ -330,6 +313,6 @@ def _counted(columns: Sequence[Metric]) -> str:
     return "faithfulness_images" if columns and set(columns) <= set(FAITHFULNESS) else "examples"
 
 
-def _examples(result: Mapping[str, Any], counted: str) -> str:
-    examples = number(result, counted)
+def _examples(values: Mapping[str, float | None], counted: str) -> str:
+    examples = values.get(counted)
     return f"{int(examples):,}" if examples is not None else ""

@@ -1,6 +1,7 @@
 """A run's folder: its config, its summary, and whether it is complete."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import ml_collections
 
 from align_jax.configuration import default_config
 from align_jax.errors import UserError
+from align_jax.runs.read import flat
+from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
 
 # Settings that change how a run is carried out, but not what comes out of it.
@@ -33,10 +36,9 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
     if run.exists() and not run.is_dir():
         raise UserError(f"--workdir {run} is a file; give a folder.")
     if path.exists():
-        before = _flat(_read_object(path, "put it back, or give another --workdir"))
-        now = _flat(json.loads(config.to_json()))
+        before, now = _settings(read_object(path).content), _settings(json.loads(config.to_json()))
         # A field that the run's version did not have yet was what its default makes of it.
-        before = _flat(json.loads(default_config().to_json())) | before
+        before = _settings(json.loads(default_config().to_json())) | before
         changed = [
             field
             for field in sorted(before.keys() | now.keys())
@@ -73,7 +75,7 @@ def check_or_write_data(description: dict[str, Any], run: Path) -> dict[str, Any
     if not path.exists():
         write_atomically(path, json.dumps(description, indent=2).encode())
         return description
-    before = _read_object(path, "put it back, or give another --workdir")
+    before = dict(read_object(path).content)
     changed = [name for name in description if before.get(name) != description[name]]
     if changed:
         raise UserError(
@@ -92,11 +94,9 @@ def read_summary(run: Path) -> dict[str, Any] | None:
     path = run / "summary.json"
     if not path.exists():
         return None
-    remedy = "delete it, and the same command makes it again from the run's last checkpoint"
-    summary = _read_object(path, remedy)
-    if not isinstance(summary.get("results"), list):
-        raise UserError(f"{path} has no list of results; {remedy}.")
-    return summary
+    summary = read_object(path)
+    summary.items("results", dict)
+    return dict(summary.content)
 
 
 def write_summary(run: Path, summary: dict[str, Any]) -> None:
@@ -104,18 +104,6 @@ def write_summary(run: Path, summary: dict[str, Any]) -> None:
     write_atomically(run / "summary.json", json.dumps(summary, indent=2, allow_nan=False).encode())
 
 
-def _read_object(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error}); {remedy}.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no JSON object; {remedy}.")
-    return content
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+def _settings(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """By name; a group without settings says nothing."""
+    return {name: value for name, value in flat(nested).items() if value != {}}

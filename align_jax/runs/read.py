@@ -1,207 +1,299 @@
-"""Reads what a run left on disk, and says in one sentence which file is broken and what to do."""
+"""The one reader of a run's folder; its arrays are read by `read_arrays`.
+
+The folder may come from anywhere: its JSON is read as `untrusted_json` reads. Reports and tables, evaluation and
+experiments all read here, and each reads no more than it needs.
+"""
 
 import json
-import math
 import pathlib
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Float, Int, UInt8
+from align_jax.data.protocols import PROTOCOLS
+from align_jax.runs.untrusted_json import (
+    BrokenFile,
+    Fields,
+    as_float,
+    parse_object,
+    printable,
+    read_bytes,
+    read_object,
+    short,
+)
 
-from align_jax.errors import UserError
+SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy")
+"""Metrics in [0, 1]; other numbers of a result need only be finite."""
 
-FAILED_READS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy")
+"""What a result says beside its measurements."""
+
+# A line for each of a million steps.
+MOST_METRICS_BYTES = 2**30
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Images of the test sets with what the networks made of them; maps and masks are in [0, 1]."""
+class Result:
+    """One test of a run.
 
-    image: UInt8[np.ndarray, "n h w 3"]
-    label: Int[np.ndarray, " n"]
-    predicted: Int[np.ndarray, " n"]
-    probability: Float[np.ndarray, " n"]
-    domain: tuple[str, ...]
-    role: tuple[str, ...]
-    grad_cam: Float[np.ndarray, "n h w"]
-    learned_mask: Float[np.ndarray, "n h w"] | None
-    true_mask: Float[np.ndarray, "n h w"] | None
+    Attributes:
+      examples: how many images were tested.
+      values: finite ones; a metric that does not apply is absent.
+      faithfulness_images: on how many of the images faithfulness was measured.
+      not_finite: metrics, or `per_class_accuracy/CLASS`, whose value is NaN or infinite.
+    """
 
-    def __len__(self) -> int:
-        return len(self.image)
+    domain: str
+    role: str
+    split: str
+    examples: int | None
+    values: Mapping[str, float]
+    per_class_accuracy: Mapping[str, float]
+    faithfulness_images: int | None = None
+    not_finite: tuple[str, ...] = ()
 
-    def same_images(self, other: "Gallery") -> bool:
-        return self.image.shape == other.image.shape and bool(np.array_equal(self.image, other.image))
+
+@dataclass(frozen=True)
+class Weights:
+    """What the classifier began with."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run was trained on; names are as the data set has them.
+
+    Attributes:
+      examples: how many there are, by split and domain; empty where an earlier version did not say.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train_domains: tuple[str, ...]
+    examples: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: `training` and `evaluations` are the lines of metrics.jsonl in the order of steps."""
+    """A complete run.
+
+    Attributes:
+      protocol, domain: empty in a run of the first version, which knew no protocols.
+      config: flat (`optim.lr`), its values as JSON writes them.
+      weights: None where it began with none, or does not say with which.
+      timing: seconds and rates; finite ones.
+      examples: what its data.json says of the splits, trained on or tested, by domain, "" and split.
+    """
 
     path: pathlib.Path
-    config: Mapping[str, Any]
-    summary: Mapping[str, Any]
-    training: Sequence[Mapping[str, Any]]
-    evaluations: Sequence[Mapping[str, Any]]
-    gallery: Gallery | None
-    gallery_before: Gallery | None
+    algorithm: str
+    guidance: str
+    dataset: str
+    protocol: str
+    domain: str
+    seed: int
+    step: int | None
+    best_step: int | None
+    selection: str
+    validation_accuracy: float | None
+    train_domains: tuple[str, ...]
+    held_out_domains: tuple[str, ...]
+    class_names: tuple[str, ...]
+    results: tuple[Result, ...]
+    config: Mapping[str, str]
+    weights: Weights | None = None
+    validation_is_not_finite: bool = False
+    timing: Mapping[str, float] = field(default_factory=dict)
+    examples: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
 
-    @property
-    def results(self) -> list[Mapping[str, Any]]:
-        return self.summary["results"]
 
-    @property
-    def class_names(self) -> list[str]:
-        return [str(name) for name in self.summary.get("class_names") or []]
+class Line(NamedTuple):
+    """A line of metrics.jsonl; text that it does not say is empty, and `values` may be NaN or infinite."""
+
+    step: float
+    split: str
+    phase: str
+    role: str
+    domain: str
+    values: Mapping[str, float]
 
 
-def read_run(path: pathlib.Path) -> Run:
-    """Reads a run folder.
+class Metrics(NamedTuple):
+    """The lines of metrics.jsonl in the order of their steps."""
 
-    Args:
-      path: the folder that holds config.json, summary.json, metrics.jsonl and, if images were kept,
-        gallery/final.npz and gallery/before_guidance.npz.
+    training: tuple[Line, ...]
+    evaluations: tuple[Line, ...]
 
-    Returns:
-      The run. Where a resumed run wrote the same step twice, the later line counts.
+
+def read_run(folder: pathlib.Path) -> Run:
+    """Reads a run's summary.json and config.json, and its data.json where it has one.
 
     Raises:
-      ValueError: a file is missing or broken; the message names the file and the remedy. Only a cut-off last
-        line of metrics.jsonl, as a killed writer leaves it, is forgiven (and dropped).
+      BrokenFile: one of them is missing, broken or foreign.
     """
-    summary = _read_object(path / "summary.json")
-    _check_summary(summary, path / "summary.json")
-    training, evaluations = _read_metrics(path / "metrics.jsonl")
-    final, before = path / "gallery" / "final.npz", path / "gallery" / "before_guidance.npz"
-    gallery = read_gallery(final) if final.exists() else None
-    gallery_before = read_gallery(before) if gallery is not None and before.exists() else None
-    if gallery is not None and gallery_before is not None and not gallery.same_images(gallery_before):
-        raise UserError(f"{before} holds other images than {final}: delete it, or run again in a new workdir")
+    summary = read_object(folder / "summary.json")
+    validation_accuracy = summary.number("validation_accuracy", share=True)
+    results = tuple(_result(Fields(row, summary.path)) for row in summary.items("results", dict))
+    if len({(result.role, result.domain) for result in results}) < len(results):
+        raise summary.broken("has two results of one domain and role")
+    protocol = summary.text("protocol") if summary.has("protocol") else ""
+    if protocol and protocol not in PROTOCOLS:
+        raise summary.broken(f"has the protocol {short(protocol)}, which is none of {', '.join(PROTOCOLS)}")
+    timing = summary.object("timing")
     return Run(
-        path=path,
-        config=_read_object(path / "config.json"),
-        summary=summary,
-        training=training,
-        evaluations=evaluations,
-        gallery=gallery,
-        gallery_before=gallery_before,
+        path=folder,
+        algorithm=summary.text("algorithm"),
+        guidance=summary.text("guidance"),
+        dataset=summary.text("dataset"),
+        protocol=protocol,
+        domain=summary.text("domain") if protocol else "",
+        seed=summary.whole("seed"),
+        step=summary.whole_or_none("step"),
+        best_step=summary.whole_or_none("best_step"),
+        selection=summary.text("selection"),
+        validation_accuracy=validation_accuracy,
+        validation_is_not_finite=validation_accuracy is None and summary.has("validation_accuracy"),
+        train_domains=tuple(map(printable, summary.names("train_domains"))),
+        held_out_domains=tuple(map(printable, summary.items("held_out_domains", str))),
+        class_names=tuple(map(printable, summary.names("class_names"))),
+        results=results,
+        config=read_flat_config(folder / "config.json"),
+        weights=_weights(summary),
+        timing=timing.numbers(timing.content, lambda key: False)[0],
+        examples={
+            (printable(domain), "", printable(split)): count
+            for split, of_split in read_data(folder).examples.items()
+            for domain, count in of_split.items()
+        },
     )
 
 
-def read_gallery(path: pathlib.Path) -> Gallery:
-    """Reads one gallery file, checking that its arrays belong together.
+def read_data(folder: pathlib.Path) -> Data:
+    """What a run was trained on: as its data.json says, or in a run of an earlier version its summary.json.
 
     Raises:
-      ValueError: the file is missing or broken; the message names it and the remedy.
+      BrokenFile: neither says it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = {key: arrays[key] for key in arrays.files}
-        image = stored["image"]
-        if image.dtype != np.uint8 or image.ndim != 4 or image.shape[-1] != 3:
-            raise UserError(f"image is {image.dtype}{list(image.shape)}, not uint8 [n, height, width, 3]")
-
-        def maps(key: str) -> Float[np.ndarray, "n h w"]:
-            if stored[key].shape != image.shape[:3]:
-                raise UserError(f"{key} is {list(stored[key].shape)}, not {list(image.shape[:3])}")
-            return np.clip(np.nan_to_num(stored[key].astype(np.float32)), 0.0, 1.0)
-
-        def column(key: str, kind: str) -> np.ndarray:
-            if stored[key].shape != image.shape[:1] or stored[key].dtype.kind not in kind:
-                raise UserError(f"{key} is {stored[key].dtype}{list(stored[key].shape)}")
-            return stored[key]
-
-        return Gallery(
-            image=image,
-            label=column("label", "iu").astype(np.int64),
-            predicted=column("predicted", "iu").astype(np.int64),
-            probability=column("probability", "f").astype(np.float32),
-            domain=tuple(map(str, column("domain", "U"))),
-            role=tuple(map(str, column("role", "U"))),
-            grad_cam=maps("grad_cam"),
-            learned_mask=maps("learned_mask") if "learned_mask" in stored else None,
-            true_mask=maps("true_mask") if "true_mask" in stored else None,
-        )
-    except FAILED_READS as error:
-        raise UserError(
-            f"{path} is missing or no gallery ({_reason(error)}): delete it to have a report without images, "
-            "or run the training again"
-        ) from error
-
-
-def _read_object(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise UserError(f"it holds a {type(content).__name__}")
-    except FAILED_READS as error:
-        raise UserError(
-            f"{path} is missing or no JSON object ({_reason(error)}): run the same training command again, "
-            "which goes on from the last checkpoint and writes it"
-        ) from error
-    return content
-
-
-def _check_summary(summary: Mapping[str, Any], path: pathlib.Path) -> None:
-    remedy = "run the same training command again, which goes on from the last checkpoint and writes it"
-    if absent := {"algorithm", "dataset", "results"} - summary.keys():
-        raise UserError(f"{path} lacks {', '.join(sorted(absent))}: {remedy}")
-    names = summary.get("class_names") or []
-    if not isinstance(names, list):
-        raise UserError(f"{path} has class_names {names!r}, which is no list: {remedy}")
-    timing = summary.get("timing") or {}
-    results = summary["results"]
-    if not isinstance(timing, dict) or not isinstance(results, list):
-        raise UserError(f"{path} needs an object as timing and a list as results: {remedy}")
-    for row in [timing, *results]:
-        if not isinstance(row, dict) or (row is not timing and not {"domain", "role"} <= row.keys()):
-            raise UserError(f"{path} has the result {row!r}, which names no domain or role: {remedy}")
-        for key, value in row.items():
-            if key == "per_class_accuracy":
-                if not isinstance(value, dict) or not all(isinstance(v, float | int) for v in value.values()):
-                    raise UserError(f"{path} has {key} = {value!r}, which is no object of numbers: {remedy}")
-            elif key not in ("domain", "role", "split") and not isinstance(value, float | int | None):
-                raise UserError(f"{path} has {key} = {value!r}, which is no number: {remedy}")
-
-
-def _read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    try:
-        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({_reason(error)}): run the same training command again, which writes it"
-        ) from error
-    training: dict[float, dict[str, Any]] = {}
-    evaluations: dict[tuple[float, str, str, str], dict[str, Any]] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            step = row["step"]
-            if not math.isfinite(step):
-                raise UserError(f"step is {step}")
-        except (ValueError, TypeError, KeyError) as error:
-            if number == len(lines) and isinstance(error, ValueError):
-                break
-            raise UserError(
-                f"{path} is broken in line {number} ({_reason(error)}): delete that line, then make the report again"
-            ) from error
-        if row.get("split", "train") == "train":
-            training[step] = row
-        else:
-            evaluations[step, str(row.get("split")), str(row.get("role")), str(row.get("domain"))] = row
-    return (
-        [training[step] for step in sorted(training)],
-        [evaluations[key] for key in sorted(evaluations)],
+    path, name = folder / "data.json", "name"
+    if not path.exists() and (folder / "summary.json").exists():
+        path, name = folder / "summary.json", "dataset"
+    data = read_object(path)
+    splits = data.object("examples")
+    return Data(
+        name=data.raw(name, str),
+        class_names=data.names("class_names"),
+        train_domains=data.names("train_domains"),
+        examples={
+            split: {domain: splits.object(split).whole(domain) for domain in splits.raw(split, dict)}
+            for split in splits.content
+        },
     )
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it lacks {error.args[0]}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def read_flat_config(path: pathlib.Path) -> dict[str, str]:
+    """`{"optim": {"lr": 1e-3}}` as `{"optim.lr": "0.001"}`, so that settings can be compared and printed.
+
+    Raises:
+      BrokenFile: the file is missing or no JSON object.
+    """
+    return {printable(name): setting_text(value) for name, value in flat(read_object(path).content).items()}
+
+
+def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"optim": {"lr": 1e-3}}` as `{"optim.lr": 1e-3}`, sorted by name. An empty group is a value."""
+    values: dict[str, Any] = {}
+    todo: list[tuple[str, Any]] = list(nested.items())
+    while todo:
+        name, value = todo.pop()
+        if isinstance(value, dict) and value:
+            todo += [(f"{name}.{part}", inner) for part, inner in value.items()]
+        else:
+            values[name] = value
+    return dict(sorted(values.items()))
+
+
+def setting_text(value: Any) -> str:
+    """A setting as a table shows it: JSON without the quotes of a plain string."""
+    if isinstance(value, str) and value and value == value.strip():
+        return printable(value)
+    try:
+        return printable(json.dumps(value, ensure_ascii=False))
+    except RecursionError:
+        return "(nested too deeply)"
+
+
+def read_metrics(folder: pathlib.Path) -> Metrics:
+    """Reads a run's metrics.jsonl. Where a resumed run wrote the same step twice, the later line counts.
+
+    Raises:
+      BrokenFile: the file is missing, or a line is broken. Only a cut-off last line, as a killed writer leaves it, is
+        forgiven (and dropped).
+    """
+    path = folder / "metrics.jsonl"
+    lines = read_bytes(path, MOST_METRICS_BYTES).rstrip().split(b"\n")
+    training: dict[float, Line] = {}
+    evaluations: dict[tuple[float, str, str, str], Line] = {}
+    for number, content in enumerate(lines, start=1):
+        if not content.strip():
+            continue
+        try:
+            fields = parse_object(content, path, number)
+        except BrokenFile:
+            if number == len(lines):
+                break
+            raise
+        line = _line(fields)
+        if line.split in ("", "train"):
+            training[line.step] = line
+        else:
+            evaluations[line.step, line.split, line.role, line.domain] = line
+    return Metrics(
+        tuple(training[step] for step in sorted(training)), tuple(evaluations[key] for key in sorted(evaluations))
+    )
+
+
+def _line(fields: Fields) -> Line:
+    step = fields.number("step")
+    if step is None:
+        raise fields.broken("lacks a step that is finite")
+    split = fields.text_or_empty("split")
+    values = {printable(key): as_float(value) for key, value in fields.content.items() if key != "step"}
+    return Line(
+        step=step,
+        split=split,
+        phase=fields.text_or_empty("phase"),
+        role="validation" if split == "validation" else fields.text_or_empty("role"),
+        domain=fields.text_or_empty("domain"),
+        values={key: value for key, value in values.items() if value is not None},
+    )
+
+
+def _result(fields: Fields) -> Result:
+    measured = [key for key in fields.content if key not in ABOUT_A_RESULT]
+    values, not_finite = fields.numbers(measured, lambda key: key.removeprefix("random_") in SHARES)
+    classes = fields.object("per_class_accuracy")
+    by_class, no_class = classes.numbers(classes.content, lambda name: True)
+    split = fields.text_or_empty("split")
+    return Result(
+        domain=fields.text("domain"),
+        role="validation" if split == "validation" else fields.text("role"),
+        split=split,
+        examples=fields.whole_or_none("examples"),
+        faithfulness_images=fields.whole_or_none("faithfulness_images"),
+        values=values,
+        per_class_accuracy=by_class,
+        not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
+    )
+
+
+def _weights(summary: Fields) -> Weights | None:
+    if not summary.has("pretrained"):
+        return None
+    weights = summary.object("pretrained")
+    sha256 = weights.text("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise summary.broken(f"has sha256 = {short(sha256)}, which is no such checksum")
+    return Weights(weights.text("source"), sha256)

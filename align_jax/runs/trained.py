@@ -5,7 +5,6 @@ checkpoints only arrays are read, after their shapes were found to be those of t
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,8 @@ from align_jax.errors import UserError
 from align_jax.models.build import build_classifier, build_masker
 from align_jax.networks import Classifier, Masker
 from align_jax.runs.checkpoints import saved_steps
+from align_jax.runs.read import Data, read_data
+from align_jax.runs.untrusted_json import BrokenFile, read_object, shortened
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
 
@@ -37,9 +38,7 @@ class TrainedRun:
       folder: the run's.
       config: what it was trained with.
       defaulted: fields that its `config.json` did not have, as in `config.FIELD`; they have this version's defaults.
-      data: what it was trained on, as its `data.json` says (see `data.domains.describe_data`).
-      class_names: in the order of the logits.
-      train_domains: the domains it was trained on.
+      data: what it was trained on.
       networks: classifier, and masker where one was trained.
       states: of both, replicated over the devices there are now, without the optimisers' states.
       step: whose checkpoint this is.
@@ -48,12 +47,19 @@ class TrainedRun:
     folder: Path
     config: ml_collections.ConfigDict
     defaulted: tuple[str, ...]
-    data: Mapping[str, Any]
-    class_names: tuple[str, ...]
-    train_domains: tuple[str, ...]
+    data: Data
     networks: tuple[Classifier, Masker | None]
     states: States
     step: int
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return self.data.class_names
+
+    @property
+    def train_domains(self) -> tuple[str, ...]:
+        return self.data.train_domains
 
 
 def load_trained(run: Path, step: int | None = None) -> TrainedRun:
@@ -68,45 +74,15 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
         version of the library wrote.
     """
     config, defaulted = _read_config(run)
-    data = _read_data(run)
+    data = read_data(run)
     saved = saved_steps(run / "checkpoints")
     if not saved:
         raise UserError(f"{run} has no checkpoint yet; wait for its first one, or train it with launch/main.py.")
     chosen = _selected_step(run, saved) if step is None else step
     if chosen not in saved:
         raise UserError(f"{run} has no checkpoint of step {chosen}; it has {_listed(list(map(str, saved)))}.")
-    checkpoint = run / "checkpoints" / str(chosen)
-    with _quiet():
-        content = _metadata(checkpoint).metadata.get("states")
-    # A checkpoint's tuples come back as lists.
-    if not isinstance(content, Sequence) or len(content) != 2 or not all(map(_is_state, content)) or not content[0]:
-        raise UserError(
-            f"{checkpoint} holds no states of this library, or is damaged; give another --step, or a whole "
-            "copy of the run."
-        )
-    # Whether there is a masker is the checkpoint's to say.
-    networks = build_classifier(config, len(data["class_names"])), build_masker(config) if content[1] else None
-    size = config.data.image_size
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = [
-        _shapes(network, image, saved_state, checkpoint) if network else None
-        for network, saved_state in zip(networks, content, strict=True)
-    ]
-    classifier, masker = _restore(checkpoint, shapes)
-    return TrainedRun(
-        folder=run,
-        config=config,
-        defaulted=defaulted,
-        data=data,
-        class_names=tuple(data["class_names"]),
-        train_domains=tuple(data["train_domains"]),
-        networks=networks,
-        states=(
-            ClassifierState(**classifier, optimizer_state=()),
-            MaskerState(**masker, optimizer_state=()) if masker else None,
-        ),
-        step=chosen,
-    )
+    networks, states = _restored(run / "checkpoints" / str(chosen), config, len(data.class_names))
+    return TrainedRun(run, config, defaulted, data, networks, states, chosen)
 
 
 def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]:
@@ -118,7 +94,7 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
         inside = sorted(str(found.parent) for found in run.glob("*/config.json"))
         remedy = f"the runs in it are {_listed(inside)}" if inside else "give the --workdir that a run was trained in"
         raise UserError(f"{run} is no run, for it has no config.json; {remedy}.")
-    config, content = default_config(), _read_object(path)
+    config, content = default_config(), read_object(path).content
     # A method of the user's own brings a group of settings, which using its networks does not need.
     own = {name: group for name, group in content.items() if isinstance(group, dict) and name not in config}
     known = {name: value for name, value in content.items() if name not in own}
@@ -164,60 +140,47 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
         return float(value)
     if type(value) is not type(default):
         kind = type(default).__name__ if not isinstance(default, ml_collections.ConfigDict) else "group of fields"
-        raise UserError(f"{path} has {value!r} for {name}, which is no {kind}; put back what was there.")
+        raise BrokenFile(path, f"has {shortened(repr(value))} for {name}, which is no {kind}")
     return value
-
-
-def _read_data(run: Path) -> Mapping[str, Any]:
-    """What `data.json` says; where there is none (earlier versions wrote none), what `summary.json` says."""
-    path = run / "data.json"
-    if path.is_file():
-        data = _read_object(path)
-    elif (run / "summary.json").is_file():
-        path = run / "summary.json"
-        summary = _read_object(path)
-        fields = ("class_names", "train_domains", "protocol", "domain")
-        data = {"name": summary.get("dataset")} | {field: summary[field] for field in fields if field in summary}
-    else:
-        raise UserError(f"{run} has neither data.json nor summary.json, which name its classes; put data.json back.")
-    names, domains = data.get("class_names"), data.get("train_domains")
-    if not _are_names(names) or not _are_names(domains) or not isinstance(data.get("name"), str):
-        raise UserError(
-            f"{path} does not say what the run was trained on (a name, class_names and train_domains, each name once); "
-            "put back what was there."
-        )
-    return data
-
-
-def _are_names(value: Any) -> bool:
-    return (isinstance(value, list) and len(value) > 0 and all(isinstance(v, str) for v in value)) and len(
-        set(value)
-    ) == len(value)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON ({error}); put back what was there.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not an object; put back what was there.")
-    return content
 
 
 def _selected_step(run: Path, saved: Sequence[int]) -> int:
     """The step that the run selected, so far or for good; the newest where it has not selected any."""
     if (run / "summary.json").is_file():
-        step = _read_object(run / "summary.json").get("best_step")
-        if type(step) is not int:
-            raise UserError(f"{run / 'summary.json'} names no best_step; put back what was there, or give a --step.")
-        return step
+        return read_object(run / "summary.json").whole("best_step")
     with _quiet():
         # `checkpoints.Position`, but from a file that may say anything.
         position = _metadata(run / "checkpoints" / str(saved[-1])).custom_metadata
     selected = position.get("selected") if isinstance(position, dict) else None
     step = selected.get("step") if isinstance(selected, dict) else None
     return step if type(step) is int and step in saved else saved[-1]
+
+
+def _restored(
+    checkpoint: Path, config: ml_collections.ConfigDict, num_classes: int
+) -> tuple[tuple[Classifier, Masker | None], States]:
+    """The networks, and their states as far as using them takes."""
+    with _quiet():
+        content = _metadata(checkpoint).metadata.get("states")
+    # A checkpoint's tuples come back as lists.
+    if not isinstance(content, Sequence) or len(content) != 2 or not all(map(_is_state, content)) or not content[0]:
+        raise UserError(
+            f"{checkpoint} holds no states of this library, or is damaged; give another --step, or a whole "
+            "copy of the run."
+        )
+    # Whether there is a masker is the checkpoint's to say.
+    networks = build_classifier(config, num_classes), build_masker(config) if content[1] else None
+    size = config.data.image_size
+    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    shapes = [
+        _shapes(network, image, saved_state, checkpoint) if network else None
+        for network, saved_state in zip(networks, content, strict=True)
+    ]
+    classifier, masker = _arrays(checkpoint, shapes)
+    return networks, (
+        ClassifierState(**classifier, optimizer_state=()),
+        MaskerState(**masker, optimizer_state=()) if masker else None,
+    )
 
 
 def _metadata(checkpoint: Path) -> Any:
@@ -256,7 +219,7 @@ def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _restore(checkpoint: Path, like: list[dict[str, Any] | None]) -> Any:
+def _arrays(checkpoint: Path, like: list[dict[str, Any] | None]) -> Any:
     # What `like` leaves out, the optimisers' states, is not read.
     context = ocp.Context()
     context.pytree.loading.partial_load = True

@@ -1,12 +1,12 @@
 """Reads JSON that may come from anywhere: types and ranges are checked, text loses what cannot be printed.
 
-What is wrong is a `UserError` of one sentence that names the file and says that it is left out.
+No other file opens a run's JSON. What is wrong is a `BrokenFile`: one sentence with file, fault and remedy.
 """
 
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,86 +14,180 @@ from align_jax.errors import UserError
 
 # Larger ones are no summaries; reading them whole would be a favour to nobody.
 MOST_BYTES = 16 * 2**20
+# How far a share may lie outside [0, 1]: means of float32 numbers do, by a rounding.
+ROUNDING = 1e-6
+
+KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
 
 
-def read_object(path: pathlib.Path) -> dict[str, Any]:
-    """A file's JSON object, of at most `MOST_BYTES`."""
-    try:
-        # A pipe of that name would be waited for.
-        if path.exists() and not path.is_file():
-            raise left_out(path, "is no file")
-        if path.stat().st_size > MOST_BYTES:
-            raise left_out(path, f"is larger than {MOST_BYTES // 2**20} MiB")
-        content = json.loads(path.read_bytes())
-    except UserError:
-        raise
-    except OSError as error:
-        raise left_out(path, f"cannot be read ({(error.strerror or 'error').lower()})") from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise left_out(path, f"is not JSON ({reason})") from error
-    if not isinstance(content, dict):
-        raise left_out(path, f"holds a JSON {type(content).__name__}, not an object")
-    return content
+class BrokenFile(UserError):
+    """A file of a run that is missing, damaged or foreign.
+
+    Attributes:
+      problem: the file and what is wrong with it, for a reader who goes on without the file. The error's own sentence
+        also says what to do.
+    """
+
+    def __init__(self, path: pathlib.Path, problem: str, *, line: int = 0, remedy: str = "") -> None:
+        """Names the file; `problem` goes on from its name, or from the number of the `line`."""
+        self.problem = printable(f"{path}, line {line}, {problem}" if line else f"{path} {problem}")
+        super().__init__(f"{self.problem}; {remedy or _remedy(path, line)}.")
+
+
+def _remedy(path: pathlib.Path, line: int) -> str:
+    if line:
+        return "delete that line, then make the report again"
+    if path.name == "summary.json":
+        again = "the same training command writes it again from the last checkpoint"
+        return f"delete it, and {again}" if path.exists() else again
+    return "put back what was there, or train again in another folder"
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of an untrusted object, each asked for by its type."""
+    """Fields of an untrusted object, each asked for by its type; `line` counts the lines of a file that has many."""
 
     content: Mapping[str, Any]
     path: pathlib.Path
+    line: int = 0
+
+    def broken(self, problem: str) -> BrokenFile:
+        return BrokenFile(self.path, problem, line=self.line)
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a field; null is none."""
+        return self.content.get(key) is not None
 
     def raw(self, key: str, kind: type) -> Any:
         value = self.content.get(key)
         if value is None:
-            raise left_out(self.path, f"lacks {key}")
+            raise self.broken(f"lacks {shortened(key)}")
         # JSON's true is an int to Python, and no number to anybody else.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            wanted = {str: "text", int: "a whole number", list: "a list"}[kind]
-            raise left_out(self.path, f"has {key} = {short(value)}, which is not {wanted}")
+            raise self.broken(f"has {shortened(key)} = {short(value)}, which is not {KINDS[kind]}")
         return value
 
     def text(self, key: str) -> str:
         text = printable(self.raw(key, str))
         if not text:
-            raise left_out(self.path, f"has an empty {key}")
+            raise self.broken(f"has an empty {key}")
         return text
+
+    def text_or_empty(self, key: str) -> str:
+        return printable(self.raw(key, str)) if self.has(key) else ""
 
     def whole(self, key: str) -> int:
         return self.raw(key, int)
 
     def whole_or_none(self, key: str) -> int | None:
-        return None if self.content.get(key) is None else self.whole(key)
+        return self.whole(key) if self.has(key) else None
+
+    def number(self, key: str, *, share: bool = False) -> float | None:
+        """A finite value, of a share in [0, 1]; None where it is absent, null or not finite."""
+        value = self.content.get(key)
+        if value is None:
+            return None
+        number = as_float(value)
+        if number is None:
+            raise self.broken(f"has {shortened(key)} = {short(value)}, which is no number")
+        if not math.isfinite(number):
+            return None
+        if share and not -ROUNDING <= number <= 1 + ROUNDING:
+            raise self.broken(f"has {shortened(key)} = {number:g}, which is no share between 0 and 1")
+        return number
+
+    def numbers(self, keys: Iterable[str], is_share: Callable[[str], bool]) -> tuple[dict[str, float], tuple[str, ...]]:
+        """The finite values of several fields, and the names of those whose value is not finite."""
+        values = {key: self.number(key, share=is_share(key)) for key in keys}
+        finite = {printable(key): value for key, value in values.items() if value is not None}
+        return finite, tuple(printable(key) for key, value in values.items() if value is None and self.has(key))
 
     def items(self, key: str, kind: type) -> list[Any]:
         items = self.raw(key, list)
         if not all(isinstance(item, kind) for item in items):
-            raise left_out(self.path, f"has {key} = {short(items)}, with an entry of the wrong type")
+            raise self.broken(f"has {key} = {short(items)}, with an entry of the wrong type")
         return items
 
+    def names(self, key: str) -> tuple[str, ...]:
+        """One name or more, as they were written, of which no two look alike."""
+        names = self.items(key, str)
+        if not names or len(set(map(printable, names))) < len(names):
+            raise self.broken(f"has no {key}, or one of them twice")
+        return tuple(names)
 
-def number(content: Mapping[str, Any], key: str, path: pathlib.Path, share: bool) -> float | None:
-    """A finite value, of a share in [0, 1]; None where it is absent, null or not finite."""
-    value = content.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        raise left_out(path, f"has {key} = {short(value)}, which is no number")
+    def object(self, key: str) -> "Fields":
+        """The fields of an object in this one; there are none where it is absent or null."""
+        return Fields(self.raw(key, dict) if self.has(key) else {}, self.path, self.line)
+
+
+def read_object(path: pathlib.Path) -> Fields:
+    """A file's JSON object, of at most `MOST_BYTES`.
+
+    Raises:
+      BrokenFile: there is none.
+    """
+    return parse_object(read_bytes(path, MOST_BYTES), path)
+
+
+def parse_object(content: bytes, path: pathlib.Path, line: int = 0) -> Fields:
+    """The JSON object that a file, or one of its lines, consists of.
+
+    Raises:
+      BrokenFile: it is something else.
+    """
     try:
-        finite = float(value)
+        parsed = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BrokenFile(path, f"is not JSON ({reason(error)})", line=line) from error
+    if not isinstance(parsed, dict):
+        raise BrokenFile(path, f"holds a JSON {type(parsed).__name__}, not an object", line=line)
+    return Fields(parsed, path, line)
+
+
+def read_bytes(path: pathlib.Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes.
+
+    Raises:
+      BrokenFile: it is larger, no regular file, or cannot be read.
+    """
+    check_file(path, most)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read ({reason(error)})") from error
+
+
+def check_file(path: pathlib.Path, most: int) -> None:
+    """Refuses what is no file of at most `most` bytes: a pipe of that name would be waited for.
+
+    Raises:
+      BrokenFile: it is none.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise BrokenFile(path, f"cannot be read ({reason(error)})") from error
+    if not path.is_file():
+        raise BrokenFile(path, "is no file")
+    if size > most:
+        raise BrokenFile(path, f"is larger than {most // 2**20} MiB")
+
+
+def as_float(value: Any) -> float | None:
+    """A JSON number, infinite where it is too large; None where the value is no number."""
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return None
+    try:
+        return float(value)
     except OverflowError:
-        return None
-    if not math.isfinite(finite):
-        return None
-    if share and not 0 <= finite <= 1:
-        raise left_out(path, f"has {key} = {finite:g}, which is no share between 0 and 1")
-    return finite
+        return math.inf
 
 
-def left_out(path: pathlib.Path, what: str) -> UserError:
-    """The error that says what is wrong with a file: `what` goes on from its name."""
-    return UserError(printable(f"{path} {what}: left out."))
+def reason(error: Exception) -> str:
+    """What an exception says, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def printable(text: str) -> str:
@@ -101,8 +195,13 @@ def printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in text).split())
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """Text of at most `most` characters, as a table shows it: of what is longer, the beginning and an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def short(value: Any) -> str:
     """A value as a sentence shows it."""
     # repr of something nested a thousand deep has no end.
     text = f"a {type(value).__name__}" if isinstance(value, dict | list) else printable(repr(value))
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shortened(text, 60)

@@ -3,15 +3,14 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from align_jax.errors import UserError
 from align_jax.reporting.paired import correct_images
-from align_jax.runs.folder import read_summary
-from align_jax.runs.read import read_run
+from align_jax.runs.read import Run, read_run
 from align_jax.sweeping.subprocesses import is_complete
 from align_jax.tables.csv_text import csv_text
 from align_jax.tables.table import Cell, Table, plain_table
@@ -33,15 +32,13 @@ class Result(NamedTuple):
       row: of the table.
       correlation: that it was trained at.
       seed: the run's.
-      path: its folder.
-      lines: `summary.json`'s results, one a test set.
+      run: what it left.
     """
 
     row: Row
     correlation: str
     seed: int
-    path: Path
-    lines: Sequence[Mapping[str, Any]]
+    run: Run
 
 
 def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
@@ -52,29 +49,29 @@ def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
             for seed in seeds:
                 path = workdir / cell(row, correlation, seed).path
                 if is_complete(path):
-                    found.append(Result(row, correlation, seed, path, (read_summary(path) or {})["results"]))
+                    found.append(Result(row, correlation, seed, read_run(path)))
     return found
 
 
 def as_csv(results: Sequence[Result]) -> str:
     """One row a run and test set."""
     rows = [
-        (result.row.name, result.correlation, result.seed, line["domain"], line["role"], *map(line.get, METRICS))
+        (result.row.name, result.correlation, result.seed, test.domain, test.role, *map(test.values.get, METRICS))
         for result in results
-        for line in result.lines
+        for test in result.run.results
     ]
     return csv_text(COLUMNS, rows, digits=5)
 
 
 def score(result: Result, role: str, metric: str) -> float | None:
     """The mean over a role's test sets, or None where none of them has the metric."""
-    values = [line[metric] for line in result.lines if line["role"] == role and metric in line]
+    values = [test.values[metric] for test in result.run.results if test.role == role and metric in test.values]
     return float(np.mean(values)) if values else None
 
 
 def worst_domain(result: Result) -> float:
     """The least accuracy of a test set out of distribution: any vendor, the held-out one too, on random backgrounds."""
-    return min(line["accuracy"] for line in result.lines if line["role"] in SHIFTS)
+    return min(test.values["accuracy"] for test in result.run.results if test.role in SHIFTS)
 
 
 def accuracy_table(results: Sequence[Result], correlation: str) -> Table:
@@ -177,15 +174,15 @@ def correct_by_method(
     concept = identity = None
     for name, runs in methods.items():
         rows = []
-        for run in runs:
-            images = correct_images(read_run(run.path), role)
-            if images is None or (identity is not None and not np.array_equal(images[2], identity)):
+        for result in runs:
+            images = correct_images(result.run, role)
+            if images is None or (identity is not None and not np.array_equal(images.identity, identity)):
                 raise UserError(
-                    f"{run.path} was not tested on the images of the other runs; delete it, and the same command makes "
-                    "it again."
+                    f"{result.run.path} was not tested on the images of the other runs; delete it, and the same "
+                    "command makes it again."
                 )
-            _, concept, identity = images
-            rows.append(images[0])
+            concept, identity = images.concept, images.identity
+            rows.append(images.correct)
         correct[name] = np.stack(rows)
     assert concept is not None
     return correct, concept

@@ -17,7 +17,7 @@ from align_jax.cli.arguments import answer_help
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.errors import UserError
-from align_jax.runs.folder import read_summary
+from align_jax.runs.read import read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import Cell
 from align_jax.sweeping.sweep import Sweep, complete_sweep
@@ -121,7 +121,7 @@ def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
     images = load(config.data).train
     ious = mask_ious(images, tuple(QUALITIES), config.data.image_size)
     measured = [
-        row(name, cell.seed, ious.get(name), read_summary(sweep.workdir / cell.path) or {})
+        row(name, cell.seed, ious.get(name), read_run(sweep.workdir / cell.path).results)
         for cell, name in named.items()
     ]
     write_atomically(sweep.workdir / "mask_quality.csv", as_csv(measured).encode())

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from align_jax.runs.read import Result
 from align_jax.tables.csv_text import csv_text
 from align_jax.tables.table import Cell, Table, plain_table
 
@@ -36,19 +36,19 @@ class Measured:
     scores: Mapping[str, float]
 
 
-def row(condition: str, seed: int, mask_iou: float | None, summary: Mapping[str, Any]) -> Measured:
-    """What a run's summary says; the learned masks' IoU is there, too.
+def row(condition: str, seed: int, mask_iou: float | None, results: Sequence[Result]) -> Measured:
+    """What a run's results say; the learned masks' IoU is there, too.
 
     Args:
       condition: the cell's.
       seed: the cell's.
       mask_iou: of a quality's masks.
-      summary: the run's `summary.json`.
+      results: the run's.
     """
     scores = {}
     for metric in (*METRICS, "mask_iou"):
         for role in ROLES:
-            of_role = [line[metric] for line in summary["results"] if line["role"] == role and metric in line]
+            of_role = [r.values[metric] for r in results if r.role == role and metric in r.values]
             if of_role:
                 scores[f"{metric}_{role}"] = float(np.mean(of_role))
     learned = scores.get("mask_iou_id")

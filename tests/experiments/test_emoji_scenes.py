@@ -23,6 +23,7 @@ from experiments.emoji_scenes.tables import (
     of_common_seeds,
     worst_domain,
 )
+from tests.finished_run import BARE
 
 ROOT = Path(__file__).parents[2]
 CONCEPTS = np.repeat(np.arange(60), 10)
@@ -163,7 +164,7 @@ def write_run(path, accuracies, seed):
     np.savez(path / "predictions.npz", **arrays)
     (path / "config.json").write_text("{}")
     (path / "metrics.jsonl").write_text("")
-    (path / "summary.json").write_text(json.dumps({"results": results, "algorithm": "x", "dataset": "x", "seed": seed}))
+    (path / "summary.json").write_text(json.dumps(BARE | {"results": results, "seed": seed}))
     (path / "report" / "index.html").write_text("")
 
 
@@ -194,8 +195,8 @@ def test_tables_have_the_rows_that_were_run_and_the_shares(results):
     assert [row.names for row in table.rows] == [("ERM",), ("ALIGN",), (TRUE_MASKS.name,), (CEILING.name,)]
     cells = {column.title: cell.text for column, cell in zip(table.columns, table.rows[1].cells, strict=True)}
     assert cells["mask IoU"] == "0.50"
-    ood = [100 * line["accuracy"] for run in results for line in run.lines
-           if run.row.name == "ALIGN" and run.correlation == "0.7" and line["role"] == "ood"]  # fmt: skip
+    ood = [100 * test.values["accuracy"] for result in results for test in result.run.results
+           if result.row.name == "ALIGN" and result.correlation == "0.7" and test.role == "ood"]  # fmt: skip
     assert cells["held-out vendor, %"] == f"{np.mean(ood):.1f} ± {np.std(ood, ddof=1) / 2**0.5:.1f}"
     worst = np.mean(
         [100 * worst_domain(run) for run in results if run.row.name == "ALIGN" and run.correlation == "0.7"]
@@ -240,11 +241,11 @@ def test_the_csv_has_every_test_set_of_every_run(results):
     assert len(lines) == 4 * len(results)
     assert {line["correlation"] for line in lines} == {"0", "0.3", "0.7"}
     assert lines[0]["insertion_auc"] == ""
-    assert float(lines[0]["accuracy"]) == pytest.approx(results[0].lines[0]["accuracy"], abs=1e-5)
+    assert float(lines[0]["accuracy"]) == pytest.approx(results[0].run.results[0].values["accuracy"], abs=1e-5)
 
 
 def test_runs_on_other_images_are_not_compared(results, tmp_path):
-    path = results[0].path / "predictions.npz"
+    path = results[0].run.path / "predictions.npz"
     with np.load(path) as arrays:
         changed = {name: values[::-1] if name.endswith("/id") else values for name, values in arrays.items()}
     np.savez(path, **changed)

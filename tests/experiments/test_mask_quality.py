@@ -22,10 +22,12 @@ from align_jax.configuration import check
 from align_jax.data.degraded_masks import QUALITIES
 from align_jax.errors import UserError
 from align_jax.runs.folder import check_run_folder
+from align_jax.runs.read import Result
 from align_jax.training import train_and_evaluate
 from experiments.mask_quality.experiment import cells, main, mask_ious, plan
 from experiments.mask_quality.figure import draw, png, svg
 from experiments.mask_quality.tables import COLUMNS, Measured, as_csv, row, table
+from tests.finished_run import BARE
 from tests.tiny_config import Squares, get_config
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +58,13 @@ if flags.get("config.guidance") == "learned":
     results = [line | {"mask_iou": 0.4} for line in results]
 (run / "report").mkdir(parents=True)
 (run / "starts").open("a").write("once ")
-(run / "summary.json").write_text(json.dumps({"results": results}))
+for name, value in flags.items():
+    group, _, field = name.removeprefix("config.").rpartition(".")
+    if name.startswith("config."):
+        fields = CONFIG[group] if group else CONFIG
+        fields[field] = type(fields[field])(value)
+(run / "config.json").write_text(json.dumps(CONFIG))
+(run / "summary.json").write_text(json.dumps(BARE | {"results": results}))
 (run / "report" / "index.html").write_text("")
 """
 
@@ -64,7 +72,7 @@ if flags.get("config.guidance") == "learned":
 @pytest.fixture
 def program(tmp_path):
     path = tmp_path / "pretended.py"
-    path.write_text(PRETENDED)
+    path.write_text(f"BARE, CONFIG = {BARE}, {json.loads(get_config().to_json())}\n{PRETENDED}")
     return sys.executable, str(path)
 
 
@@ -228,15 +236,15 @@ def test_ious_are_those_of_the_images_that_are_trained_on():
 
 def test_a_row_has_means_over_a_roles_domains():
     results = [
-        {"domain": "a", "role": "id", "accuracy": 0.4, "mask_iou": 0.2, "auc": 0.9},
-        {"domain": "b", "role": "id", "accuracy": 0.6, "mask_iou": 0.4},
-        {"domain": "c", "role": "ood", "accuracy": 0.3, "cam_energy": 0.7, "mask_iou": 0.9},
+        Result("a", "id", "test", 10, {"accuracy": 0.4, "mask_iou": 0.2, "auc": 0.9}, {}),
+        Result("b", "id", "test", 10, {"accuracy": 0.6, "mask_iou": 0.4}, {}),
+        Result("c", "ood", "test", 10, {"accuracy": 0.3, "cam_energy": 0.7, "mask_iou": 0.9}, {}),
     ]
-    learned = row("learned", 3, None, {"results": results})
+    learned = row("learned", 3, None, results)
     assert (learned.condition, learned.seed) == ("learned", 3)
     assert learned.mask_iou == pytest.approx(0.3)
     assert learned.scores == pytest.approx({"accuracy_id": 0.5, "accuracy_ood": 0.3, "cam_energy_ood": 0.7})
-    assert row("noisy", 0, 0.35, {"results": results}).mask_iou == 0.35
+    assert row("noisy", 0, 0.35, results).mask_iou == 0.35
 
 
 def test_the_csv_has_a_row_a_run():

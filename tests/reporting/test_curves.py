@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from align_jax.reporting import curves
-from align_jax.runs.read import read_run
+from align_jax.runs.read import read_metrics
 
 
 def test_every_key_of_the_metrics_has_a_panel(make_run):
-    run = read_run(make_run())
+    run = read_metrics(make_run())
     sections = curves.training_sections({"ALIGN": run})
-    keys = {key for line in run.training for key in line} - {"step", "split", "phase"}
+    keys = {key for line in run.training for key in line.values}
     assert sum(len(section.panels) for section in sections) == len(keys)
     assert [section.title for section in sections] == ["Classifier, training", "Masker, training", "Speed and schedule"]
     accuracy = curves.evaluation_section(run).panels[0]
@@ -24,16 +24,16 @@ def test_every_key_of_the_metrics_has_a_panel(make_run):
 
 
 def test_a_role_is_the_mean_of_its_domains(make_run):
-    run = read_run(make_run())
-    lines = [x for x in run.evaluations if x["step"] == 600 and x["role"] == "id"]
-    expected = np.mean([line["accuracy"] for line in lines])
+    run = read_metrics(make_run())
+    lines = [x for x in run.evaluations if x.step == 600 and x.role == "id"]
+    expected = np.mean([line.values["accuracy"] for line in lines])
     series = curves.evaluation_section(run).panels[0].series[1]
     assert len(lines) == 2
     assert series.values[-1] == pytest.approx(expected)
 
 
 def test_methods_are_overlaid_and_a_method_without_a_key_is_not_drawn(make_run):
-    runs = {"ALIGN": read_run(make_run("align")), "ERM": read_run(make_run("erm"))}
+    runs = {"ALIGN": read_metrics(make_run("align")), "ERM": read_metrics(make_run("erm"))}
     by_title = {
         panel.title: [line.name for line in panel.series]
         for section in curves.training_sections(runs)
@@ -47,10 +47,10 @@ def test_methods_are_overlaid_and_a_method_without_a_key_is_not_drawn(make_run):
 
 def test_warmup_ends_where_the_rounds_begin(make_run):
     run = make_run()
-    assert curves.warmup_end(read_run(run)) == 240
+    assert curves.warmup_end(read_metrics(run)) == 240
     only_warmup = [line for line in (run / "metrics.jsonl").read_text().splitlines() if '"rounds"' not in line]
     (run / "metrics.jsonl").write_text("\n".join(only_warmup))
-    assert curves.warmup_end(read_run(run)) is None
+    assert curves.warmup_end(read_metrics(run)) is None
 
 
 def test_non_finite_values_leave_a_gap_and_do_not_stop_the_page(make_run):
@@ -59,7 +59,7 @@ def test_non_finite_values_leave_a_gap_and_do_not_stop_the_page(make_run):
         metrics.write(
             json.dumps({"step": 620, "split": "train", "classifier/loss": float("nan"), "only": float("inf")})
         )
-    sections = curves.training_sections({"": read_run(run)})
+    sections = curves.training_sections({"": read_metrics(run)})
     loss = next(panel for section in sections for panel in section.panels if panel.title == "Total loss")
     assert np.isnan(loss.series[0].values[-1])
     assert loss.series[0].last != "nan"
@@ -73,7 +73,7 @@ def test_drawings_follow_the_page_and_carry_no_text_of_the_run(make_run):
     with (run / "metrics.jsonl").open("a") as metrics:
         for step in (620, 640):
             metrics.write(json.dumps({"step": step, "split": "train", "<script>$\\frac": 1.0}) + "\n")
-    panels = [panel for section in curves.training_sections({"": read_run(run)}) for panel in section.panels]
+    panels = [panel for section in curves.training_sections({"": read_metrics(run)}) for panel in section.panels]
     hostile = next(panel for panel in panels if "script" in panel.title)
     assert "script" not in hostile.svg
     for panel in panels:

@@ -1,10 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting import overlays
-from align_jax.runs.read import read_gallery, read_run
+from align_jax.runs.read import read_run
+from align_jax.runs.read_arrays import read_gallery
 from tests.finished_run import write_run
 
 
@@ -39,7 +42,7 @@ def test_a_run_without_masks_shows_image_and_grad_cam(make_run):
 
 def test_right_and_wrong_are_told_apart(make_run):
     run = read_run(make_run())
-    arrays = run.gallery
+    arrays = read_gallery(run.path)
     groups, _ = gallery.gallery_cards({"ALIGN": run})
     for group, i in zip(groups, range(3), strict=False):
         assert group.cards[0].predictions[0].right == (arrays.label[i] == arrays.predicted[i])
@@ -70,13 +73,17 @@ def test_scores_against_a_true_mask():
 
 
 def test_the_chosen_images_take_turns_and_do_not_depend_on_the_networks(make_run):
-    run = make_run(images=12)
-    content = read_gallery(run / "gallery" / "final.npz")
+    content = read_gallery(make_run(images=12))
     picked = gallery.chosen(content, 6)
     assert len(set(picked)) == 6
     assert content.role[picked[0]] == "ood"
     assert len({(content.role[i], content.domain[i]) for i in picked}) == 5
-    other = read_gallery(run / "gallery" / "before_guidance.npz")
+    other = dataclasses.replace(
+        content,
+        predicted=(content.predicted + 1) % 5,
+        probability=1 - content.probability,
+        grad_cam=1 - content.grad_cam,
+    )
     assert gallery.chosen(other, 6) == picked
     assert len(gallery.chosen(content, 99)) == 12
 

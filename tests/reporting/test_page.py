@@ -123,7 +123,7 @@ def test_hostile_names_stay_text(both, tmp_path):
     for run in both:
         edit_summary(
             run,
-            class_names=[HOSTILE] * 5,
+            class_names=[f"{HOSTILE}{i}" for i in range(5)],
             dataset=HOSTILE,
             selection=HOSTILE,
             train_domains=[HOSTILE],
@@ -131,7 +131,8 @@ def test_hostile_names_stay_text(both, tmp_path):
         )
         summary = json.loads((run / "summary.json").read_text())
         results = [
-            row | {"domain": HOSTILE + row["domain"], "role": HOSTILE, HOSTILE: 1.0} for row in summary["results"]
+            row | {"domain": HOSTILE + row["domain"], "role": HOSTILE + row["role"], HOSTILE: 1.0}
+            for row in summary["results"]
         ]
         edit_summary(run, results=results)
         (run / "config.json").write_text(json.dumps({HOSTILE: HOSTILE}))
@@ -157,7 +158,13 @@ def test_optional_values_may_be_absent(make_run, tmp_path):
     run = make_run()
     least = {
         "algorithm": "erm",
+        "guidance": "none",
         "dataset": "folder_of_images",
+        "seed": 0,
+        "selection": "last",
+        "train_domains": ["art"],
+        "held_out_domains": ["photo"],
+        "class_names": ["cat", "dog"],
         "results": [{"domain": "photo", "role": "ood", "accuracy": None}, {"domain": "art", "role": "id"}],
     }
     (run / "summary.json").write_text(json.dumps(least))
@@ -205,7 +212,7 @@ def test_a_report_is_written_whole_and_again(make_run):
     first = write_run_report(run).read_bytes()
     assert write_run_report(run).read_bytes() == first
     (run / "summary.json").write_text("{")
-    with pytest.raises(ValueError, match=r"summary\.json is missing or no JSON object"):
+    with pytest.raises(ValueError, match=r"summary\.json is not JSON .*; delete it"):
         write_run_report(run)
     assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
     assert (run / "report" / "index.html").read_bytes() == first

@@ -5,7 +5,8 @@ import pytest
 
 from align_jax.errors import UserError
 from align_jax.reporting.paired import accuracy_difference, accuracy_standard_error, difference_sentences
-from align_jax.runs.read import Run
+from align_jax.runs.read import Result
+from tests.finished_run import bare_run
 
 
 def make_run(path, algorithm, right, identity=None):
@@ -21,9 +22,7 @@ def make_run(path, algorithm, right, identity=None):
             f"{domain}/test/id": np.array([f"{domain}{i}" for i in range(40)] if identity is None else identity[part]),
         }
     np.savez(path / "predictions.npz", **arrays)
-    results = [{"domain": domain, "split": "test", "role": "ood"} for domain in ("x", "y")]
-    summary = {"algorithm": algorithm, "guidance": "none", "dataset": "letters", "results": results}
-    return Run(path, {}, summary, [], [], None, None)
+    return bare_run(path, algorithm, [Result(domain, "ood", "test", None, {}, {}) for domain in ("x", "y")])
 
 
 def test_the_same_predictions_do_not_differ(tmp_path):

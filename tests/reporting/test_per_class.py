@@ -3,13 +3,13 @@
 import pathlib
 
 from align_jax.reporting.per_class import per_class_table
-from align_jax.runs.read import Run
+from align_jax.runs.read import Result
+from tests.finished_run import bare_run
 
 
 def run(name, *rows):
-    results = [{"domain": d, "role": r, "split": "test", "per_class_accuracy": values} for d, r, values in rows]
-    summary = {"algorithm": name, "class_names": ["bird", "car"], "results": results}
-    return Run(pathlib.Path(name), {}, summary, [], [], None, None)
+    results = [Result(domain, role, "test", None, {}, by_class) for domain, role, by_class in rows]
+    return bare_run(pathlib.Path(name), name, results, class_names=("bird", "car"))
 
 
 ALIGN = run("align", ("L38", "id", {"bird": 0.5, "car": 1.0}), ("L43", "ood", {"bird": 0.25}))

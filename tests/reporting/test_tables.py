@@ -1,10 +1,13 @@
+import dataclasses
 import json
+import pathlib
 
 import pytest
 
 from align_jax.reporting import names, tables
 from align_jax.reporting.columns import ACCURACY, FAITHFULNESS, PREDICTION
 from align_jax.runs.read import read_run
+from align_jax.runs.untrusted_json import Fields
 
 
 @pytest.fixture
@@ -106,7 +109,9 @@ def test_a_mean_over_a_missing_value_is_missing(change):
 
 
 def test_null_and_nan_are_dashes_and_zero_is_a_number():
-    assert [tables.number({"x": x}, "x") for x in (None, float("nan"), float("inf"), 0)] == [None, None, None, 0.0]
+    content = {"null": None, "nan": float("nan"), "infinite": float("inf"), "zero": 0}
+    fields = Fields(content, pathlib.Path("summary.json"))
+    assert [fields.number(key) for key in content] == [None, None, None, 0.0]
     assert ACCURACY.text(None) == "–"
     assert ACCURACY.text(0.0) == "0.0"
     assert ACCURACY.difference(0.5, None) == ""
@@ -132,6 +137,5 @@ def test_terminal_table(make_run):
 def test_names_tell_runs_of_one_method_apart(make_run, tmp_path):
     run, other = read_run(make_run("align")), read_run(make_run("erm"))
     assert tables.method_names([run, other]) == ["ALIGN", "ERM"]
-    assert len(set(tables.method_names([run, run.__class__(**{**vars(run), "path": tmp_path})]))) == 2
-    guided = {**run.summary, "guidance": "true"}
-    assert names.method_name(guided) == "ALIGN, true masks"
+    assert len(set(tables.method_names([run, dataclasses.replace(run, path=tmp_path)]))) == 2
+    assert names.method_name(run.algorithm, "true") == "ALIGN, true masks"

@@ -4,7 +4,8 @@ import os
 import pytest
 
 from align_jax.errors import UserError
-from align_jax.runs.collect import collect, read_collected_run, read_flat_config, read_sweep
+from align_jax.runs.collect import collect, read_sweep
+from align_jax.runs.read import read_flat_config, read_run
 from align_jax.runs.untrusted_json import MOST_BYTES
 
 SUMMARY = {
@@ -35,6 +36,7 @@ SUMMARY = {
     ],
     "timing": {"wall_s": 1.0},
 }
+DATA = {"name": "vlcs", "class_names": ["bird", "car"], "train_domains": ["Caltech101", "LabelMe"]}
 CONFIG = {"algorithm": "align", "optim": {"lr": 1e-3, "name": "adam"}, "masker": {"widths": [4, 8]}, "compare": []}
 
 
@@ -54,7 +56,7 @@ def problems(folder):
 
 
 def test_a_run_is_read_with_its_settings(tmp_path):
-    run = read_collected_run(write(tmp_path))
+    run = read_run(write(tmp_path))
     assert (run.algorithm, run.guidance, run.dataset, run.protocol) == ("align", "learned", "vlcs", "leave_one_out")
     assert (run.domain, run.seed, run.step, run.best_step) == ("SUN09", 3, 5000, 4800)
     assert run.class_names == ("bird", "car")
@@ -75,11 +77,16 @@ def test_a_run_is_read_with_its_settings(tmp_path):
 
 def test_a_run_says_with_which_weights_and_data_it_began(tmp_path):
     run = write(tmp_path, pretrained={"source": "hf:a/b", "sha256": "0f" * 32})
-    (run / "data.json").write_text('{"examples": {"train": {"LabelMe": 80}, "test": {"SUN09": 100}}}')
-    read = read_collected_run(run)
+    examples = {"train": {"LabelMe": 80}, "test": {"SUN09": 100}}
+    (run / "data.json").write_text(json.dumps(DATA | {"examples": examples}))
+    read = read_run(run)
     assert (read.weights.source, read.weights.sha256) == ("hf:a/b", "0f" * 32)
     assert read.examples == {("LabelMe", "", "train"): 80, ("SUN09", "", "test"): 100}
-    for content in ('{"examples": [1]}', '{"examples": {"train": {"LabelMe": "80"}}}', "["):
+    for broken in ({"examples": [1]}, {"examples": {"train": {"LabelMe": "80"}}}, {"examples": {"train": 80}}):
+        (run / "data.json").write_text(json.dumps(DATA | broken))
+        (problem,) = problems(tmp_path)
+        assert problem.startswith(f"{run / 'data.json'} has")
+    for content in ("{}", "["):
         (run / "data.json").write_text(content)
         (problem,) = problems(tmp_path)
         assert problem.startswith(str(run / "data.json"))
@@ -133,7 +140,12 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
         ('{"loss": 3}', "lacks results"),
         (json.dumps(SUMMARY | {"seed": True}), "seed = True, which is not a whole number"),
         (json.dumps(SUMMARY | {"seed": "0"}), "seed = '0', which is not a whole number"),
-        (json.dumps(SUMMARY | {"protocol": "mine"}), "'mine', which is none of in_domain"),
+        (
+            json.dumps(SUMMARY | {"protocol": "mine"}),
+            "'mine', which is none of leave_one_out, single_source, in_domain",
+        ),
+        (json.dumps(SUMMARY | {"protocol": None}), "lacks protocol"),
+        (json.dumps(SUMMARY | {"domain": None}), "lacks domain"),
         (json.dumps(SUMMARY | {"class_names": ["a", "a"]}), "one of them twice"),
         (json.dumps(SUMMARY | {"class_names": [1]}), "wrong type"),
         (json.dumps(SUMMARY | {"results": [{"domain": "a"}]}), "lacks role"),
@@ -145,13 +157,13 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
             "two results of one domain and role",
         ),
         (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": "0.9"}]}), "which is no number"),
-        (json.dumps(SUMMARY | {"pretrained": "a.safetensors"}), "which is no object"),
+        (json.dumps(SUMMARY | {"pretrained": "a.safetensors"}), "which is not an object"),
         (json.dumps(SUMMARY | {"pretrained": {"source": "a.safetensors"}}), "lacks sha256"),
         (json.dumps(SUMMARY | {"pretrained": {"source": "a", "sha256": "0" * 63 + "G"}}), "no such checksum"),
         (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": 87.5}]}), "no share between"),
         (
             json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "per_class_accuracy": [1]}]}),
-            "per_class_accuracy that is no object",
+            "per_class_accuracy = a list, which is not an object",
         ),
     ],
 )
@@ -185,7 +197,7 @@ def test_values_that_are_not_finite_are_missing(tmp_path):
     content = (
         json.dumps(SUMMARY).replace("0.75", "NaN").replace('"auc": null', '"sufficiency": 1e999, "x": ' + "9" * 400)
     )
-    run = read_collected_run(write(tmp_path, content.replace('"bird": 0.5', '"bird": -Infinity')))
+    run = read_run(write(tmp_path, content.replace('"bird": 0.5', '"bird": -Infinity')))
     assert run.results[0].values == {}
     assert run.results[0].not_finite == ("accuracy", "sufficiency", "x", "per_class_accuracy/bird")
     said = collect([tmp_path]).problems
@@ -203,7 +215,7 @@ def test_text_has_no_lines_controls_or_lone_surrogates(tmp_path):
     content = json.dumps(SUMMARY | {"domain": "SUN\n\x1b[31m\u202e09", "algorithm": "PLACE"}).replace(
         "PLACE", "\\ud800x"
     )
-    run = read_collected_run(write(tmp_path, content))
+    run = read_run(write(tmp_path, content))
     assert run.domain == "SUN �[31m�09"
     assert run.algorithm == "�x"
     run.algorithm.encode()

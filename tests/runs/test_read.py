@@ -3,18 +3,29 @@ import json
 import numpy as np
 import pytest
 
-from align_jax.runs.read import read_gallery, read_run
+from align_jax.runs.read import read_data, read_metrics, read_run
+from align_jax.runs.read_arrays import read_gallery
+
+
+def edit_summary(run, **changes):
+    path = run / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def read_all(run):
+    return read_run(run), read_metrics(run), read_gallery(run)
 
 
 def test_a_cut_off_last_line_is_dropped_and_no_other(make_run):
     run = make_run()
     path = run / "metrics.jsonl"
-    whole = read_run(run)
+    whole = read_metrics(run)
     path.write_bytes(path.read_bytes() + b'{"step": 620, "split": "tr\xc3')
-    assert read_run(run).training == whole.training
+    assert read_metrics(run) == whole
+    number = len(path.read_bytes().split(b"\n"))
     path.write_bytes(path.read_bytes() + b'\n{"step": 640, "split": "train"}\n')
-    with pytest.raises(ValueError, match=rf"{path} is broken in line \d+ .*delete that line"):
-        read_run(run)
+    with pytest.raises(ValueError, match=rf"{path}, line {number}, is not JSON .*delete that line"):
+        read_metrics(run)
 
 
 def test_a_step_written_twice_counts_once_and_the_later_line_wins(make_run):
@@ -22,9 +33,39 @@ def test_a_step_written_twice_counts_once_and_the_later_line_wins(make_run):
     again = {"step": 40, "split": "train", "classifier/loss": 123.0}
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write(json.dumps(again) + "\n")
-    steps = [line["step"] for line in read_run(run).training]
+    training = read_metrics(run).training
+    steps = [line.step for line in training]
     assert steps == sorted(set(steps))
-    assert read_run(run).training[1] == again
+    assert training[1].values == {"classifier/loss": 123.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ({}, "lacks a step"),
+        ({"step": "40"}, "step = '40', which is no number"),
+        ({"step": float("nan")}, "lacks a step that is finite"),
+        ({"step": 40, "split": 3}, "split = 3, which is not text"),
+        ([40], "holds a JSON list"),
+    ],
+)
+def test_a_broken_line_is_named(make_run, line, complaint):
+    run = make_run()
+    path = run / "metrics.jsonl"
+    path.write_text(json.dumps(line) + "\n" + path.read_text())
+    with pytest.raises(ValueError, match=rf"{path}, line 1, .*{complaint}.*; delete that line"):
+        read_metrics(run)
+
+
+def test_values_that_are_not_finite_stay_in_the_metrics(make_run):
+    run = make_run()
+    (run / "metrics.jsonl").write_text(
+        '{"step": 1, "a": NaN, "b": ' + "9" * 400 + ', "c": true, "d": null, "e": "x"}\n'
+    )
+    (line,) = read_metrics(run).training
+    assert np.isnan(line.values["a"])
+    assert line.values["b"] == np.inf
+    assert line.values.keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize("name", ["config.json", "summary.json", "metrics.jsonl", "gallery/final.npz"])
@@ -34,10 +75,12 @@ def test_a_broken_file_is_named_in_one_sentence(make_run, name, content):
     (run / name).write_bytes(content)
     if name == "metrics.jsonl" and not content.startswith(b"["):
         # No lines, or one that was cut off: a run that was killed before it wrote anything.
-        assert read_run(run).training == []
+        assert read_metrics(run).training == ()
         return
-    with pytest.raises(ValueError, match=f"{run / name} is (missing or no|broken)") as raised:
-        read_run(run)
+    with pytest.raises(
+        ValueError, match=rf"{run / name}(, line 1,)? (is not JSON|holds a JSON|is no gallery)"
+    ) as raised:
+        read_all(run)
     assert "\n" not in str(raised.value)
     assert "again" in str(raised.value)
 
@@ -46,60 +89,71 @@ def test_a_broken_file_is_named_in_one_sentence(make_run, name, content):
 def test_a_missing_file_is_named(make_run, name):
     run = make_run()
     (run / name).unlink()
-    with pytest.raises(ValueError, match=f"{run / name} .*no such file.*again"):
-        read_run(run)
+    with pytest.raises(ValueError, match=f"{run / name} .*no such file.*again") as raised:
+        read_all(run)
+    assert "delete it" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"results": 3}, "a list as results"),
-        ({"results": [{"domain": "noto"}]}, "names no domain or role"),
-        ({"results": [{"domain": "noto", "role": "id", "accuracy": "high"}]}, "accuracy = 'high'"),
-        ({"timing": {"wall_s": "long"}}, "wall_s = 'long'"),
-        ({"class_names": 5}, "class_names 5"),
+        ({"results": 3}, "results = 3, which is not a list"),
+        ({"results": [{"domain": "noto"}]}, "lacks role"),
+        ({"results": [{"domain": "noto", "role": "id", "accuracy": "high"}]}, "accuracy = 'high', which is no number"),
+        ({"timing": {"wall_s": "long"}}, "wall_s = 'long', which is no number"),
+        ({"timing": 5}, "timing = 5, which is not an object"),
+        ({"class_names": 5}, "class_names = 5, which is not a list"),
+        ({"algorithm": None}, "lacks algorithm"),
+        ({"dataset": ""}, "has an empty dataset"),
     ],
 )
 def test_a_summary_of_another_shape_is_refused(make_run, change, complaint):
     run = make_run()
-    path = run / "summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ValueError, match=complaint):
+    edit_summary(run, **change)
+    with pytest.raises(ValueError, match=f"{complaint}; delete it, and the same training command"):
         read_run(run)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("image", np.zeros((3, 8, 8, 3), np.float32)),
-        ("grad_cam", np.zeros((3, 4, 4), np.float32)),
-        ("label", np.zeros(2, np.int64)),
-        ("domain", np.arange(3)),
-        ("predicted", np.array([None, None, None])),
-    ],
-)
-def test_gallery_arrays_must_belong_together(make_run, key, value):
-    path = make_run() / "gallery" / "final.npz"
-    arrays = dict(np.load(path)) | {key: value}
-    np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=f"{path} is missing or no gallery"):
-        read_gallery(path)
-    del arrays[key]
-    np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=f"it lacks {key}"):
-        read_gallery(path)
-
-
-def test_maps_that_are_not_finite_become_zero(make_run):
-    path = make_run() / "gallery" / "final.npz"
-    arrays = dict(np.load(path))
-    arrays["grad_cam"][0] = np.nan
-    np.savez(path, **arrays)
-    assert (read_gallery(path).grad_cam[0] == 0).all()
-
-
-def test_a_run_without_images_is_read(make_run):
+def test_further_numbers_controls_and_errors_of_a_result_are_kept(make_run):
     run = make_run()
-    (run / "gallery" / "final.npz").unlink()
-    assert read_run(run).gallery is None
-    assert read_run(run).gallery_before is None
+    numbers = {"calibration_error": 0.03, "random_insertion_auc": 0.3, "accuracy_standard_error": 0.01, "loss": 3.5}
+    edit_summary(run, results=[{"domain": "noto", "role": "ood", "split": "test"} | numbers])
+    (result,) = read_run(run).results
+    assert result.values == numbers
+
+
+def test_a_share_may_be_above_one_by_a_rounding(make_run):
+    run = make_run()
+    for accuracy, fits in ((1.0000001, True), (1.001, False)):
+        edit_summary(run, results=[{"domain": "noto", "role": "ood", "accuracy": accuracy}])
+        if fits:
+            assert read_run(run).results[0].values["accuracy"] == accuracy
+        else:
+            with pytest.raises(ValueError, match="no share between 0 and 1"):
+                read_run(run)
+
+
+def test_a_run_of_the_first_version_is_read(make_run):
+    """It wrote no data.json, and its summary had no protocol, no accuracy of the validation, none by class."""
+    run = make_run()
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["protocol"], summary["domain"]
+    (run / "summary.json").write_text(json.dumps(summary))
+    read = read_run(run)
+    assert (read.protocol, read.domain, read.validation_accuracy, read.weights, read.examples) == (
+        "",
+        "",
+        None,
+        None,
+        {},
+    )
+    data = read_data(run)
+    assert (data.name, list(data.class_names)) == ("emoji_scenes", summary["class_names"])
+    assert data.train_domains == ("noto", "twemoji")
+
+
+def test_names_are_printed_in_one_line_and_kept_as_they_are_for_the_data(make_run):
+    run = make_run()
+    edit_summary(run, class_names=["a  b\u202e", "c"])
+    assert read_run(run).class_names == ("a b�", "c")
+    assert read_data(run).class_names == ("a  b\u202e", "c")

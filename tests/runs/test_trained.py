@@ -174,7 +174,7 @@ def test_other_classes_than_the_network_has(run):
     change(run / "data.json", class_names=["red", "green"])
     assert "params/fc/" in refusal(run)
     change(run / "data.json", class_names=["red", "red", "blue"])
-    assert "each name once" in refusal(run)
+    assert "class_names, or one of them twice" in refusal(run)
     (run / "data.json").unlink()
     assert load_trained(run).class_names == CLASSES, "from summary.json"
 

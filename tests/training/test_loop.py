@@ -315,7 +315,7 @@ def test_a_damaged_file_is_named_with_a_remedy(uninterrupted, tmp_path, name, co
     if name != "summary.json":
         (run / "summary.json").unlink()
     (run / name).write_text(content)
-    with pytest.raises(UserError, match=f"{name} (is not JSON|holds no|has no list).*(delete it|put it back)"):
+    with pytest.raises(UserError, match=f"{name} (is not JSON|holds a JSON list|lacks results).*(delete it|put back)"):
         train_and_evaluate(get_config(), run)
 
 

@@ -8,14 +8,14 @@ from align_jax.reporting.columns import ACCURACY
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.over_seeds import SeedMean, average, marked, printed
 from align_jax.reporting.many_runs.tasks import Setup, Task
-from align_jax.runs.collect import CollectedRun
+from align_jax.runs.read import Run
 from align_jax.tables.table import Column, Group, Row, Table
 
 
 def class_table(
     task: Task,
     role: str,
-    runs: Mapping[tuple[Setup, str, int], CollectedRun],
+    runs: Mapping[tuple[Setup, str, int], Run],
     titles: Mapping[Setup, str],
 ) -> Table | None:
     """The table of a role, in percent; None where no run says its accuracy by class."""

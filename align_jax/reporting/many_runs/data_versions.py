@@ -5,13 +5,13 @@ A data set has copies of different sizes, and images that one reader refuses; th
 
 from collections.abc import Sequence
 
-from align_jax.runs.collect import CollectedRun
+from align_jax.runs.read import Run
 
 Examples = tuple[tuple[tuple[str, str, str], int], ...]
 """Numbers of examples, by domain, role and split."""
 
 
-def data_versions(runs: Sequence[CollectedRun]) -> list[tuple[Examples, list[CollectedRun]]]:
+def data_versions(runs: Sequence[Run]) -> list[tuple[Examples, list[Run]]]:
     """Puts runs together that agree on every test that two of them have in common.
 
     A run that contradicts no version is part of the one with which it shares most tests.
@@ -22,7 +22,7 @@ def data_versions(runs: Sequence[CollectedRun]) -> list[tuple[Examples, list[Col
     Returns:
       For each version what its runs say of it, and the runs, in the order in which they came.
     """
-    versions: list[tuple[dict[tuple[str, str, str], int], list[CollectedRun]]] = []
+    versions: list[tuple[dict[tuple[str, str, str], int], list[Run]]] = []
     for run in runs:
         tested = {(r.domain, r.role, r.split): r.examples for r in run.results if r.examples is not None}
         own = {**run.examples, **tested}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from align_jax.reporting.columns import FAITHFULNESS
 from align_jax.reporting.many_runs.report import Report, TaskReport
-from align_jax.runs.collect import Result
+from align_jax.runs.read import Result
 from align_jax.runs.untrusted_json import printable
 from align_jax.tables.csv_text import csv_text
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, SAYS_THE_TASK, Setup, Task
-from align_jax.runs.collect import SweepCell
+from align_jax.runs.collect import PlannedCell
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Planned:
 
 
 def placed_cells(
-    cells: Sequence[SweepCell], complete: Mapping[pathlib.Path, tuple[Task, Setup]]
+    cells: Sequence[PlannedCell], complete: Mapping[pathlib.Path, tuple[Task, Setup]]
 ) -> tuple[dict[Task, Planned], list[str]]:
     """Puts each planned run where the complete runs of its sweep say that it belongs."""
     seeds: dict[Task, dict[tuple[Setup, str], set[int]]] = {}
@@ -40,10 +40,10 @@ def placed_cells(
     return {task: Planned(by_key, missing[task]) for task, by_key in frozen.items()}, unplaced
 
 
-def _place(cell: SweepCell, siblings: Sequence[tuple[SweepCell, Task, Setup]]) -> tuple[Task, Setup] | None:
+def _place(cell: PlannedCell, siblings: Sequence[tuple[PlannedCell, Task, Setup]]) -> tuple[Task, Setup] | None:
     """Where a run of the same method and overrides lies; else, a row of its own in the only task it can belong to."""
 
-    def task_overrides(of: SweepCell) -> list[tuple[str, str]]:
+    def task_overrides(of: PlannedCell) -> list[tuple[str, str]]:
         return [(name, value) for name, value in of.overrides if name in SAYS_THE_TASK]
 
     alike = [(other, task, setup) for other, task, setup in siblings if task_overrides(other) == task_overrides(cell)]

@@ -15,7 +15,8 @@ from align_jax.reporting.many_runs.planned import Planned, placed_cells
 from align_jax.reporting.many_runs.settings import Settings, task_settings
 from align_jax.reporting.many_runs.tasks import Setup, Task, row_titles, setup_of, task_of
 from align_jax.reporting.many_runs.weights import with_named_weights
-from align_jax.runs.collect import CollectedRun, Collection
+from align_jax.runs.collect import Collection
+from align_jax.runs.read import Run
 from align_jax.runs.untrusted_json import printable
 from align_jax.tables.table import Table
 
@@ -42,7 +43,7 @@ class TaskReport:
     tables: tuple[DomainTable, ...]
     class_tables: tuple[Table, ...]
     settings: Settings
-    runs: tuple[CollectedRun, ...]
+    runs: tuple[Run, ...]
     rows: Mapping[pathlib.Path, str]
     planned: int
 
@@ -63,7 +64,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
       metrics: keys of `METRICS`, in the order of the tables; one that no run measured gives no table.
     """
     problems = list(collection.problems)
-    tasks: dict[Task, dict[tuple[Setup, str, int], CollectedRun]] = {}
+    tasks: dict[Task, dict[tuple[Setup, str, int], Run]] = {}
     for task, runs in _by_task(with_named_weights(collection.runs)).items():
         of_task = tasks.setdefault(task, {})
         for run in runs:
@@ -85,9 +86,9 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     )
 
 
-def _by_task(runs: Sequence[CollectedRun]) -> dict[Task, list[CollectedRun]]:
+def _by_task(runs: Sequence[Run]) -> dict[Task, list[Run]]:
     """What one name of a data set stands for can be several versions of it, and then is several tasks."""
-    alike: dict[Task, list[CollectedRun]] = {}
+    alike: dict[Task, list[Run]] = {}
     for run in runs:
         alike.setdefault(task_of(run), []).append(run)
     return {
@@ -99,7 +100,7 @@ def _by_task(runs: Sequence[CollectedRun]) -> dict[Task, list[CollectedRun]]:
 
 def _task_report(
     task: Task,
-    runs: Mapping[tuple[Setup, str, int], CollectedRun],
+    runs: Mapping[tuple[Setup, str, int], Run],
     planned: Planned,
     tasks: Sequence[Task],
     metrics: Sequence[str],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from align_jax.reporting import names
 from align_jax.reporting.many_runs.data_versions import Examples
-from align_jax.runs.collect import CollectedRun
 from align_jax.runs.folder import FREE_TO_CHANGE
+from align_jax.runs.read import Run
 
 # Settings that say what is tested: runs that differ in them are not in one table.
 TASK_SETTINGS = (
@@ -62,7 +62,7 @@ class Setup:
 NEVER_RUN = "(never run)"
 
 
-def task_of(run: CollectedRun) -> Task:
+def task_of(run: Run) -> Task:
     """What the run is a measurement of, but for the version of the data: see `data_versions`."""
     # Trained within one domain, a run does not know which others there are.
     domains = () if run.protocol == "in_domain" else tuple(sorted({*run.train_domains, *run.held_out_domains}))
@@ -70,7 +70,7 @@ def task_of(run: CollectedRun) -> Task:
     return Task(run.dataset, run.protocol, run.selection, run.class_names, domains, settings)
 
 
-def setup_of(run: CollectedRun) -> Setup:
+def setup_of(run: Run) -> Setup:
     """The run's row: its algorithm, its guidance and every setting that can change a result."""
     settings = tuple((name, value) for name, value in run.config.items() if name not in NOT_COMPARED)
     return Setup(run.algorithm, run.guidance, settings)
@@ -105,10 +105,10 @@ def differing_settings(setups: Sequence[Setup]) -> list[str]:
 
 
 def _title(setup: Setup, setups: Sequence[Setup]) -> str:
-    plain = names.method_name({"algorithm": setup.algorithm})
-    algorithms = {s.algorithm for s in setups if names.method_name({"algorithm": s.algorithm}) == plain}
+    plain = names.method_name(setup.algorithm)
+    algorithms = {s.algorithm for s in setups if names.method_name(s.algorithm) == plain}
     if len(algorithms) > 1:
         return f"{setup.algorithm} ({setup.guidance})"
     if setup.guidance == NEVER_RUN:
         return plain
-    return names.method_name({"algorithm": setup.algorithm, "guidance": setup.guidance})
+    return names.method_name(setup.algorithm, setup.guidance)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from align_jax.runs.collect import CollectedRun
+from align_jax.runs.read import Run
 
 SETTING = "classifier.pretrained"
 
 
-def with_named_weights(runs: Sequence[CollectedRun]) -> list[CollectedRun]:
+def with_named_weights(runs: Sequence[Run]) -> list[Run]:
     """The runs, with the checksum of what they began with in the place of a mere path.
 
     Weights that were read from several places are called by one of them. A run that recorded no checksum stays as it

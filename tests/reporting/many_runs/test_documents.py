@@ -10,7 +10,8 @@ from align_jax.cli.report import main
 from align_jax.reporting.many_runs.documents import html_document, latex_document, markdown_document, write_report
 from align_jax.reporting.many_runs.every_number import every_number
 from align_jax.reporting.many_runs.report import make_report
-from align_jax.runs.collect import Collection, Result
+from align_jax.runs.collect import Collection
+from align_jax.runs.read import Result
 from tests.reporting.many_runs.test_report import CLASSES, VLCS, held_out, planned, report, run
 
 HOSTILE = "<script>alert(1)</script> & $x$ 50% a_b #1 ~^ {\\input{/etc/passwd}} | `c` [d](e) *f*"

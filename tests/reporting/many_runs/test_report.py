@@ -9,7 +9,8 @@ from align_jax.reporting.many_runs.legend import legend
 from align_jax.reporting.many_runs.over_seeds import SeedMean
 from align_jax.reporting.many_runs.report import make_report
 from align_jax.reporting.many_runs.tasks import row_titles, setup_of
-from align_jax.runs.collect import CollectedRun, Collection, Result, SweepCell, Weights
+from align_jax.runs.collect import Collection, PlannedCell
+from align_jax.runs.read import Result, Run, Weights
 
 VLCS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
@@ -48,7 +49,7 @@ def run(algorithm, domain, seed, tests, *, protocol="leave_one_out", config=None
         ),
         "config": settings | (config or {}),
     }
-    return CollectedRun(**(fields | changed))
+    return Run(**(fields | changed))
 
 
 def held_out(algorithm, domain, seed, accuracy, **changed):
@@ -389,7 +390,7 @@ def test_a_repeated_run_counts_once_and_is_named():
 
 
 def planned(path, method, domain, seed, *overrides):
-    return SweepCell(pathlib.Path("runs"), pathlib.Path(path), method, domain, seed, overrides)
+    return PlannedCell(pathlib.Path("runs"), pathlib.Path(path), method, domain, seed, overrides)
 
 
 def test_planned_runs_that_are_not_complete_are_missing():

@@ -1,0 +1,162 @@
+"""Reads the arrays that a run left: its gallery, and what it predicted. Nothing is unpickled."""
+
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped, UInt8
+
+from align_jax.runs.untrusted_json import BrokenFile, check_file, printable, reason
+
+# Of a file's arrays, unpacked. Predictions of DomainNet's images, all of them, take about a quarter of it.
+MOST_BYTES = 4 * 2**30
+
+FAILED_READS = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of the test sets with what the networks made of them; maps and masks are in [0, 1].
+
+    Attributes:
+      grad_cam: of the checkpoint that was selected; `grad_cam_before`, of the network before it was guided.
+    """
+
+    image: UInt8[np.ndarray, "n h w 3"]
+    label: Int[np.ndarray, " n"]
+    predicted: Int[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"]
+    domain: tuple[str, ...]
+    role: tuple[str, ...]
+    grad_cam: Float[np.ndarray, "n h w"]
+    learned_mask: Float[np.ndarray, "n h w"] | None
+    true_mask: Float[np.ndarray, "n h w"] | None
+    grad_cam_before: Float[np.ndarray, "n h w"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def same_images(self, other: "Gallery") -> bool:
+        return self.image.shape == other.image.shape and bool(np.array_equal(self.image, other.image))
+
+
+class Predictions(NamedTuple):
+    """What a run predicted in some of its tests, image by image: 1 where it was right, else 0."""
+
+    correct: Float[np.ndarray, " n"]
+    concept: Shaped[np.ndarray, " n"]
+    identity: Shaped[np.ndarray, " n"]
+
+
+def read_gallery(folder: pathlib.Path) -> Gallery | None:
+    """Reads a run's gallery/final.npz, and its gallery/before_guidance.npz where there is one.
+
+    Returns:
+      The gallery; None where no images were kept.
+
+    Raises:
+      BrokenFile: a file is broken, its arrays do not belong together, or the two hold different images.
+    """
+    final, before = folder / "gallery" / "final.npz", folder / "gallery" / "before_guidance.npz"
+    if not final.exists():
+        return None
+    gallery = _gallery(final)
+    if not before.exists():
+        return gallery
+    earlier = _gallery(before)
+    if not gallery.same_images(earlier):
+        raise _no_gallery(before, f"holds other images than {final}")
+    return replace(gallery, grad_cam_before=earlier.grad_cam)
+
+
+def read_predictions(folder: pathlib.Path, tests: Sequence[str]) -> Predictions | None:
+    """Reads a run's predictions.npz.
+
+    Args:
+      folder: the run's.
+      tests: `DOMAIN/SPLIT` each, in the order in which their images are to follow one another.
+
+    Returns:
+      The predictions; None where they were not kept, or the data set has no concepts.
+
+    Raises:
+      BrokenFile: the file is broken.
+    """
+    path = folder / "predictions.npz"
+    if not path.exists() or not tests:
+        return None
+    try:
+        with _opened(path) as arrays:
+            stored = {printable(name): name for name in arrays.files}
+            if any(f"{test}/concept" not in stored for test in tests):
+                return None
+            parts = [
+                [arrays[stored[f"{test}/{name}"]] for name in ("probabilities", "label", "concept", "id")]
+                for test in tests
+            ]
+        for probabilities, *of_images in parts:
+            if probabilities.ndim != 2 or any(array.shape != probabilities.shape[:1] for array in of_images):
+                raise ValueError("arrays of different lengths")
+        correct, concept, identity = (
+            np.concatenate(columns)
+            for columns in zip(*((p.argmax(-1) == label, c, i) for p, label, c, i in parts), strict=True)
+        )
+    except FAILED_READS as error:
+        remedy = "delete it to go on without standard errors, or train again in another folder"
+        raise BrokenFile(path, f"is broken ({_reason(error)})", remedy=remedy) from error
+    return Predictions(correct.astype(np.float64), concept, identity)
+
+
+def _opened(path: pathlib.Path) -> np.lib.npyio.NpzFile:
+    check_file(path, MOST_BYTES)
+    with zipfile.ZipFile(path) as archive:
+        # A small archive may unpack to something that fills the memory.
+        if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+            raise ValueError(f"its arrays are larger than {MOST_BYTES // 2**30} GiB")
+    return np.load(path, allow_pickle=False)
+
+
+def _gallery(path: pathlib.Path) -> Gallery:
+    try:
+        with _opened(path) as arrays:
+            stored = {name: arrays[name] for name in arrays.files}
+        image = stored["image"]
+        if image.dtype != np.uint8 or image.ndim != 4 or image.shape[-1] != 3:
+            raise ValueError(f"image is {image.dtype}{list(image.shape)}, not uint8 [n, height, width, 3]")
+
+        def maps(key: str) -> Float[np.ndarray, "n h w"]:
+            if stored[key].shape != image.shape[:3]:
+                raise ValueError(f"{key} is {list(stored[key].shape)}, not {list(image.shape[:3])}")
+            return np.clip(np.nan_to_num(stored[key].astype(np.float32)), 0.0, 1.0)
+
+        def column(key: str, kind: str) -> np.ndarray:
+            if stored[key].shape != image.shape[:1] or stored[key].dtype.kind not in kind:
+                raise ValueError(f"{key} is {stored[key].dtype}{list(stored[key].shape)}")
+            return stored[key]
+
+        return Gallery(
+            image=image,
+            label=column("label", "iu").astype(np.int64),
+            predicted=column("predicted", "iu").astype(np.int64),
+            probability=column("probability", "f").astype(np.float32),
+            domain=tuple(map(printable, map(str, column("domain", "U")))),
+            role=tuple(map(printable, map(str, column("role", "U")))),
+            grad_cam=maps("grad_cam"),
+            learned_mask=maps("learned_mask") if "learned_mask" in stored else None,
+            true_mask=maps("true_mask") if "true_mask" in stored else None,
+        )
+    except FAILED_READS as error:
+        raise _no_gallery(path, f"is no gallery ({_reason(error)})") from error
+
+
+def _no_gallery(path: pathlib.Path, problem: str) -> BrokenFile:
+    remedy = "delete it to have a report without images, or train again in another folder"
+    return BrokenFile(path, problem, remedy=remedy)
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error.args[0]}" if isinstance(error, KeyError) else reason(error)
