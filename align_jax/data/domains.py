@@ -13,7 +13,7 @@ Role = Literal["validation", "id", "background_shift", "ood"]
 
 @runtime_checkable
 class Source(Protocol):
-    """Random access to examples: dicts with `image` uint8 [h w 3], `label`, `domain`, `id`, and perhaps `mask`."""
+    """Random access to examples: dicts with `image` uint8 [h w 3], `label`, `id`, and perhaps `mask` and `concept`."""
 
     def __len__(self) -> int: ...
 

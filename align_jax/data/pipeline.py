@@ -34,10 +34,10 @@ def training_examples(
       with_masks: whether true masks come along (they cost a resize).
       augmentation: how strongly images are changed.
     """
-    fields = ("image", "label", "domain", "mask") if with_masks else ("image", "label", "domain")
+    fields = ("image", "label", "mask") if with_masks else ("image", "label")
 
     def augmented(number: int, example: Example, generator: np.random.Generator) -> Example:
-        # Counted among the training domains: what is held out has no number that a loss over domains could see.
+        # Numbered among the training domains: what is held out has no number that a loss over domains could see.
         example = {field: example[field] for field in fields} | {"domain": np.int64(number)}
         return augment(example, generator, size, augmentation)
 

@@ -122,6 +122,22 @@ def carried_risk(folder):
         checkpointer.close()
 
 
+def test_a_new_data_set_trains_from_memory_and_from_folders(tmp_path):
+    (tmp_path / "stripes.py").write_text("\n".join(blocks("new_data_set.md")))
+    commands = "".join(blocks("new_data_set.md", "sh")).replace("\\\n", "").splitlines()
+    printed = []
+    for python, program, *arguments in map(shlex.split, commands):
+        assert python == "python"
+        path = ROOT / program if program.startswith("launch/") else program
+        printed.append(run([sys.executable, str(path), *arguments], tmp_path))
+    assert "medium      30    30   60" in printed[2]
+    for name in ("memory", "folders"):
+        summary = json.loads((tmp_path / "runs" / name / "summary.json").read_text())
+        assert (summary["dataset"], set(summary["train_domains"])) == ("stripes", {"thin", "medium"})
+        tests = [(row["domain"], row["role"], row["examples"]) for row in summary["results"]]
+        assert ("thick", "ood", 60) in tests
+
+
 def test_the_one_line_is_the_model_as_it_was_written_by_hand():
     model, by_hand, one_line, *_ = blocks("own_model.md")
     page = {}
