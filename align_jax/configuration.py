@@ -12,7 +12,7 @@ import ml_collections
 
 from align_jax.algorithms import ALGORITHMS
 from align_jax.data.degraded_masks import QUALITIES
-from align_jax.data.load import DATASETS, DOMAINS
+from align_jax.data.load import DATASETS, find_dataset
 from align_jax.data.protocols import PROTOCOLS
 from align_jax.errors import UserError
 from align_jax.evaluation.selection import SELECTIONS
@@ -168,8 +168,8 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
     if config.classifier.pretrained == EMOJI:
         valid = f"resnet_small, whose weights config.classifier.pretrained = {EMOJI!r} are ('' begins from scratch)"
         yield "classifier.name", rule(str, "resnet_small".__eq__, valid)
-    if config.data.name in DOMAINS:
-        yield "data.domain", one_of(DOMAINS[config.data.name])
+    if domains := find_dataset(config.data.name).domains:
+        yield "data.domain", one_of(domains)
     if config.schedule.warmup_unit == "fraction":
         yield "schedule.warmup", rule(float, lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
     takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))

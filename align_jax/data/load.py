@@ -16,9 +16,6 @@ DATASETS: dict[str, Dataset | Callable[[ml_collections.ConfigDict], DomainData]]
     "domain_folders": domain_folders.DATASET,
 }
 
-# The domains of data sets that always have the same ones.
-DOMAINS = {name: entry.domains for name, entry in DATASETS.items() if isinstance(entry, Dataset) and entry.domains}
-
 
 def find_dataset(name: str) -> Dataset:
     """What is known of a data set, given the name that a config or a run's results call it by.

@@ -7,7 +7,7 @@ import ml_collections
 
 from align_jax.algorithms import ALGORITHMS, Algorithm
 from align_jax.configuration import check
-from align_jax.data.load import DOMAINS
+from align_jax.data.load import find_dataset
 from align_jax.data.protocols import training_and_unseen
 from align_jax.errors import UserError
 from align_jax.objectives import Objective
@@ -66,8 +66,8 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)
-    if config.data.name in DOMAINS:
-        training, _ = training_and_unseen(DOMAINS[config.data.name], config.data.protocol, config.data.domain)
+    if domains := find_dataset(config.data.name).domains:
+        training, _ = training_and_unseen(domains, config.data.protocol, config.data.domain)
         check_batch(config, training)
     return planned
 
