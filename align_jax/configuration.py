@@ -11,6 +11,7 @@ from typing import Any
 import ml_collections
 
 from align_jax.algorithms import ALGORITHMS
+from align_jax.data.augment import Augmentation
 from align_jax.data.degraded_masks import QUALITIES
 from align_jax.data.load import DATASETS, find_dataset
 from align_jax.data.protocols import PROTOCOLS
@@ -18,7 +19,7 @@ from align_jax.errors import UserError
 from align_jax.evaluation.selection import SELECTIONS
 from align_jax.fills import FILLS
 from align_jax.guidance import GUIDANCES
-from align_jax.models.masker import MASKERS
+from align_jax.models.masker import MASKERS, EncoderDecoder
 from align_jax.models.pretrained import EMOJI
 from align_jax.models.resnet import RESNETS
 from align_jax.optimizers import OPTIMIZERS, SCHEDULES
@@ -33,6 +34,7 @@ from align_jax.settings import (
     ZERO_OR_MORE,
     Rule,
     Setting,
+    keyword_settings,
     one_of,
     rule,
     whole_number,
@@ -80,10 +82,14 @@ SETTINGS: dict[str, Setting] = {
     "data.threads": Setting(2, AT_LEAST_1),
     "data.prefetch": Setting(2, AT_LEAST_1),
     # DomainBed's strengths; see data.augment.Augmentation.
-    "data.augmentation.smallest_crop": Setting(0.7, POSITIVE_FRACTION),
-    "data.augmentation.jitter": Setting(0.3, FRACTION),
-    "data.augmentation.hue": Setting(0.3, FRACTION),
-    "data.augmentation.grey": Setting(0.1, FRACTION),
+    **keyword_settings(
+        Augmentation,
+        "data.augmentation.",
+        smallest_crop=POSITIVE_FRACTION,
+        jitter=FRACTION,
+        hue=FRACTION,
+        grey=FRACTION,
+    ),
     "classifier.name": Setting("resnet50", one_of(RESNETS)),  # (D)
     # Weights to begin with: "", a .safetensors file with torchvision's names, "hf:OWNER/NAME" on Hugging Face's hub, or
     # "emoji": a resnet_small that this project pretrained on emoji outside the benchmark's classes.
@@ -91,8 +97,11 @@ SETTINGS: dict[str, Setting] = {
     "classifier.freeze_batch_norm": Setting(False, BOOLEAN),
     # What both networks compute in; parameters, losses and maps are float32.
     "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),
-    "masker.name": Setting("encoder_decoder", one_of(MASKERS)),  # (D)
-    "masker.widths": Setting((16, 32, 64), WIDTHS),  # of encoder_decoder (D)
+    "masker.name": Setting(
+        "encoder_decoder",  # (D)
+        one_of(MASKERS, ", or one of your own, for which you first import the file that adds it to MASKERS"),
+    ),
+    "masker.widths": Setting(EncoderDecoder.widths, WIDTHS),  # encoder_decoder's (D)
     "optim.name": Setting("adam", one_of(OPTIMIZERS)),  # the classifier's
     "optim.lr": Setting(5e-5, POSITIVE),
     "optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
@@ -125,13 +134,10 @@ SETTINGS: dict[str, Setting] = {
 
 
 def settings() -> dict[str, Setting]:
-    """Every setting by its field: `SETTINGS`, and those of the methods in `ALGORITHMS`."""
-    of_methods = {
-        f"{method}.{name}": setting
-        for method, algorithm in ALGORITHMS.items()
-        for name, setting in algorithm.settings.items()
-    }
-    return SETTINGS | of_methods
+    """Every setting by its field: `SETTINGS`, and those of the methods in `ALGORITHMS` and the maskers in `MASKERS`."""
+    groups = {name: algorithm.settings for name, algorithm in ALGORITHMS.items()}
+    groups |= {f"masker.{name}": masker.settings for name, masker in MASKERS.items()}
+    return SETTINGS | {f"{group}.{name}": setting for group, own in groups.items() for name, setting in own.items()}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -175,7 +181,7 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
     takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))
     if config.guidance == "folder" and takes_masks:
         yield "data.mask_folder", rule(str, bool, "the folder of the masks, where config.guidance is 'folder'")
-    multiple = 2 ** len(config.masker.widths)
+    multiple = MASKERS[config.masker.name].side_multiple(config.masker)
     yield "data.image_size", rule(int, lambda size: size % multiple == 0, f"a multiple of {multiple} (the masker)")
 
 
@@ -184,8 +190,8 @@ def _require(config: ml_collections.ConfigDict, field: str, rule: Rule) -> None:
     for name in field.split("."):
         if name not in value:
             raise UserError(
-                f"config.{field} is missing; begin with default_config(), after all methods of your own were added to "
-                "ALGORITHMS."
+                f"config.{field} is missing; begin with default_config(), after all methods and maskers of your "
+                "own were added to ALGORITHMS and MASKERS."
             )
         value = value[name]
     valid = rule.broken_by(value)

@@ -46,10 +46,15 @@ def rule(type: type, holds: Callable[[Any], bool], valid: str) -> Rule:
     return Rule(type, holds, lambda: valid)
 
 
-def one_of(choices: Collection[str]) -> Rule:
-    """One of these names; of a dict that grows later, one of its keys at that time."""
+def one_of(choices: Collection[str], remedy: str = "") -> Rule:
+    """One of these names; of a dict that grows later, one of its keys at that time.
+
+    Args:
+      choices: the names.
+      remedy: what to do for another name, in words that follow the valid ones.
+    """
     # A tuple takes any value; a dict refuses those that cannot be hashed.
-    return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}")
+    return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}{remedy}")
 
 
 def whole_number(at_least: int, at_most: int | None = None) -> Rule:

@@ -2,12 +2,16 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import ml_collections
 import pytest
 
 from align_jax.algorithms import ALGORITHMS, Algorithm, erm
-from align_jax.configuration import check, default_config, settings
+from align_jax.configuration import AT_LEAST_1, check, default_config, settings
 from align_jax.errors import UserError
+from align_jax.models.build import build_masker
+from align_jax.models.masker import MASKERS, EncoderDecoder, MaskerEntry
 from align_jax.settings import FRACTION, POSITIVE, Setting, keyword_settings, one_of
 
 # Whatever is written there may name a file, or a choice of a data set of the user's own.
@@ -143,6 +147,33 @@ def test_a_method_brings_its_settings(monkeypatch):
     config.mine.kind.size = 0
     assert refusal(config) == "config.mine.kind.size is 0.0; it must be a positive number."
     assert refusal(before).startswith("config.mine.kind.size is missing; begin with default_config(), after all met")
+
+
+def test_a_masker_brings_its_settings_and_its_condition_on_images(monkeypatch):
+    def module(config, dtype):
+        return EncoderDecoder((config.mine.channels,), dtype)
+
+    def side_multiple(config):
+        return 5 * config.mine.channels
+
+    mine = MaskerEntry(module, side_multiple, {"channels": Setting(1, AT_LEAST_1)})
+    config = changed("masker.name", "mine")
+    assert refusal(config) == (
+        "config.masker.name is 'mine'; it must be one of encoder_decoder, or one of your own, for which you first "
+        "import the file that adds it to MASKERS."
+    )
+    monkeypatch.setitem(MASKERS, "mine", mine)
+    config = default_config()
+    check(config)
+    config.masker.name = "mine"
+    assert refusal(config) == "config.data.image_size is 64; it must be a multiple of 5 (the masker)."
+    config.data.image_size, config.masker.widths = 10, (4,) * 9  # widths are the library's masker's
+    check(config)
+    config.masker.mine.channels = 0
+    assert refusal(config) == "config.masker.mine.channels is 0; it must be at least 1."
+    config.masker.mine.channels = 2
+    params, _ = build_masker(config).init(jax.random.key(0), jnp.zeros((1, 10, 10, 3)))
+    assert params["encoder_0"]["kernel"].shape == (3, 3, 3, 2)
 
 
 def test_settings_of_a_functions_keywords():

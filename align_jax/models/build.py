@@ -30,4 +30,5 @@ def build_masker(config: ml_collections.ConfigDict) -> Masker:
     Args:
       config: the whole run's.
     """
-    return masker_from_linen(MASKERS[config.masker.name](config.masker, jnp.dtype(config.classifier.dtype)))
+    entry = MASKERS[config.masker.name]
+    return masker_from_linen(entry.module(config.masker, jnp.dtype(config.classifier.dtype)))

@@ -1,6 +1,7 @@
 """The masker M: a small encoder-decoder from an image to a soft mask of what matters in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import ml_collections
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+from align_jax.settings import Setting
 
 HE_NORMAL = nn.initializers.he_normal()
 
@@ -96,7 +99,25 @@ def _upsample(x: Float[Array, "b h w c"], height: int, width: int) -> Float[Arra
 # The old name, which the README and the tutorials had.
 Masker = EncoderDecoder
 
-# By `config.masker.name`: from `config.masker` and the data type to compute in, to a module (image, train) -> mask.
-MASKERS: dict[str, Callable[[ml_collections.ConfigDict, DTypeLike], nn.Module]] = {
-    "encoder_decoder": lambda config, dtype: EncoderDecoder(tuple(config.widths), dtype),
+
+class MaskerEntry(NamedTuple):
+    """A masker that a config can choose. Its name is its key in `MASKERS`.
+
+    Attributes:
+      module: from `config.masker` and the data type to compute in, to a module (image, train) -> mask.
+      side_multiple: from `config.masker` to the number that an image's sides must be multiples of.
+      settings: the fields of `config.masker.NAME`.
+    """
+
+    module: Callable[[ml_collections.ConfigDict, DTypeLike], nn.Module]
+    side_multiple: Callable[[ml_collections.ConfigDict], int] = lambda config: 1
+    settings: Mapping[str, Setting] = {}
+
+
+# By `config.masker.name`.
+MASKERS: dict[str, MaskerEntry] = {
+    "encoder_decoder": MaskerEntry(
+        lambda config, dtype: EncoderDecoder(tuple(config.widths), dtype),
+        side_multiple=lambda config: 2 ** len(config.widths),
+    ),
 }

@@ -100,11 +100,6 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
     known = {name: value for name, value in content.items() if name not in own}
     unknown, defaulted = _update(config, known, "config", path)
     config.update(own)
-    if unknown:
-        raise UserError(
-            f"{path} has what this version of align_jax does not know ({_listed(unknown)}); use the version that "
-            "trained it, or take these fields out if they do not matter to you."
-        )
     # Only what the networks need: the data set and the algorithm may be of the user's own making.
     needed = default_config()
     needed.classifier, needed.masker, needed.data.image_size = config.classifier, config.masker, config.data.image_size
@@ -112,6 +107,12 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
         check(needed)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    # After the check, which says how a masker of the user's own becomes known, and its settings with it.
+    if unknown:
+        raise UserError(
+            f"{path} has what this version of align_jax does not know ({_listed(unknown)}); use the version that "
+            "trained it, or take these fields out if they do not matter to you."
+        )
     return config, tuple(defaulted)
 
 

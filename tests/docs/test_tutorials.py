@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from align_jax.errors import UserError
 from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
+from align_jax.runs.trained import load_trained
 from tests.small_networks import small_batch, small_updates
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +138,22 @@ def test_a_new_data_set_trains_from_memory_and_from_folders(tmp_path):
         assert (summary["dataset"], set(summary["train_domains"])) == ("stripes", {"thin", "medium"})
         tests = [(row["domain"], row["role"], row["examples"]) for row in summary["results"]]
         assert ("thick", "ood", 60) in tests
+
+
+def test_a_new_masker_trains_and_is_read_back_where_its_file_is_imported(tmp_path):
+    (tmp_path / "hard_domains.py").write_text("\n".join(blocks("new_method.md")))
+    printed = run_page("new_masker.md", tmp_path, "spotlight.py")
+    lines = [line.split() for line in printed.splitlines()]
+    assert [line[:2] for line in lines] == [["dark", "id"], ["grey", "id"], ["bright", "ood"]]
+    assert all(0 < float(line[2]) < 1 for line in lines)
+    with pytest.raises(
+        UserError, match=r"masker\.name is 'spotlight'; it must be one of encoder_decoder, or one of your"
+    ):
+        load_trained(tmp_path / "runs" / "spotlight")
+    (command,) = blocks("new_masker.md", "sh")
+    python, *arguments = shlex.split(command)
+    assert python == "python"
+    assert "Evaluation: runs/spotlight/evaluations/" in run([sys.executable, *arguments], tmp_path)
 
 
 def test_the_one_line_is_the_model_as_it_was_written_by_hand():
