@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules by name: optax's, less the learning rate, which comes last."""
+"""Optimisers and learning-rate schedules by name. The optimisers are optax's; the learning rate is applied last."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -30,8 +30,6 @@ FLOORS = (
 # Old names of what the README or the tutorials once imported.
 ALIASES = ("domain_means",)
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-# Functions that are one table.
-LONG_TABLES = ("default_config",)
 
 FILES = sorted((ROOT / "align_jax").rglob("*.py"))
 CODE = [*FILES, *(path for folder in ("experiments", "benchmarks", "launch", "configs") for path in
@@ -132,6 +130,6 @@ def test_files_and_functions_are_short(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and node.name not in LONG_TABLES:
+        if isinstance(node, ast.FunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             assert node.end_lineno - first < 60, f"{node.name} has {node.end_lineno - first + 1} lines"

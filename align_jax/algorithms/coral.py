@@ -12,7 +12,7 @@ from align_jax.settings import ZERO_OR_MORE, keyword_settings
 def moment_distance(pooled: Float[Array, "b c"], membership: Bool[Array, "d b"]) -> Float[Array, ""]:
     """Mean over pairs of domains of `mean((mu_i - mu_j)^2) + mean((C_i - C_j)^2)`; C with n - 1.
 
-    The covariance of a domain with one example is 0; pairs of which the batch lacks one are left out.
+    The covariance of a domain with one example is 0. A pair is left out where the batch has none of one domain.
     """
     member = membership.astype(jnp.float32)
     count = member.sum(1)

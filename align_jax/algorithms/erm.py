@@ -1,4 +1,4 @@
-"""Empirical risk minimisation: cross-entropy, nothing else (Vapnik 1998)."""
+"""Empirical risk minimisation: cross-entropy alone (Vapnik 1998)."""
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm

@@ -18,7 +18,7 @@ def robust_risk(
 ) -> Float[Array, ""]:
     """`sum_d q_d L_d`, with L_d the domain's mean cross-entropy.
 
-    Of a batch that lacks a domain the weights of the others are scaled to add up to 1.
+    Where a batch has no example of a domain, the weights of the others are scaled to add up to 1.
     """
     q = jnp.where(membership.any(1), domain_weights, 0.0)
     return (q * domain_means(losses.cross_entropy(logits, label), membership)).sum() / jnp.maximum(q.sum(), 1e-12)
@@ -27,8 +27,8 @@ def robust_risk(
 def classifier_objective(*, step_size: float = 0.01) -> Objective:
     """L_clf = sum_d q_d L_d, where q is carried: `q_d *= exp(step_size * L_d)`, then normalised, before each step.
 
-    The largest of them is logged as `worst_domain_weight`: 1 / d says that no domain is harder than another, 1 that one
-    is all that counts.
+    The largest weight is logged as `worst_domain_weight`. It is 1 / d while all domains count alike, and 1 where only
+    one counts.
     """
 
     def initial(sizes: Sizes) -> Float[Array, " d"]:
@@ -40,7 +40,7 @@ def classifier_objective(*, step_size: float = 0.01) -> Objective:
         membership: Bool[Array, "d b"],
         domain_weights: Float[Array, " d"],
     ) -> Float[Array, " d"]:
-        # A domain that the batch lacks has a mean of 0 here, and keeps its weight.
+        # A domain without examples in the batch has a mean of 0 here, and keeps its weight.
         q = domain_weights * jnp.exp(step_size * domain_means(losses.cross_entropy(logits, label), membership))
         return q / q.sum()
 

@@ -17,7 +17,7 @@ Replacement = Literal["noise", "mean"]
 
 
 def without_lowest(image: Images, gradient: Float[Array, "b h w"], fraction: float, replacement: Images) -> Images:
-    """x~: the fraction of pixels with the lowest (signed) gradient is replaced; of equals the first ones."""
+    """x~: the fraction of pixels with the lowest (signed) gradient is replaced; among equal ones, the first."""
     pixels = gradient.reshape(gradient.shape[0], -1)
     lowest = jnp.argsort(jnp.argsort(pixels, axis=1, stable=True), axis=1) < int(fraction * pixels.shape[1])
     return jnp.where(lowest.reshape(gradient.shape)[..., None], replacement, image)
