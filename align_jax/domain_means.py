@@ -1,4 +1,4 @@
-"""The old name of `losses.domain_means` and `losses.mean_over_present`."""
+"""The old place of `losses.domain_means` and `losses.mean_over_present`."""
 
 from align_jax.losses import domain_means, mean_over_present
 

@@ -1,7 +1,7 @@
-"""What stands where something is removed from an image: the fill decides what "removed" means.
+"""Fills: what replaces the removed pixels of an image.
 
-Fills act on normalised images. `mean` is 0, the mean that the normalisation subtracts; `image_mean` the image's own
-mean, channel by channel; `blur` the image behind a Gaussian; `black` what black pixels become.
+Fills act on normalised images. `mean` is 0, the mean that the normalisation subtracts; `image_mean` is the image's own
+mean, channel by channel; `blur` is the image after a Gaussian blur; `black` is the value of black pixels.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
 
 
 def gaussian_blur(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """Gaussian blur that looks alike at every resolution.
+    """A Gaussian blur that looks the same at every resolution.
 
-    The standard deviation is an eighth of the shorter side (28 pixels at 224), the kernel ends at four of them, and the
-    image is mirrored at its border, the edge pixel repeated. Height and width are blurred by one matrix each: at
-    such widths that is cheaper than a convolution, and the border costs nothing.
+    The standard deviation is an eighth of the shorter side (28 pixels at 224). The kernel ends at four standard
+    deviations, and the image is mirrored at its border, with the edge pixel repeated. One matrix blurs the rows and one
+    the columns: for so wide a kernel that is cheaper than a convolution, and the border costs nothing.
     """
     height, width = image.shape[1:3]
     sigma = min(height, width) / 8

@@ -1,7 +1,7 @@
-"""What one update computes before any loss: each quantity once, and only if a term asks for it.
+"""The quantities that one update's losses are computed from: each is computed once, and only if a term asks for it.
 
 The two classes live only while a loss function is being traced. Their cached properties are the quantities that the
-terms of an objective may name; a property that is never read leaves nothing in the compiled program.
+terms of an objective may name. A property that is never read leaves nothing in the compiled program.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ Batch = dict[str, Any]
 Image = Float[Array, "b h w c"]
 Mask = Float[Array, "b h w 1"]
 
-# An update's key is folded with one of these before anything is drawn from it. No two are alike, in either network's
-# update, so both may be given the same key.
+# An update's key is folded with one of these numbers before anything is drawn from it. No two are alike, so both
+# networks' updates may be given the same key.
 PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS = range(9)
 
 NO_DOMAINS = "the batch has no 'domain': put each example's domain number there"
@@ -30,13 +30,13 @@ NO_MASKS = "no masks were given: pass masks= to the step"
 
 @dataclasses.dataclass(frozen=True)
 class SaliencySettings:
-    """How Phi is computed in training.
+    """How Phi, the saliency map, is computed in training.
 
     Attributes:
       alpha: whether Grad-CAM's channel weights are differentiated or constants.
       normalise: "minmax" or "max" (see `saliency.NORMALISATIONS`).
+      mixing_concentration: c in lambda ~ Beta(c, c) of the same-class mixup.
       explained: Grad-CAM of the label's "logit" or of its "log_probability".
-      mixing_concentration: lambda ~ Beta(c, c) of the same-class mixup.
     """
 
     alpha: Literal["differentiated", "constant"] = "differentiated"
@@ -45,17 +45,17 @@ class SaliencySettings:
     explained: saliency.ExplainedScore = "logit"
 
 
-# The old name, which the README had.
+# The old name, which earlier READMEs imported.
 Explanation = SaliencySettings
 
 
 class _BatchForward:
-    """What both passes have of their batch, and the names of what a term may ask for."""
+    """What both forward passes read from their batch, and the names of the quantities that a term may ask for."""
 
     batch: Batch
 
     def names(self) -> frozenset[str]:
-        """Everything that a term may ask for: an underscore marks shared work, which is not to be named."""
+        """The quantities that a term may ask for; an underscore marks intermediate results, which are private."""
         return frozenset(
             name
             for cls in type(self).__mro__
@@ -64,7 +64,7 @@ class _BatchForward:
         )
 
     def unavailable(self) -> dict[str, str]:
-        """What a term may ask for, but not of this very pass, and why."""
+        """The quantities that this batch or step does not provide, each with the reason."""
         return {} if "domain" in self.batch else {"domain": NO_DOMAINS}
 
     @cached_property
@@ -79,7 +79,7 @@ class _BatchForward:
 
     @cached_property
     def domain(self) -> Int[Array, " b"]:
-        """The domain of each example, where the batch has it."""
+        """The domain of each example, if the batch has it."""
         return self.batch["domain"]
 
 
@@ -88,11 +88,11 @@ class ClassifierForward(_BatchForward):
     """The quantities of L_clf, for one batch.
 
     Attributes:
-      params: what is differentiated.
-      batch_stats: stored BatchNorm statistics before this update.
+      params: the classifier's; the loss is differentiated in them.
+      batch_stats: the stored BatchNorm statistics before this update.
       batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `mask`, ...).
-      key: randomness of this update alone.
-      masks: from the batch to the masks that guide; called only if a term reads `mask`. None where nothing guides.
+      key: the random key of this update alone.
+      masks: from the batch to the guiding masks; called only if a term reads `mask`. None without guidance.
       num_domains: how many domains training has; `domain` counts them from 0.
     """
 
@@ -106,7 +106,7 @@ class ClassifierForward(_BatchForward):
     num_domains: int = 1
 
     def unavailable(self) -> dict[str, str]:
-        """Masks, domains, and what is made with them, where the step was not given them, and why."""
+        """Masks, domains and what is computed from them, if the step was not given them; each with the reason."""
         absent = {"mask": NO_MASKS, "swapped_logits": NO_MASKS} if self.masks is None else {}
         return absent if "domain" in self.batch else absent | {"domain": NO_DOMAINS, "membership": NO_DOMAINS}
 
@@ -140,13 +140,13 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def mask(self) -> Mask:
-        """M(x), or whatever else guides; a constant."""
+        """M(x), or the mask that guides in its place; a constant."""
         assert self.masks is not None
         return jax.lax.stop_gradient(self.masks(self.batch))
 
     @cached_property
     def swapped_logits(self) -> Float[Array, "b k"]:
-        """f(M(x) x + (1 - M(x)) x'), x' any image of the batch; its own batch's statistics, not stored."""
+        """f(M(x) x + (1 - M(x)) x'), x' any image of the batch; BatchNorm uses the mixed batch, and stores nothing."""
         other = jax.random.permutation(jax.random.fold_in(self.key, SWAP), self.image.shape[0])
         background = self.image[other]
         features, _ = self._pass(background + self.mask * (self.image - background), SWAPPED_PASS)
@@ -154,19 +154,19 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def membership(self) -> Bool[Array, "d b"]:
-        """Which examples are of which domain; a domain may be absent from a batch."""
+        """Whether each example is of each domain; a domain may be absent from a batch."""
         return self.domain[None, :] == jnp.arange(self.num_domains)[:, None]
 
     @cached_property
     def random_key(self) -> Key[Array, ""]:
-        """For a term's own randomness; terms that draw apart fold in a number of their own."""
+        """A key for a term's own randomness; a term that needs independent draws folds in a number of its own."""
         return jax.random.fold_in(self.key, TERMS)
 
     @cached_property
     def classify(self) -> Callable[[Image], Float[Array, "b k"]]:
-        """From other images to logits, as in training: with their own batch's statistics, which are not stored.
+        """From other images to logits, as in training: BatchNorm uses these images' statistics, and stores nothing.
 
-        A model with dropout draws alike in all of an update's calls, and not as in the clean pass.
+        All calls in one update draw the same dropout, which differs from the clean pass's.
         """
 
         def classify(image: Image) -> Float[Array, "b k"]:
@@ -177,7 +177,7 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def predict(self) -> Callable[[Image], Float[Array, "b k"]]:
-        """From images to logits, as in evaluation: stored statistics, no dropout, so that no example reads another."""
+        """From images to logits, as in evaluation: stored statistics, no dropout; no example depends on another."""
         return lambda image: self.classifier.logits(self.params, self.batch_stats, image)
 
     @cached_property
@@ -202,7 +202,7 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def partner(self) -> Int[Array, " b"]:
-        """For each example, the index of one of its class."""
+        """For each example, the index of an example of the same class."""
         return mixup.same_class_partner(jax.random.fold_in(self.key, PARTNER), self.label)
 
     @cached_property
@@ -219,7 +219,7 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def mixed_features(self) -> Float[Array, "b u v d"]:
-        """The last convolutional map of x~ = lambda x + (1 - lambda) x'; its own batch's statistics, not stored."""
+        """The last convolutional map of x~ = lambda x + (1 - lambda) x'; BatchNorm uses the x~, and stores nothing."""
         mixed = mixup.mix(self.image, self.partner, self.mixing)
         return self._pass(mixed, MIXED_PASS)[0]
 
@@ -239,13 +239,13 @@ class MaskerForward(_BatchForward):
     """The quantities of L_mask, for one batch.
 
     Attributes:
-      params: the masker's: what is differentiated.
+      params: the masker's; the loss is differentiated in them.
       batch_stats: the masker's stored BatchNorm statistics (empty without BatchNorm).
       batch: `image` [b h w c] normalised, and `label` [b].
-      key: randomness of this update alone.
-      frozen_logits: image -> logits of the frozen classifier, on its stored BatchNorm statistics: masked images must
-        not leak into them.
-      fill: image -> what stands where the mask has removed something (see `fills`).
+      key: the random key of this update alone.
+      frozen_logits: image -> logits of the frozen classifier. It uses its stored BatchNorm statistics: masked images
+        must not leak into them.
+      fill: image -> what replaces the pixels that the mask removes (see `fills`).
     """
 
     masker: Masker
@@ -273,8 +273,8 @@ class MaskerForward(_BatchForward):
 
     @cached_property
     def _probabilities(self) -> Float[Array, "b 2 k"]:
-        # Kept and removed lie beside each other, not one after the other: each device of the mesh then keeps its own
-        # examples, and both halves go through the frozen classifier in one batch.
+        # Each example's kept and removed versions lie side by side, so each device of the mesh keeps its own examples
+        # while both versions go through the frozen classifier in one batch.
         background = self.fill(self.image)
         kept = background + self.mask * (self.image - background)
         removed = self.image + self.mask * (background - self.image)

@@ -1,4 +1,4 @@
-"""Where the masks that guide come from: one setting for every method that takes masks.
+"""Where guiding masks come from: one setting, `config.guidance`, for every method that uses masks.
 
 | guidance | masks | the paper's name |
 |---|---|---|
@@ -8,7 +8,7 @@
 | `grey` | the image's luminance | m-Gray |
 | `none` | none: the guided terms are left out | w/o EG |
 
-How much ALIGN's masks count is another setting, `config.align.classifier.guidance`: the paper's l3.
+The weight of ALIGN's guidance is another setting, `config.align.classifier.guidance`: the paper's l3.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from align_jax.forward import Batch, Mask
 
 GUIDANCES = ("learned", "true", "folder", "grey", "none")
 
-# Of red, green and blue, as ITU-R BT.601 and Pillow have them.
+# Weights of red, green and blue, as in ITU-R BT.601 and Pillow.
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def grey_mask(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
-    """A normalised image's luminance in [0, 1]: the brighter, the more it is taken to matter.
+    """A normalised image's luminance in [0, 1]: bright pixels count as important.
 
     Source: ALIGN's ablation m-Gray.
     """
@@ -35,7 +35,7 @@ def grey_mask(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
 
 
 def given_masks(guidance: str) -> Callable[[Batch], Mask] | None:
-    """From a batch to the masks that guide where nothing has to be learned for them; else None."""
+    """A function from a batch to its guiding masks; None if they are learned, or if nothing guides."""
     if guidance == "grey":
         return lambda batch: grey_mask(batch["image"])
     if guidance in ("true", "folder"):
@@ -44,5 +44,5 @@ def given_masks(guidance: str) -> Callable[[Batch], Mask] | None:
 
 
 def reads_masks(guidance: str) -> bool:
-    """Whether batches have to bring `mask`."""
+    """Whether batches must contain `mask`."""
     return guidance in ("true", "folder")

@@ -1,8 +1,8 @@
 """Every term of ALIGN's two objectives: arrays in, one value per example out.
 
-No term knows of configs, optimisers, devices or weights. All compute in float32 whatever comes in, and all are finite,
-with finite gradients, for zero maps, saturated masks and bfloat16 inputs. The parameters' names say what a term
-reads from a forward pass: `objectives.term` hands each term what it asks for by name.
+Terms know nothing of configs, optimisers, devices or weights. All compute in float32 whatever the input's type, and all
+are finite, with finite gradients, for zero maps, saturated masks and bfloat16 inputs. A term's parameters are named
+after the quantities that it reads from a forward pass: an objective passes them by name (see `objectives`).
 """
 
 import jax
@@ -59,7 +59,7 @@ def cross_entropy(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float
 def binary_cross_entropy(probability: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> Float[Array, " b"]:
     """`-(t log p + (1 - t) log(1 - p))`, mean over the map, with p clipped to [1e-6, 1 - 1e-6], in nats."""
     probability, target = probability.astype(jnp.float32), target.astype(jnp.float32)
-    # p and 1 - p are clipped apart: 1 - (1 - 1e-6) is 1.3 % off in float32, and a min-max map always has a cell at 1.
+    # p and 1 - p are clipped separately: in float32, 1 - (1 - 1e-6) is 1.3 % off, and a min-max map has a cell at 1.
     present, absent = (
         jnp.log(jnp.clip(p, PROBABILITY_EPSILON, 1 - PROBABILITY_EPSILON)) for p in (probability, 1 - probability)
     )
@@ -101,9 +101,9 @@ def consistency(
     share = mixing.astype(jnp.float32)[:, None, None]
     expected = share * saliency.astype(jnp.float32) + (1 - share) * partner_saliency.astype(jnp.float32)
     difference = mixed_saliency.astype(jnp.float32) - expected
-    # |difference| with a sign that is computed once. An image mixed (nearly) with itself differs from what is expected
-    # by rounding alone; XLA would compute that anew for each gradient, and where the signs then disagree the gradients
-    # of the two sides add up instead of cancelling.
+    # |difference|, with its sign computed once. For an image mixed (nearly) with itself the difference is rounding. XLA
+    # would compute it again for each gradient, and where the signs then disagree, the gradients of the two sides add up
+    # instead of cancelling.
     sign = jax.lax.optimization_barrier(jax.lax.stop_gradient(jnp.sign(difference)))
     return (sign * difference).mean((1, 2))
 
@@ -111,7 +111,7 @@ def consistency(
 def saliency_sparsity(saliency: Float[Array, "b h w"], mixed_saliency: Float[Array, "b h w"]) -> Float[Array, " b"]:
     """`(mean |Phi(x)| + mean |Phi(x~)|) / 2`.
 
-    Source: DRE (CVPR 2023), as its paper has it; ALIGN, L_reg.
+    Source: the paper of DRE (CVPR 2023); ALIGN, L_reg.
     """
     both = jnp.abs(saliency.astype(jnp.float32)) + jnp.abs(mixed_saliency.astype(jnp.float32))
     return 0.5 * both.mean((1, 2))
@@ -140,10 +140,10 @@ def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b
 
 
 def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
-    """Cross-entropy on `M(x) x + (1 - M(x)) x'`: what the mask removes is another image's, and the label stays.
+    """Cross-entropy on `M(x) x + (1 - M(x)) x'`: another image replaces what the mask removes, and the label stays.
 
-    x' comes with whatever it shows, its own object included: a CutMix whose piece is cut out by the mask and keeps the
-    whole label. It asks the prediction to depend on what the mask keeps, where L_egl asks Grad-CAM to lie there.
+    x' is whole, its own object included: this is a CutMix whose patch is cut out by the mask and keeps the whole label.
+    The term asks the prediction to depend on what the mask keeps; L_egl asks Grad-CAM to lie there.
 
     Source: beyond the paper.
     """
@@ -154,7 +154,7 @@ def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array,
 
 
 def mean_over_batch(values: Float[Array, " b"], label: Int[Array, " b"], num_classes: int) -> Float[Array, ""]:
-    """The mean over examples; `label` and `num_classes` are not read, so that it stands in for `mean_over_classes`."""
+    """The mean over examples. `label` and `num_classes` are unused: the signature is that of `mean_over_classes`."""
     del label, num_classes
     return values.mean()
 
@@ -162,7 +162,7 @@ def mean_over_batch(values: Float[Array, " b"], label: Int[Array, " b"], num_cla
 def mean_over_classes(values: Float[Array, " b"], label: Int[Array, " b"], num_classes: int) -> Float[Array, ""]:
     """The mean within each class, summed over the classes present and divided by the number of *all* classes.
 
-    Source: DRE's published code (a batch that lacks a class has a smaller loss).
+    Source: DRE's published code (a batch without a class has a smaller loss).
     """
     member: Bool[Array, "k b"] = label[None, :] == jnp.arange(num_classes)[:, None]
     count = member.sum(1)
@@ -170,7 +170,7 @@ def mean_over_classes(values: Float[Array, " b"], label: Int[Array, " b"], num_c
     return (total / jnp.maximum(count, 1)).sum() / num_classes
 
 
-# ---- means over domains, of which a batch may lack some: what losses over domains are made of -----------------------
+# ---- means over domains, some of which a batch may lack --------------------------------------------------------------
 
 
 def domain_means(values: Float[Array, " b"], membership: Bool[Array, "d b"]) -> Float[Array, " d"]:

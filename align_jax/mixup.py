@@ -6,10 +6,11 @@ from jaxtyping import Array, Float, Int, Key
 
 
 def same_class_partner(key: Key[Array, ""], label: Int[Array, " b"]) -> Int[Array, " b"]:
-    """A uniformly random permutation inside each class: `partner[i]` has i's label; an only member is its own partner.
+    """A uniformly random permutation inside each class: `partner[i]` has i's label.
 
-    Both sorts group the batch by class, one in the batch's order and one in a random order; reading one beside the
-    other pairs each example with a random one of its class. Static shapes, no loop, any number of classes.
+    The only example of a class is its own partner. Two sorts group the batch by class, one in the batch's order and one
+    in a random order; together they pair each example with a random one of its class. Shapes are static, there is no
+    loop, and the number of classes is free.
 
     Source: DRE (CVPR 2023): partners are permuted within the class, over the pooled batch of all domains.
     """

@@ -1,7 +1,7 @@
-"""A classifier and a masker as plain functions, so that any model given as (features, head) can be trained here.
+"""A classifier and a masker as plain functions, so that any model that is given as (features, head) can be trained.
 
-`classifier_from_linen` and `masker_from_linen` wrap Flax modules; another framework, or a hand-written network, only
-has to fill in the same named tuples.
+`classifier_from_linen` and `masker_from_linen` wrap Flax modules. A network from another framework, or a hand-written
+one, fills in the same named tuples.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ class Classifier(NamedTuple):
 
     Attributes:
       init: (key, image [b h w c]) -> (params, batch_stats); `batch_stats` is an empty dict without BatchNorm.
-      features: (params, batch_stats, image, train, key) -> (features [b h w c], batch_stats). With `train` BatchNorm
-        uses the batch's statistics and returns updated ones; without it, or frozen, they come back as they went in.
-        `key` is for dropout and the like: None where `train` is false, and another one for each pass of an update.
+      features: (params, batch_stats, image, train, key) -> (features [b h w c], batch_stats). With `train`, BatchNorm
+        uses the batch's statistics and returns updated ones; without it, or if frozen, `batch_stats` is unchanged.
+        `key` is for dropout and the like: None where `train` is false, and a new one for each pass of an update.
       head: (params, features) -> logits [b k]; each example's logits depend on its own features alone. It takes no
-        key: Grad-CAM is its gradient, and with the logits it has to be of one and the same function. Dropout before a
-        linear head belongs to the end of `features`; after a spatial mean it is the same as dropping whole channels of
-        the map, `nn.Dropout(rate, broadcast_dims=(1, 2))`.
+        key: the logits and Grad-CAM, which is the head's gradient, must be of the same function. Dropout before a
+        linear head therefore belongs at the end of `features`: to drop values after a spatial mean is to drop whole
+        channels of the map, `nn.Dropout(rate, broadcast_dims=(1, 2))`.
     """
 
     init: Callable[[Key[Array, ""], Float[Array, "b h w c"]], tuple[Params, BatchStats]]
@@ -57,17 +57,16 @@ class Masker(NamedTuple):
 
 
 def classifier_from_linen(module: nn.Module, features: str = "features", head: str = "head") -> Classifier:
-    """A Linen module with a method `(image, train)` that gives the map, and one `(features)` that gives the logits.
+    """A classifier from a Linen module with one method `(image, train)` -> map and one `(features)` -> logits.
 
-    BatchNorm's statistics are taken care of, and in training there is a random stream `dropout`. `init` calls the two
-    methods, one after the other: `__call__` may be anything.
+    BatchNorm's statistics are kept, and training has a random stream `dropout`. `init` calls the two methods one after
+    the other; `__call__` is not used.
 
     Args:
       module: the model.
-      features: the first method's name.
-      head: the second one's; it may be a submodule.
+      features: the name of the method that returns the last convolutional map.
+      head: the name of the method, or submodule, that returns the logits.
     """
-
     to_map, to_logits = _method(module, features), _method(module, head)
 
     def whole(module: nn.Module, image: Array, train: bool) -> Array:
@@ -81,19 +80,19 @@ def classifier_from_linen(module: nn.Module, features: str = "features", head: s
 
 
 def masker_from_linen(module: nn.Module, mask: str = "__call__") -> Masker:
-    """A Linen module with a method `(image, train)`, named `mask`, that gives a mask [b h w 1] in [0, 1]."""
+    """A masker from a Linen module whose method `mask` maps `(image, train)` to a mask [b h w 1] in [0, 1]."""
     method = _method(module, mask)
     return Masker(_init_with(module, method), _apply_with(module, method))
 
 
 def _method(module: nn.Module, name: str) -> Callable[..., Array]:
     def method(bound: nn.Module, *arguments: Any, **named: Any) -> Array:
-        # Looked up when it is called: a submodule that `setup` makes is there only then.
+        # Looked up when called: a submodule that `setup` makes does not exist before.
         try:
             called = getattr(bound, name)
         except AttributeError as error:
             raise ValueError(
-                f"{type(module).__name__} has no method {name!r}; give the names of those that it has: "
+                f"{type(module).__name__} has no method {name!r}; name the methods that it has: "
                 "classifier_from_linen(module, features=..., head=...), masker_from_linen(module, mask=...)."
             ) from error
         output: Array = called(*arguments, **named)
@@ -116,7 +115,7 @@ def _apply_with(module: nn.Module, method: Callable[..., Array]) -> Callable[...
     ) -> tuple[Array, BatchStats]:
         variables = {"params": params, "batch_stats": batch_stats}
         rngs = None if key is None else {"dropout": key}
-        # One call for both: without `train` nothing is mutable, and what comes back is what went in.
+        # One call for both: without `train` nothing is mutable, and the statistics stay as they are.
         mutable = ["batch_stats"] if train else []
         output, updated = module.apply(variables, image, train=train, method=method, mutable=mutable, rngs=rngs)
         return output, updated.get("batch_stats", batch_stats)

@@ -1,4 +1,4 @@
-"""How terms make an objective: names, weights, schedules of weights.
+"""Objectives: weighted sums of named terms, with schedules for the weights.
 
     objective = weighted(
         cls=term(losses.cross_entropy),
@@ -7,9 +7,9 @@
         watch={"mask_share": my_measure},
     )
 
-A term is any function whose parameters are named after what a forward pass produced (`logits`, `saliency`, `mask`, ...:
-see `forward.ClassifierForward` and `forward.MaskerForward`). It is given exactly those, so what no term asks for is
-never computed, and what several ask for is computed once.
+A term is any function whose parameters are named after quantities of a forward pass (`logits`, `saliency`, `mask`, ...:
+see `forward.ClassifierForward` and `forward.MaskerForward`). It is given exactly those. What no term asks for is never
+computed, and what several terms ask for is computed once.
 """
 
 import inspect
@@ -28,7 +28,7 @@ Reduction = Callable[[Float[Array, " b"], Int[Array, " b"], int], Float[Array, "
 
 
 class Mean(NamedTuple):
-    """A mean that merges: the sum of `total` over the sum of `examples`."""
+    """A mean that can be merged with others: sums of totals over sums of examples."""
 
     total: Float[Array, ""]
     examples: Float[Array, ""]
@@ -40,17 +40,17 @@ class Mean(NamedTuple):
 
 Metrics = dict[str, Mean]
 
-# What steps add to an objective's metrics.
+# The metrics that a step adds to its objective's.
 OF_EVERY_STEP = frozenset({"loss", "accuracy", "mask_mean", "gradient_norm"})
 
 
 def fetch(metrics: Metrics) -> dict[str, float]:
-    """The metrics' values on the host, by name; waits until the device has computed them."""
+    """The metrics' values on the host, by name; waits for the device to compute them."""
     return {name: float(mean.total / mean.examples) for name, mean in jax.device_get(metrics).items()}
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:
-    """Two updates' metrics as one: means merge by their numbers of examples."""
+    """Two updates' metrics as one: each mean weighs as many examples as it has."""
     merged = dict(first)
     for name, mean in second.items():
         merged[name] = (
@@ -70,7 +70,7 @@ def term(loss: Callable[..., Array], weight: Weight = 1.0) -> Term:
     """A weighted term.
 
     Args:
-      loss: gives one value per example [b] or, for terms over domains, a scalar.
+      loss: returns one value per example [b] or, for terms over domains, a scalar.
       weight: a number, or a function of the step.
     """
     return Term(loss, weight)
@@ -82,7 +82,7 @@ def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, 
 
 
 def ramped(weight: Weight, start: int, steps: int) -> Weight:
-    """A weight that grows linearly from 0 at step `start` to its whole at `start + steps`; a weight of 0 stays 0."""
+    """A weight that grows linearly from 0 at step `start` to its full value `steps` later; a weight of 0 stays 0."""
     if steps == 0 or (not callable(weight) and weight == 0):
         return weight
     return lambda step: jnp.clip((step - start) / steps, 0.0, 1.0) * (weight(step) if callable(weight) else weight)
@@ -94,7 +94,7 @@ def switch(step: int, before: float, after: float) -> Callable[[Int[Array, ""]],
 
 
 class Sizes(NamedTuple):
-    """What the shapes of carried state depend on: of the data that are trained on."""
+    """The sizes of the training data that shapes of carried state depend on."""
 
     num_domains: int
     num_classes: int
@@ -105,8 +105,8 @@ class Carried(NamedTuple):
 
     Attributes:
       initial: from the data's sizes to the value before the first step.
-      update: from quantities that its parameters name, its own previous value among them, to the new value. No gradient
-        passes through it.
+      update: returns the new value. Its parameters name quantities, as a term's do; its own previous value is one of
+        them. No gradient passes through it.
     """
 
     initial: Callable[[Sizes], Array]
@@ -119,8 +119,8 @@ class Objective(NamedTuple):
     Attributes:
       terms: by name.
       reduction: from per-example values to a scalar.
-      carried: state that terms may name too, and that is updated before they read it.
-      watch: functions like terms' losses, for metrics alone.
+      carried: state that terms may name too; it is updated before they read it.
+      watch: functions like terms' losses, which are only metrics.
     """
 
     terms: Mapping[str, Term]
@@ -136,10 +136,10 @@ class Objective(NamedTuple):
     ) -> tuple[Float[Array, ""], Metrics, dict[str, Array]]:
         """`sum_t weight_t(step) * reduce(term_t)`, each term's unweighted value as a metric, and the new carried state.
 
-        Terms whose weight is the number 0 are not evaluated and have no metric; what is watched has only that.
+        Terms whose weight is the number 0 are not evaluated and have no metric.
 
         Raises:
-          ValueError: a term asks for something that the forward pass does not have.
+          ValueError: a term asks for a quantity that the forward pass does not have.
         """
         carried = dict(carried or {})
         for name, (_, update) in self.carried.items():
@@ -163,11 +163,11 @@ class Objective(NamedTuple):
         return loss, metrics, carried
 
     def initial_carried(self, sizes: Sizes) -> dict[str, Array]:
-        """What is carried before the first step."""
+        """The carried state before the first step."""
         return {name: carried.initial(sizes) for name, carried in self.carried.items()}
 
     def ramped(self, names: Sequence[str], start: int, steps: int) -> "Objective":
-        """The objective with some of its terms' weights growing from 0 over `steps`; see `ramped`."""
+        """The objective with the named terms' weights growing from 0 over `steps`; see the function `ramped`."""
         return self._replace(
             terms={
                 name: Term(loss, ramped(weight, start, steps) if name in names else weight)
@@ -176,9 +176,9 @@ class Objective(NamedTuple):
         )
 
     def without(self, *names: str) -> "Objective":
-        """The objective less some of its terms, or of what it watches: they are not in the program at all.
+        """The objective without the named terms or watched functions: they are not in the program at all.
 
-        What it carries stays as it is where its own name is among them, and terms may still read it.
+        Carried state that is named is no longer updated; terms may still read it.
         """
         return self._replace(
             terms={name: term for name, term in self.terms.items() if name not in names},
@@ -198,21 +198,21 @@ def weighted(
 
     Args:
       reduction: from per-example values to a scalar: `losses.mean_over_batch` or `losses.mean_over_classes`.
-      carried: state that lives from step to step, by the name under which terms read it.
-      watch: what is logged and not trained on, by the metric's name: functions like terms' losses, which may read what
-        is carried too, and give one value per example [b] or a scalar. Finite ones: training takes any other metric
-        for a sign that it diverged, and stops.
+      carried: state that is kept from step to step, by the name under which terms read it.
+      watch: functions that are logged and not trained on, by the metric's name. Like terms' losses they return one
+        value per example [b] or a scalar, and may read carried state. Their values must be finite: training takes a
+        metric that is not finite for divergence, and stops.
       **terms: `name=term(loss, weight)`.
 
     Raises:
-      ValueError: two metrics would have one name.
+      ValueError: two metrics would have the same name.
     """
     watch = watch or {}
     for name in (*terms, *watch):
         if name in OF_EVERY_STEP or (name in terms and name in watch):
             raise ValueError(
-                f"{name!r} would name two metrics; terms and what is watched have names of their own, none of them "
-                f"{', '.join(sorted(OF_EVERY_STEP))}."
+                f"{name!r} would name two metrics; give each term and each watched function a name of its own, and "
+                f"none of {', '.join(sorted(OF_EVERY_STEP))}."
             )
     return Objective(terms, reduction, carried or {}, watch)
 

@@ -21,21 +21,21 @@ SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
 
 
 def learning_rate(schedule: str, lr: float, steps: int) -> optax.Schedule:
-    """Learning rate as a function of the optimiser's own step count; `cosine` reaches 0 after `steps`."""
+    """The learning rate as a function of the optimiser's own step count; `cosine` reaches 0 after `steps`."""
     return SCHEDULES[schedule](lr, steps)
 
 
 class RestartingState(NamedTuple):
-    """How many updates there were, and the inner optimiser's state."""
+    """The number of updates so far, and the inner optimiser's state."""
 
     updates: Int[Array, ""]
     inner: Any
 
 
 def restarting(inner: optax.GradientTransformation, at: int) -> optax.GradientTransformation:
-    """An optimiser that forgets its moments before update number `at`, as if it had just been made.
+    """An optimiser that resets its moments before update number `at`, as if it were new.
 
-    A loss whose scale jumps leaves moments that fit the old scale (IRM's switch of the penalty's weight).
+    When a loss's scale jumps, as at IRM's switch of the penalty's weight, the old moments fit the old scale.
     """
 
     def init(params: optax.Params) -> RestartingState:
@@ -59,9 +59,9 @@ def optimizer(
 
     Args:
       name: one of `OPTIMIZERS`.
-      learning_rate: by step; a restart does not begin it anew.
+      learning_rate: by step; a restart does not reset it.
       weight_decay: its strength.
-      restart: before which update the moments are forgotten, or None.
+      restart: the update before which the moments are reset, or None.
     """
     direction = OPTIMIZERS[name](weight_decay)
     if restart is not None:

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Int
 Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 ExplainedScore = Literal["logit", "log_probability"]
 
-# A map whose range (or maximum) is below this says nothing: it becomes zeros, with zero gradient. Without the guard
-# the gradient of a nearly constant map is of the order of 1 / RANGE_EPSILON.
+# A map whose range (or maximum) is below this becomes zeros, with zero gradient. Otherwise the gradient of a nearly
+# constant map would be of the order of 1 / RANGE_EPSILON.
 FLAT = 1e-6
 RANGE_EPSILON = 1e-8
 
@@ -35,9 +35,9 @@ def grad_cam(
       label: the class whose logit is explained.
       alpha: whether a loss on the map is differentiated through the channel weights (`differentiated`), or takes them
         as constants (`constant`, as DRE's published code does). The values are the same, the gradients are not.
-      explained: `logit`, or `log_probability`: d log p_y in the place of d logit_y. What raises the other classes'
-        logits then counts against the label, which the label's logit alone does not show. The map shrinks as p_y
-        nears 1, where its gradient does.
+      explained: `logit`, or `log_probability`: d log p_y instead of d logit_y. Evidence for the other classes then
+        counts against the label; the label's logit alone does not show it. The map shrinks with its gradient as p_y
+        nears 1.
 
     Returns:
       The raw map in float32, unbounded and signed.
@@ -68,7 +68,7 @@ def _divide_unless_flat(numerator: Float[Array, "b h w"], denominator: Float[Arr
 def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     """`(s - min s) / (max s - min s + 1e-8)` per map, in float32; flat maps become zeros with zero gradient.
 
-    Source: DRE, GRADIA, HAICS and RES normalise so; ALIGN, decision of this project.
+    Source: as DRE, GRADIA, HAICS and RES; for ALIGN, decision of this project.
     """
     saliency = saliency.astype(jnp.float32)
     low = saliency.min((1, 2), keepdims=True)
@@ -93,7 +93,7 @@ NORMALISATIONS: dict[str, Callable[[Float[Array, "b h w"]], Float[Array, "b h w"
 
 
 def _averaging_matrix(size: int, cells: int) -> Float[Array, "cells size"]:
-    """Row i holds the share of each pixel in cell i: the overlap of intervals, so sizes need not divide."""
+    """Row i holds each pixel's share in cell i: the overlap of their intervals, so `size / cells` need not be whole."""
     edges = jnp.arange(cells + 1) * (size / cells)
     pixels = jnp.arange(size)
     upper = jnp.minimum(edges[1:, None], pixels[None] + 1)
@@ -102,7 +102,7 @@ def _averaging_matrix(size: int, cells: int) -> Float[Array, "cells size"]:
 
 
 def to_grid(mask: Float[Array, "b H W 1"], height: int, width: int) -> Float[Array, "b {height} {width}"]:
-    """A mask on the saliency map's grid, by exact area averaging, in float32; same size in, same values out.
+    """A mask on the saliency map's grid, by exact area averaging, in float32; a mask of that size keeps its values.
 
     Source: ALIGN, decision of this project ("the mask is brought to the CAM's grid by exact area averaging").
     """

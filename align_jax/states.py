@@ -1,7 +1,7 @@
-"""What training changes, as frozen pytrees: nothing of a network or an optimiser is hidden anywhere else.
+"""All that training changes, as frozen pytrees: networks and optimisers keep no other state.
 
-The fields are typed loosely because a pytree's leaves are not always arrays: they may be shapes, shardings or hosts'
-copies. In training `step` is an `Int[Array, ""]`.
+The fields are typed loosely because a pytree's leaves are not always arrays: they may be shapes, shardings or copies on
+the host. In training `step` is an `Int[Array, ""]`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from align_jax.networks import BatchStats, Classifier, Masker, Params
 
 @struct.dataclass
 class ClassifierState:
-    """The classifier f: `step` counts its updates, which is what budgets, schedules and warm-up are measured in.
+    """The classifier f. `step` counts its updates; budgets, schedules and warm-up are measured in them.
 
     `carried` is the objective's own state (`objectives.Carried`), by name; most methods have none.
     """
@@ -31,7 +31,7 @@ class ClassifierState:
 
 @struct.dataclass
 class MaskerState:
-    """The masker M: `step` counts its own updates."""
+    """The masker M. `step` counts its own updates."""
 
     step: Any
     params: Params
@@ -39,7 +39,7 @@ class MaskerState:
     optimizer_state: Any
 
 
-# Both networks of a run; the masker's is None where none is trained.
+# The states of both networks of a run; the masker's is None where none is trained.
 States = tuple[ClassifierState, MaskerState | None]
 
 
@@ -50,7 +50,7 @@ def create_classifier_state(
     image: Float[Array, "b h w c"],
     carried: Mapping[str, Array] | None = None,
 ) -> ClassifierState:
-    """A classifier at step 0; `image` gives shapes only, `carried` is `Objective.initial_carried(sizes)`."""
+    """A classifier at step 0; only the shape of `image` matters, `carried` is `Objective.initial_carried(sizes)`."""
     params, batch_stats = classifier.init(key, image)
     return ClassifierState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params), dict(carried or {}))
 
@@ -61,6 +61,6 @@ def create_masker_state(
     key: Key[Array, ""],
     image: Float[Array, "b h w c"],
 ) -> MaskerState:
-    """A masker at step 0; `image` gives shapes only."""
+    """A masker at step 0; only the shape of `image` matters."""
     params, batch_stats = masker.init(key, image)
     return MaskerState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))

@@ -1,7 +1,7 @@
 """The pure updates of ALIGN, (states, batch) -> (states, metrics): the paper on one screen.
 
-Nothing here is compiled or placed: wrap a step in `jax.jit` (see `sharding.compile_step`, which donates the states).
-Randomness is a function of (key, step): the key is the run's, and is never stored in a state.
+Nothing here is compiled or placed on devices: wrap a step in `jax.jit` (see `sharding.compile_step`, which can donate
+the states). Randomness is a function of (key, step): the key is the run's, and is never stored in a state.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ State = TypeVar("State", ClassifierState, MaskerState)
 
 
 class ClassifierUpdate(NamedTuple):
-    """All that is fixed in a classifier's update: the network, its objective L_clf and the optimiser.
+    """What stays the same over a classifier's updates: the network, its objective L_clf and the optimiser.
 
-    `num_domains` is how many domains training has, for objectives over domains.
+    `num_domains` is the number of training domains, for objectives over domains.
     """
 
     network: Classifier
@@ -35,7 +35,7 @@ class ClassifierUpdate(NamedTuple):
 
 
 class MaskerUpdate(NamedTuple):
-    """All that is fixed in a masker's update: the network, its objective L_mask, the optimiser and the fill."""
+    """What stays the same over a masker's updates: the network, its objective L_mask, the optimiser and the fill."""
 
     network: Masker
     objective: Objective
@@ -51,9 +51,10 @@ def classifier_loss(
     key: Key[Array, ""],
     masks: Callable[[Batch], Mask] | None,
 ) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats, dict[str, Array]]]:
-    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`, which stand in for those of `state`.
+    """L_clf = L_cls + l3 * L_egl + l4 * L_reg, differentiated in `params`, which replace those of `state`.
 
-    The second of the returned pair is (metrics, new BatchNorm statistics, new carried state).
+    Returns:
+      The loss, and (metrics, new BatchNorm statistics, new carried state).
 
     Source: ALIGN, "Classifier objective".
     """
@@ -81,7 +82,10 @@ def masker_loss(
     key: Key[Array, ""],
     frozen_logits: Callable[[Image], Float[Array, "b k"]],
 ) -> tuple[Float[Array, ""], tuple[Metrics, BatchStats]]:
-    """L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth, differentiated in `params`; aux as in `classifier_loss`.
+    """L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth, differentiated in `params`.
+
+    Returns:
+      The loss, and (metrics, new BatchNorm statistics).
 
     Source: ALIGN, "Masker objective".
     """
@@ -103,17 +107,17 @@ def classifier_step(
     """One update of f with M frozen.
 
     Args:
-      update: what is fixed.
+      update: network, objective and optimiser.
       state: the classifier's state; may be donated.
-      batch: `image` normalised, `label`, and what the objective's terms or `masks` read.
+      batch: `image` normalised, `label`, and whatever the objective's terms or `masks` read.
       key: the run's key; this update uses `fold_in(key, state.step)`.
-      masks: from the batch to the masks that guide; None in warm-up and for methods without guidance.
+      masks: from the batch to the guiding masks; None in warm-up and for methods without guidance.
 
     Returns:
       The new state, and each term's value with `loss`, `accuracy` and `gradient_norm`.
 
     Raises:
-      ValueError: a term asks for what this step was not given, such as `mask` without `masks`.
+      ValueError: a term asks for a quantity that this step was not given, such as `mask` without `masks`.
     """
     state, metrics, (carried,) = _updated(
         state, update.optimizer, lambda params: classifier_loss(update, params, state, batch, key, masks)
@@ -131,10 +135,10 @@ def masker_step(
     """One update of M with f frozen.
 
     Args:
-      update: what is fixed.
+      update: network, objective, optimiser and fill.
       state: the masker's state; may be donated.
       batch: `image` normalised, and `label`.
-      key: the run's key; this update uses `fold_in(key, state.step)`, and shares no draw with the classifier's.
+      key: the run's key; this update uses `fold_in(key, state.step)`, and shares no random draw with f's.
       frozen_logits: the classifier, on its stored BatchNorm statistics.
 
     Returns:
@@ -160,18 +164,18 @@ def align_round(
     """One round of the alternation: M with f fixed, then f with M fixed.
 
     Args:
-      classifier: what is fixed in f's updates.
-      masker: what is fixed in M's updates.
-      classifier_state: may be donated.
-      masker_state: may be donated.
-      batches: max(masker_steps, classifier_steps) of them; the masker's updates take the first ones, and so do the
-        classifier's, so that 1 : 1 shares one batch.
+      classifier: f's network, objective and optimiser.
+      masker: M's network, objective, optimiser and fill.
+      classifier_state: f's state; may be donated.
+      masker_state: M's state; may be donated.
+      batches: max(masker_steps, classifier_steps) batches. The updates of either network start with the first one, so
+        at 1 : 1 both use the same batch.
       key: the run's key.
       masker_steps: updates of M in a round.
       classifier_steps: updates of f in a round.
 
     Returns:
-      Both new states, and the metrics of both, summed over the round's updates, under `masker/` and `classifier/`.
+      Both new states, and both networks' metrics over the round's updates, under `masker/` and `classifier/`.
 
     Raises:
       ValueError: the number of batches is not max(masker_steps, classifier_steps).
@@ -202,7 +206,7 @@ def _updated(
     optimizer: optax.GradientTransformation,
     loss: Callable[[Params], tuple[Float[Array, ""], tuple[Any, ...]]],
 ) -> tuple[State, Metrics, tuple[Any, ...]]:
-    """The state after one step down a loss, the metrics, and whatever else the loss gave beside the statistics."""
+    """The state after one step down a loss, the metrics, and what the loss returned after the BatchNorm statistics."""
     (_, (metrics, batch_stats, *others)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
     changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
@@ -217,5 +221,5 @@ def _updated(
 
 
 def learned_masks(masker: Masker, state: MaskerState) -> Callable[[Batch], Mask]:
-    """From a batch to M(x), with M frozen."""
+    """A function from a batch to M(x), with M frozen."""
     return lambda batch: masker.mask(state.params, state.batch_stats, batch["image"], False, None)[0]

@@ -1,1 +1,1 @@
-"""How good predictions and explanations are: scores of every example, metrics of a domain, the checkpoint to report."""
+"""How good predictions and explanations are: scores of examples, metrics of domains, and the checkpoint to report."""

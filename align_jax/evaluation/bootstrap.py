@@ -1,16 +1,16 @@
 """Standard errors and intervals for means over images that are not independent.
 
-Images composed from one concept (one emoji on many backgrounds, one animal before one camera) succeed or fail
-together: a test set of 560 images and 56 concepts holds about as much evidence as 56 images when they do so entirely.
-The usual standard error, which counts images, is then too small by a factor of up to sqrt(10). Here whole concepts
-are drawn, with replacement, and each brings all its images: the cluster bootstrap. Two methods on the same
-images are compared by the difference image by image, so that what makes a concept hard for both cancels.
+Images of one concept (one emoji on many backgrounds, one animal before one camera) tend to be right or wrong together.
+If they always are, a test set of 560 images of 56 concepts holds only as much evidence as 56 images, and the usual
+standard error, which counts images, is too small by a factor of sqrt(10). The cluster bootstrap therefore draws whole
+concepts, with replacement, each with all its images. Two methods are compared by their difference on each image, so
+that what makes a concept hard for both cancels.
 
-What the interval covers is a new draw of concepts, not of training seeds. Values are per-image numbers whose mean is
-reported (correct or not, IoU, comprehensiveness); NaN marks an image to which the metric does not apply, and is left
-out. With fewer than two clusters nothing can be said about their spread: the errors are NaN.
+The intervals cover a new draw of concepts, not of training seeds. Values are per-image numbers whose mean is reported
+(correct or not, IoU, comprehensiveness); NaN marks an image to which the metric does not apply, and is left out. With
+fewer than two clusters their spread is unknown, and the errors are NaN.
 
-Results depend on nothing but the arguments. Memory: about 16 bytes times resamples times clusters.
+Results depend only on the arguments. Memory: about 16 bytes times resamples times clusters.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6 and 13; Field and Welsh, Bootstrapping
 clustered data (JRSS B 2007), the random cluster bootstrap.
@@ -23,7 +23,7 @@ from jaxtyping import Float, Shaped
 
 
 class PairedDifference(NamedTuple):
-    """The mean of a - b over images, with its clustered error."""
+    """The mean of a - b over images, with its standard error and interval over clusters."""
 
     difference: float
     standard_error: float
@@ -40,7 +40,7 @@ def clustered_standard_error(
 
     Args:
       values: one number per image; NaN is left out.
-      cluster: what each image was made from: any labels, such as concept numbers or names.
+      cluster: each image's concept, as any label, such as a number or a name.
       resamples: draws of the clusters.
       seed: of the draws.
 
@@ -62,8 +62,8 @@ def clustered_interval(
 
     Args:
       values: one number per image; NaN is left out.
-      cluster: what each image was made from.
-      level: the probability that the interval is meant to cover, in (0, 1).
+      cluster: each image's concept.
+      level: the interval's intended coverage, in (0, 1).
       resamples: draws of the clusters.
       seed: of the draws.
 
@@ -82,9 +82,9 @@ def paired_difference(
     resamples: int = 2000,
     seed: int = 0,
 ) -> PairedDifference:
-    """The mean of `values_a - values_b`, two methods on the same images in the same order, with its clustered error.
+    """The mean of `values_a - values_b`, two methods on the same images in the same order, with its error.
 
-    Both methods meet the same draw of clusters. Images where either value is NaN are left out of both.
+    Both methods get the same draws of clusters. Images where either value is NaN are left out of both.
 
     Returns:
       (difference, standard error, (low, high)); positive where a has the higher values, all 0 for identical methods.
@@ -115,7 +115,7 @@ def _resampled_means(
     if clusters < 2:
         return np.full(resamples, np.nan)
     total = np.bincount(index, weights=values[defined])
-    # How often each cluster was drawn is all that the mean needs.
+    # The mean needs only the number of times that each cluster was drawn.
     drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
     return (drawn @ total) / (drawn @ images)
 

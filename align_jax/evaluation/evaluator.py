@@ -1,4 +1,4 @@
-"""The compiled evaluation of one pair of networks: scores of a split's examples, batch by batch."""
+"""The compiled evaluation of a classifier and its masker: scores of a split's examples, batch by batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,16 +18,16 @@ from align_jax.networks import Classifier, Masker
 from align_jax.runtime.sharding import compile_step, place_batch
 from align_jax.states import States
 
-# The faithfulness subset and its random maps are the same for every run, so that methods can be compared in pairs.
+# The faithfulness subset and its random maps are the same in every run, so that methods can be compared in pairs.
 CONTROL_SEED = 0
 
 
 class Stopped(Exception):
-    """An evaluation was asked to end before it was complete; nothing of it is kept."""
+    """An evaluation was asked to stop before it was complete; its results so far are dropped."""
 
 
 class Evaluator:
-    """The evaluation that a config asks for; each of its programs is compiled when it is first needed."""
+    """The evaluation that a config asks for; each program is compiled when it is first needed."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class Evaluator:
         """Reads `config.evaluation`, and the image size and threads of `config.data`.
 
         Args:
-          networks: classifier, and masker where one was trained.
+          networks: the classifier, and the masker if one was trained.
           mesh: the devices.
           config: the whole run's.
-          stop: asked between batches; True ends an evaluation early by raising `Stopped`.
+          stop: called between batches; if it returns True, the evaluation raises `Stopped`.
         """
         self._mesh, self._data, self._evaluation, self._stop = mesh, config.data, config.evaluation, stop
         settings = config.evaluation
@@ -72,13 +72,13 @@ class Evaluator:
         self._explain = compile_step(lambda states, batch: explained(states, as_network_input(batch)), mesh)
 
     def examples(self, states: States, split: EvaluationSplit) -> dict[str, np.ndarray]:
-        """Scores of every example of a split, with its `id`, `label` and whatever text fields the source has."""
+        """Scores of every example of a split, with its `id`, its `label` and the source's other text fields."""
         return self._collect(lambda batch, number: self._scores(states, batch), split, None)
 
     def results(
         self, states: States, split: EvaluationSplit, class_names: Sequence[str]
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What `summary.json` says of a split, and the examples' scores behind it.
+        """A split's metrics, as `summary.json` has them, and the examples' scores that they come from.
 
         Faithfulness is measured on a seeded subset of at most `config.evaluation.faithfulness_images` examples.
 
@@ -118,7 +118,7 @@ class Evaluator:
     def _collect(
         self, program: Callable[[Batch, int], dict[str, Array]], split: EvaluationSplit, indices: np.ndarray | None
     ) -> dict[str, np.ndarray]:
-        """What a program says of each example, and what the host knows of it; without the last batch's padding."""
+        """A program's values and the host's fields for each example, without the last batch's padding."""
         collected: list[dict[str, np.ndarray]] = []
         for number, batch in enumerate(self._batches(split, indices)):
             if self._stop():

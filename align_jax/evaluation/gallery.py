@@ -1,7 +1,6 @@
-"""A few examples with everything there is to see of them, kept as arrays for the report to draw.
+"""A few examples with their predictions, masks and saliency maps, kept as arrays for the report to draw.
 
-The examples are the same in every run on a data set, so that a page can set methods, and moments of training, side by
-side.
+Every run on a data set shows the same examples, so that a page can compare methods, and steps of training.
 """
 
 from pathlib import Path
@@ -19,14 +18,14 @@ SEED = 0
 
 
 def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]]:
-    """Which examples to show: the roles take turns, in each of them its splits, and so do the classes.
+    """Which examples to show: the roles take turns, the splits of a role take turns, and so do the classes.
 
     Args:
       data: the data set.
       count: number of examples.
 
     Returns:
-      For each split that has any, the split and the indices of its examples.
+      Each split that has examples to show, with their indices.
     """
     by_role = [[split for split in data.evaluation if split.role == role] for role in ROLES]
     by_role = [splits for splits in by_role if splits]
@@ -53,7 +52,7 @@ def write_gallery(
     """Writes `path` (.npz, no pickles) with, for n examples:
 
     `image` uint8 [n h w 3], `label`, `predicted` [n], `probability` [n] of the predicted class, `domain`, `role` [n],
-    `grad_cam` [n h w] in [0, 1], and where there are any `learned_mask` and `true_mask` [n h w] in [0, 1].
+    `grad_cam` [n h w] in [0, 1], and if they exist `learned_mask` and `true_mask` [n h w] in [0, 1].
     """
     parts: list[dict[str, np.ndarray]] = []
     for split, indices in examples:

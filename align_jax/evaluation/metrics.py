@@ -1,8 +1,8 @@
 """Classification metrics of a whole domain, on the host.
 
-The AUC is no mean over batches, so probabilities and labels are collected first and scored here, in float64. Inputs
-are per-example arrays: the padding of the last batch must be gone. NaN marks what does not apply (a class that the
-domain lacks, an image without an object); `mean_where_defined` averages the rest and says how many there were.
+The AUC is not a mean over batches, so probabilities and labels are collected first and scored here, in float64. Inputs
+are per-example arrays, without the last batch's padding. NaN marks a value that does not apply (a class that the domain
+lacks, an image without an object); `mean_where_defined` averages the others and counts them.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 
 def accuracy(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> float:
-    """The share of examples whose most probable class is the label (of equal classes the first is predicted).
+    """The share of examples whose most probable class is the label; of equally probable classes the first counts.
 
     Raises:
       ValueError: no examples, a label outside the k classes, or a probability that is not finite.
@@ -34,7 +34,7 @@ def per_class_accuracy(
 
 
 def balanced_accuracy(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> float:
-    """The mean of `per_class_accuracy` over the classes that occur: chance is 1 / their number, however unequal.
+    """The mean of `per_class_accuracy` over the classes that occur: chance is 1 / their number, whatever their sizes.
 
     Raises:
       ValueError: as `accuracy`.
@@ -45,8 +45,8 @@ def balanced_accuracy(probabilities: Float[np.ndarray, "n k"], label: Int[np.nda
 def auc(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> tuple[float, int]:
     """Macro one-vs-rest area under the ROC curve.
 
-    For each class c the chance that an example of c is given a higher p_c than one of another class, ties counting half
-    (Mann and Whitney's U over the number of pairs, from average ranks), then the mean over the classes:
+    For each class c, the chance that an example of c has a higher p_c than one of another class, ties counting half
+    (Mann and Whitney's U divided by the number of pairs, from average ranks); then the mean over the classes:
 
         AUC_c = (sum_{i in c} rank(p_ic) - n_c (n_c + 1) / 2) / (n_c (n - n_c))
 
@@ -91,7 +91,7 @@ def _divide(part: Shaped[np.ndarray, " k"], whole: Shaped[np.ndarray, " k"]) -> 
 def _check(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> None:
     examples, classes = probabilities.shape
     if not examples:
-        raise ValueError("no examples to score: the domain is empty, or every example was taken for padding")
+        raise ValueError("no examples to score: the domain is empty, or every example was marked as padding")
     if label.min() < 0 or label.max() >= classes:
         raise ValueError(
             f"labels from {label.min()} to {label.max()} do not fit {classes} classes: "

@@ -1,6 +1,6 @@
-"""How good is a prediction, and how good its explanation? Every score of an example, and a domain's metrics from them.
+"""Scores of each example's prediction and explanation, and a domain's metrics from them.
 
-A new metric of an example is a line in `scores`; one of a whole domain, such as the AUC, is a line in `summarise`.
+To add a metric of an example, add a line to `scores`; of a whole domain, such as the AUC, a line to `summarise`.
 Scores are computed for each example on the devices and averaged on the host, so that padding, empty masks and zero maps
 are left out rather than counted, and errors can be clustered. Saliency here is the usual Grad-CAM (ReLU, divided by its
 maximum, upsampled bilinearly), of the predicted class unless the config says otherwise.
@@ -25,7 +25,7 @@ from align_jax.states import ClassifierState, MaskerState
 
 
 class ExplainedBatch(NamedTuple):
-    """A batch, predicted and explained.
+    """Predictions and explanations of a batch.
 
     Attributes:
       logits: f(x).
@@ -62,7 +62,7 @@ def explain(
 
 
 def scores(explained: ExplainedBatch, batch: Batch) -> dict[str, Array]:
-    """What is known of each example: `probabilities` [b k], and [b] arrays that average to a domain's metrics."""
+    """Each example's `probabilities` [b k], and [b] arrays whose means are a domain's metrics."""
     result = {
         "probabilities": jax.nn.softmax(explained.logits),
         "loss": cross_entropy(explained.logits, batch["label"]),
@@ -109,8 +109,8 @@ def faithfulness_scores(
 def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:
     """A domain's metrics from its examples' scores: means over the examples for which each is defined.
 
-    Standard errors of the accuracy are bootstrapped over concepts where the data set has them: images of one concept
-    are not independent.
+    The accuracy's standard error is bootstrapped over concepts, if the data set has them: images of one concept are not
+    independent.
     """
     result: dict[str, float | int] = {}
     if "probabilities" in examples:

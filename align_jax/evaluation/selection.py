@@ -1,10 +1,10 @@
 """Which of a run's checkpoints is reported.
 
 `training_domain_validation` is the one with the best mean validation accuracy over the training domains; `last` is the
-last one; `oracle` the one that does best on the reported test itself (out of distribution, or in distribution where the
-protocol has nothing else). The oracle uses labels that nobody has when a model is chosen: it bounds what a better rule
-could reach, and is no result. (Gulrajani and Lopez-Paz, "In Search of Lost Domain Generalization", 2021; their oracle
-chooses among hyper-parameters at the last step, this one among the steps of a run.)
+last one; `oracle` is the one that is best on the reported test itself (out of distribution, or in distribution if the
+protocol has no other test). The oracle uses labels that are unknown when a model is chosen: it bounds what a better
+rule could reach, and is not a result. (Gulrajani and Lopez-Paz, "In Search of Lost Domain Generalization", 2021; their
+oracle chooses among hyper-parameters at the last step, this one among the steps of a run.)
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Selected:
 
     Attributes:
       step: classifier updates.
-      score: what the selection compares.
+      score: the number that the selection compares; higher is better.
       validation_accuracy: the training domains' mean.
     """
 
@@ -37,13 +37,13 @@ class Selected:
 
 
 def better(selection: str, step: int, evaluated: Sequence[Evaluated], best: Selected | None) -> Selected:
-    """The better of this step's evaluation and the best one so far; of equals, the earlier.
+    """The better of this step and the best step so far; of equals, the earlier.
 
     Args:
       selection: one of `SELECTIONS`.
       step: the step evaluated now.
-      evaluated: every split's accuracy there, at least one of role "validation".
-      best: the best of the steps before.
+      evaluated: every split's accuracy at this step; at least one has the role "validation".
+      best: the best of the earlier steps, or None.
     """
     validation = mean_accuracy(evaluated, "validation")
     if selection == "oracle":
@@ -57,6 +57,6 @@ def better(selection: str, step: int, evaluated: Sequence[Evaluated], best: Sele
 
 
 def mean_accuracy(evaluated: Sequence[Evaluated], role: str) -> float:
-    """The unweighted mean over the splits of a role, of which there must be one."""
+    """The unweighted mean over the splits of a role; there must be at least one."""
     values = [split.accuracy for split in evaluated if split.role == role]
     return sum(values) / len(values)

@@ -1,1 +1,1 @@
-"""How good is an explanation? Faithfulness and localisation, batched and jit-compatible."""
+"""Metrics of explanations: faithfulness and localisation, batched and jit-compatible."""

@@ -1,24 +1,20 @@
 """Does the classifier use what the saliency map points at? Erase pixels by rank and watch the probability.
 
 Notation: image x, target class c, probability p_c, saliency map s at the image's resolution. Pixels are ranked by
-falling s; of equal values the one that comes first, row by row, ranks higher, so a constant map is a fixed order
-from the top left. A pixel goes with all its channels, and what goes is replaced by a *fill*, on the normalised image:
+falling s; of equal values the first one, row by row, ranks higher, so a constant map ranks pixels in order from the
+top left. A pixel is removed with all its channels, and is replaced by a *fill* (`fills`), on the normalised image.
 
-    mean        0, which is the mean of the data set that the normalisation subtracts
-    image_mean  the image's own mean, channel by channel
-    blur        the image behind a Gaussian (`fills.gaussian_blur`): colour and coarse layout stay, detail goes
-
-The fill decides the numbers: on one trained network Grad-CAM's comprehensiveness is 0.245 with mean, 0.226 with
-image_mean and 0.084 with blur. State it wherever a number is reported, and set the same metric of `random_map`
-beside it: erasing pixels takes an image off the distribution, and only the difference to the control is the map's.
+The numbers depend on the fill: on one trained network Grad-CAM's comprehensiveness is 0.245 with mean, 0.226 with
+image_mean and 0.084 with blur. State the fill wherever a number is reported, and give the same metric of `random_map`
+beside it: images with erased pixels are out of distribution, and only the difference from it is due to the map.
 
 Everything is per image, pure and jittable; close over the network's parameters and jit:
 
     score = jax.jit(functools.partial(faithfulness, probabilities, fill="mean"))
     comprehensiveness, sufficiency = score(image, saliency, target)
 
-The altered images are evaluated one altered batch after the other (`lax.map`), so memory stays that of one forward
-pass however many bins or steps there are. Values are float32 whatever the input's precision.
+The altered batches are evaluated one after the other (`lax.map`), so memory is that of one forward pass, however many
+bins or steps there are. Values are float32 whatever the input's precision.
 """
 
 import math
@@ -67,7 +63,7 @@ def faithfulness(
       image: normalised images.
       saliency: one map per image at the image's resolution; only the order of its values counts.
       target: the class c that the map explains, usually the predicted one.
-      fill: mean | image_mean | blur | black (see above).
+      fill: one of `fills.FILLS`.
       percents: the bins q, in per cent of the image's pixels, each in (0, 100].
       rounding: k_q is the ceil (default) or the floor of q/100 h w.
 
@@ -79,19 +75,7 @@ def faithfulness(
 
     Source: DeYoung et al., ERASER (ACL 2020), section 4.2: the area over the perturbation curve, on pixels.
     """
-    count = _pixels_in_top(percents, rounding, image.shape[1] * image.shape[2])
-    bins = len(count)
-    p = _target_probability(
-        probabilities,
-        image,
-        _filled(image, fill),
-        saliency,
-        target,
-        count=(0, *count, *count),
-        keep_top=(False,) * (1 + bins) + (True,) * bins,
-    )
-    clean, without_top, only_top = p[0], p[1 : 1 + bins], p[1 + bins :]
-    return Faithfulness(clean - without_top.mean(axis=0), clean - only_top.mean(axis=0))
+    return Faithfulness(*_drops(probabilities, image, saliency, target, fill, percents, rounding, False, True))
 
 
 def comprehensiveness(
@@ -105,7 +89,7 @@ def comprehensiveness(
     rounding: str = "ceil",
 ) -> Float[Array, " b"]:
     """How far the probability falls without the top pixels; higher is better. Arguments as in `faithfulness`."""
-    return _drop(probabilities, image, saliency, target, fill, percents, rounding, keep_top=False)
+    return _drops(probabilities, image, saliency, target, fill, percents, rounding, False)[0]
 
 
 def sufficiency(
@@ -119,7 +103,7 @@ def sufficiency(
     rounding: str = "ceil",
 ) -> Float[Array, " b"]:
     """How far the probability falls with the top pixels alone; lower is better. Arguments as in `faithfulness`."""
-    return _drop(probabilities, image, saliency, target, fill, percents, rounding, keep_top=True)
+    return _drops(probabilities, image, saliency, target, fill, percents, rounding, True)[0]
 
 
 def deletion_auc(
@@ -158,8 +142,8 @@ def insertion_auc(
     """Area under p_c while the top pixels are put into the filled image, from none to all; higher is better.
 
     The formula is that of `deletion_auc`, with p_c(f) the probability once the fraction f of the pixels shows the image
-    and the rest the fill. f_0 = 0 is the fill alone: by default the blurred image, whose soft edges suggest no
-    object of their own. In [0, 1]; costs steps + 1 forward passes. Arguments as in `faithfulness`.
+    and the rest the fill. f_0 = 0 is the fill alone: by default the blurred image, because soft edges do not look like
+    an object. In [0, 1]; costs steps + 1 forward passes. Arguments as in `faithfulness`.
 
     Raises:
       ValueError: unknown fill, or fewer than one step.
@@ -170,17 +154,11 @@ def insertion_auc(
 
 
 def random_map(key: PRNGKeyArray, shape: tuple[int, int, int]) -> Float[Array, "b h w"]:
-    """Uniform noise in [0, 1): the control map that knows nothing of image or classifier. `shape` is (b, h, w)."""
+    """Uniform noise in [0, 1): the control map, independent of image and classifier. `shape` is (b, h, w)."""
     return jax.random.uniform(key, shape)
 
 
 _ROUNDINGS: dict[str, Callable[[float], int]] = {"ceil": math.ceil, "floor": math.floor}
-
-
-def _filled(image: Float[Array, "b h w c"], fill: str) -> Float[Array, "b h w c"]:
-    if fill not in FILLS:
-        raise ValueError(f"unknown fill {fill!r}: choose one of {', '.join(FILLS)}")
-    return FILLS[fill](image)
 
 
 def _pixels_in_top(percents: Sequence[int | float], rounding: str, pixels: int) -> tuple[int, ...]:
@@ -192,7 +170,7 @@ def _pixels_in_top(percents: Sequence[int | float], rounding: str, pixels: int) 
     return tuple(_ROUNDINGS[rounding](percent * pixels / 100) for percent in percents)
 
 
-def _drop(
+def _drops(
     probabilities: Probabilities,
     image: Float[Array, "b h w c"],
     saliency: Float[Array, "b h w"],
@@ -200,21 +178,14 @@ def _drop(
     fill: str,
     percents: Sequence[int | float],
     rounding: str,
-    *,
-    keep_top: bool,
-) -> Float[Array, " b"]:
-    """mean_q p_c(x) - p_c(x altered), altered by keeping or by removing the top pixels."""
+    *keep_top: bool,
+) -> list[Float[Array, " b"]]:
+    """mean_q p_c(x) - p_c(x altered), where altering keeps the top pixels alone or removes them; one for each flag."""
     count = _pixels_in_top(percents, rounding, image.shape[1] * image.shape[2])
-    p = _target_probability(
-        probabilities,
-        image,
-        _filled(image, fill),
-        saliency,
-        target,
-        count=(0, *count),
-        keep_top=(False,) + (keep_top,) * len(count),
-    )
-    return p[0] - p[1:].mean(axis=0)
+    counts = (0,) + count * len(keep_top)
+    kept = (False, *(keep for keep in keep_top for _ in count))
+    p = _target_probability(probabilities, image, fill, saliency, target, counts, kept)
+    return [p[0] - p[start : start + len(count)].mean(axis=0) for start in range(1, len(p), len(count))]
 
 
 def _area(
@@ -231,29 +202,23 @@ def _area(
         raise ValueError(f"steps {steps} must be at least 1; 20 is the default")
     pixels = image.shape[1] * image.shape[2]
     count = tuple(i * pixels // steps for i in range(steps + 1))
-    p = _target_probability(
-        probabilities,
-        image,
-        _filled(image, fill),
-        saliency,
-        target,
-        count=count,
-        keep_top=(keep_top,) * len(count),
-    )
+    p = _target_probability(probabilities, image, fill, saliency, target, count, (keep_top,) * len(count))
     return jnp.trapezoid(p, jnp.array(count) / pixels, axis=0)
 
 
 def _target_probability(
     probabilities: Probabilities,
     image: Float[Array, "b h w c"],
-    filled: Float[Array, "b h w c"],
+    fill: str,
     saliency: Float[Array, "b h w"],
     target: Int[Array, " b"],
-    *,
     count: Sequence[int],
     keep_top: Sequence[bool],
 ) -> Float[Array, "n b"]:
-    """p_c of n altered batches: of each image its top `count` pixels alone, or (not keep_top) all but those."""
+    """p_c of n altered batches: each image shows its top `count` pixels alone, or (not keep_top) all the others."""
+    if fill not in FILLS:
+        raise ValueError(f"unknown fill {fill!r}: choose one of {', '.join(FILLS)}")
+    filled = FILLS[fill](image)
     rank = _rank(saliency)
 
     def altered(top: Int[Array, ""], keep: Bool[Array, ""]) -> Float[Array, " b"]:

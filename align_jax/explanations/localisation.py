@@ -1,6 +1,6 @@
-"""Does the map lie on the object? Learned masks and saliency maps against a true mask.
+"""Does the map lie on the object? Learned masks and saliency maps compared with a true mask.
 
-Values are per image. NaN says that the metric does not apply to an image (it has no object, or the map is zero): it
+Values are per image. NaN means that the metric does not apply to an image (it has no object, or the map is zero), which
 is neither a success nor a failure. Average with `align_jax.evaluation.metrics.mean_where_defined`, which also counts.
 """
 
@@ -18,7 +18,7 @@ def mask_iou(
 
     Args:
       mask: the learned mask, float in [0, 1] (or boolean).
-      true_mask: the mask to be found, in the same range (or boolean).
+      true_mask: the object's mask, in the same range (or boolean).
       threshold: applied to both.
 
     Returns:
@@ -33,12 +33,12 @@ def energy_inside(saliency: Float[Array, "b h w"], true_mask: Shaped[Array, "b h
 
         sum(relu(s) m) / sum(relu(s))
 
-    Only positive evidence counts, as in Grad-CAM. A map that ignores the object scores, on average, the object's
-    share of the image: the number to compare with.
+    Only positive evidence counts, as in Grad-CAM. The number to compare with is the object's share of the image: a map
+    that ignores the object scores that on average.
 
     Args:
       saliency: maps at the mask's resolution, on any scale.
-      true_mask: m in [0, 1] (or boolean); fractional values at the object's edge count as such.
+      true_mask: m in [0, 1] (or boolean); fractional values at the object's edge count in part.
 
     Returns:
       One value in [0, 1] per image; NaN where the map has no positive value, or the mask is empty.
@@ -54,8 +54,8 @@ def energy_inside(saliency: Float[Array, "b h w"], true_mask: Shaped[Array, "b h
 def pointing_game(saliency: Float[Array, "b h w"], true_mask: Shaped[Array, "b h w"]) -> Float[Array, " b"]:
     """Whether the map's maximum lies inside the object (m > 0.5): 1 for a hit, 0 for a miss.
 
-    Several equal maxima share the point: the score is the part of them that lies inside. So a constant map, which
-    points nowhere, scores the object's share of the image, and not whatever its first pixel happens to be.
+    If several pixels are maximal, the score is the share of them that lies inside: a constant map, pointing nowhere,
+    scores the object's share of the image, whatever its first pixel is.
 
     Returns:
       One value in [0, 1] per image; NaN where the mask is empty.

@@ -1,1 +1,1 @@
-"""What a run stands on: devices, files that appear whole, locks, and requests to stop."""
+"""Devices, files that appear whole, locks, and requests to stop."""

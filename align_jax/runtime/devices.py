@@ -1,4 +1,4 @@
-"""Is the JAX that is installed the one for this machine?"""
+"""Does the installed JAX use this machine's accelerator?"""
 
 import glob
 import os
@@ -9,14 +9,14 @@ import jax
 
 from align_jax.errors import UserError
 
-GOOGLE = "0x1ae0"
+GOOGLE = "0x1ae0"  # the PCI vendor number
 
 
 def present_accelerator() -> str | None:
-    """The kind of accelerator that this machine shows, "cuda" or "tpu", whatever JAX makes of it."""
+    """The kind of accelerator in this machine, "cuda" or "tpu", whether or not JAX can use it; None without one."""
     if glob.glob("/dev/nvidia[0-9]*") or shutil.which("nvidia-smi"):
         return "cuda"
-    # Newer TPUs are passed through as plain PCI devices: Google's vendor number tells them from others.
+    # Newer TPUs appear as plain PCI devices, which Google's vendor number identifies.
     vendors = {Path(path).read_text().strip() for path in glob.glob("/sys/bus/pci/devices/*/vendor")}
     if glob.glob("/dev/accel[0-9]*") or (os.path.exists("/dev/vfio/0") and GOOGLE in vendors):
         return "tpu"
@@ -36,5 +36,5 @@ def check_accelerator() -> None:
         extra = {"cuda": "cuda13", "tpu": "tpu"}[kind]
         raise UserError(
             f"This machine has an accelerator ({kind}), but the installed JAX {jax.__version__} only runs on the CPU; "
-            f"install it with `pip install 'jax[{extra}]=={jax.__version__}'`, or set JAX_PLATFORMS=cpu to do without."
+            f"run `pip install 'jax[{extra}]=={jax.__version__}'`, or set JAX_PLATFORMS=cpu to use the CPU."
         )

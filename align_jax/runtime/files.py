@@ -9,9 +9,9 @@ import numpy as np
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
-    """Writes beside `path` and renames, so that a reader (or a kill) never meets half a file."""
+    """Writes beside `path` and renames, so that nobody ever reads half a file, even if the process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile: its files are private to the user, and a report is made to be shared.
+    # Not `tempfile`: its files are private to the user, but reports are shared.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

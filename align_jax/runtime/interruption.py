@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: the loop saves at its next step and ends. A second Ctrl-C ends without saving."""
+"""Ctrl-C and SIGTERM as requests to stop: the loop saves at its next step and ends. A second Ctrl-C does not save."""
 
 import signal
 import sys
@@ -9,10 +9,10 @@ from types import FrameType
 
 
 class Interrupted(Exception):
-    """Training stopped because it was asked to, after saving; the message says how to go on.
+    """Training was asked to stop, and did after saving; the message says how to go on.
 
     Attributes:
-      status: the exit status that a shell expects of a process ended by that signal.
+      status: the exit status by which a shell knows that the signal ended a process.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -21,10 +21,10 @@ class Interrupted(Exception):
 
 
 class StopRequest:
-    """Whether someone asked this run to end; true once they have.
+    """Whether a run was asked to stop: true once it was.
 
     Attributes:
-      signal: what they asked with, or None.
+      signal: the signal that asked, or None.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Handles SIGINT and SIGTERM inside the block; the handlers that were there before come back after it."""
+    """Handles SIGINT and SIGTERM inside the block, and restores the previous handlers after it."""
     request = StopRequest()
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -46,7 +46,7 @@ def stop_request() -> Iterator[StopRequest]:
         request.signal = signal.Signals(number)
         print(f"\n{request.signal.name}: saving at the next step; Ctrl-C again ends at once.", file=sys.stderr)
 
-    # Only the main thread may set handlers; elsewhere the caller's own stay.
+    # Only the main thread may set handlers; in other threads the existing ones stay.
     handled = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, remember) for number in handled}
     try:

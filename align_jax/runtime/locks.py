@@ -1,4 +1,4 @@
-"""A lock that the system takes back from processes that die, however they die."""
+"""A lock that the system releases when its process ends, however it ends."""
 
 import errno
 import fcntl
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What file systems without locks answer.
+# The errors of file systems without locks.
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 @contextmanager
 def lock(path: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Holds the lock on a file, which is made and stays.
+    """Holds the lock on a file, which is made if it is missing and never removed.
 
-    A process that inherits the file descriptor holds the lock too, also after this block, until it ends. On a file
-    system without locks, every process is given one.
+    A process that inherits the file descriptor also holds the lock, even after this block, until that process ends. On
+    a file system without locks every process gets the lock.
 
     Args:
       path: the lock's file; its folder exists.
-      wait: for the process that holds it.
+      wait: whether to wait for another process that holds the lock.
 
     Yields:
       The locked file's descriptor, or None while another process holds the lock.

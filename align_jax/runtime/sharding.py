@@ -1,8 +1,8 @@
 """One program for one device or all of a host's: a mesh with one axis, `data`.
 
-This is today's form of `pmap`: `jax.jit` over global arrays whose sharding says what lies where. States are replicated,
-batches are split along their first axis. BatchNorm therefore sees the statistics of the *global* batch, where
-per-device code (pmap, DataParallel) would normalise each device's share by itself.
+`jax.jit` runs over global arrays, and their sharding says which device holds which part. States are replicated, batches
+are split along their first axis. BatchNorm therefore uses the statistics of the *global* batch; per-device code (pmap,
+DataParallel) would normalise each device's part by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,12 +36,12 @@ def place_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Ar
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> jax.stages.Wrapped:
-    """`jax.jit` of a step: inputs lie where they were placed, outputs are replicated.
+    """`jax.jit` of a step: inputs stay where they were placed, outputs are replicated.
 
     Args:
       step: positional arguments only.
       mesh: made by `data_mesh`.
-      donated: positions of the states: their memory is reused for the new states, so the caller must not read the old
-        ones again. Batches are not donated: their buffers fit nothing that a step returns.
+      donated: positions of the states. Their memory is reused for the new states, so the caller must not read the old
+        ones again. Batches are not donated: no output of a step has their shape.
     """
     return jax.jit(step, donate_argnums=donated, out_shardings=replicated(mesh))
