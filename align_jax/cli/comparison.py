@@ -6,7 +6,7 @@ from pathlib import Path
 import ml_collections
 
 from align_jax.reporting.page import write_comparison_report, write_run_report
-from align_jax.reporting.tables import comparison_table
+from align_jax.reporting.result_tables import comparison_table
 from align_jax.training.loop import train_and_evaluate
 
 

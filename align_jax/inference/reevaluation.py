@@ -21,6 +21,8 @@ from align_jax.reporting.columns import PREDICTION
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.sharding import data_mesh
+from align_jax.tables.table import Cell, Column, Group, Row, Table
+from align_jax.tables.terminal import terminal
 
 # What decides, on one data set, which examples belong to which split of a domain; `domain` is looked at by itself.
 SPLIT_FIELDS = ("protocol", "split_seed", "stratified", "correlation", "fold", "class_set")
@@ -122,29 +124,25 @@ def check_out(trained: TrainedRun, out: Path) -> None:
 def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     """The results as text for a terminal, a row a split, and what to know before quoting them."""
     results: Sequence[Mapping[str, Any]] = evaluation["results"]
-    columns = [metric for metric in PREDICTION if any(result.get(metric.key) is not None for result in results)]
-    lines = [["domain", "split", "", "images", *(f"{metric.title} {metric.unit}".strip() for metric in columns)]]
+    metrics = [metric for metric in PREDICTION if any(result.get(metric.key) is not None for result in results)]
+    rows = []
     for result in results:
-        values = [metric.text(result.get(metric.key)) for metric in columns]
         star = " *" if result.get("may_hold_training_images") else ""
-        role = names.role_title(result["role"]).lower()
-        lines.append([f"{result['domain']}{star}", str(result["split"]), role, str(result["examples"]), *values])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    # Words to the left, numbers to the right.
-    alignments = ["<"] * 3 + [">"] * (len(widths) - 3)
-    formats = [f"{{:{alignment}{width}}}" for alignment, width in zip(alignments, widths, strict=True)]
-    text = ["  ".join(formats).format(*row) for row in lines]
+        split = (f"{result['domain']}{star}", str(result["split"]), names.role_title(result["role"]).lower())
+        scores = (Cell(metric.text(result.get(metric.key))) for metric in metrics)
+        rows.append(Row(split, (Cell(str(result["examples"])), *scores)))
+    caption = []
     if any(result.get("may_hold_training_images") for result in results):
-        text.append(
+        caption.append(
             "* A domain trained on, split otherwise than for training: some of its images may have been trained on."
         )
     if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
-        text.append(
+        caption.append(
             "These are the parts of a domain that in_domain validates and tests on; "
             "--config.data.protocol=leave_one_out tests on the whole of it."
         )
-    return "\n".join(text)
+    columns = (Column("images"), *(metric.column for metric in metrics))
+    return terminal(Table("", ("domain", "split", ""), columns, (Group("", tuple(rows)),), tuple(caption)))
 
 
 def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:

@@ -4,10 +4,12 @@ A metric that is not here still has a column on a run's page, under its own name
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from align_jax.reporting.names import MISSING
+from align_jax.reporting.names import series_title
+from align_jax.runs.read import Result
+from align_jax.tables.table import MISSING, Better, Column
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,19 @@ class Metric:
 
     key: str
     title: str
-    better: Literal["higher", "lower", "neither"] = "neither"
+    better: Better = "neither"
     scale: int = 1
     digits: int = 3
     subtitle: str = ""
 
     @property
-    def arrow(self) -> str:
-        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
-
-    @property
     def unit(self) -> str:
         return "%" if self.scale == 100 else ""
+
+    @property
+    def column(self) -> Column:
+        """What stands above its values."""
+        return Column(self.title, self.subtitle, self.unit, self.better)
 
     def text(self, value: float | None) -> str:
         """`0.6431` as `64.3` or `0.643`; a missing or non-finite value as a dash."""
@@ -71,6 +74,22 @@ METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDAT
 """Those of which there can be tables of many runs."""
 DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "comprehensiveness", "sufficiency")
 """Accuracies, and what the papers' tables have."""
+
+
+NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out")
+"""Numbers that say over what a metric is."""
+
+
+def further_metrics(results: Sequence[Result]) -> list[Metric]:
+    """Columns for the numbers of results that are not here, under their own names."""
+    known = {metric.key for metric in (*PREDICTION, *FAITHFULNESS)} | {*NOT_MEASURED}
+    keys = {
+        key
+        for result in results
+        for key in result.values
+        if key not in known and not key.endswith("_standard_error") and not key.startswith("random_")
+    }
+    return [Metric(key, series_title(key)) for key in sorted(keys)]
 
 
 def _with_minus(number: str) -> str:

@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from align_jax.reporting import names
-from align_jax.reporting.tables import NOT_MEASURED
+from align_jax.reporting.columns import NOT_MEASURED
 from align_jax.runs.read import Line, Metrics
+from align_jax.tables.table import MISSING
 
 MOST_POINTS = 400
 SERIES_COLOURS = 8
@@ -49,7 +50,7 @@ class Series:
     def last(self) -> str:
         """The last finite value, as it is written beside the name."""
         finite = self.values[np.isfinite(self.values)]
-        return _tick(float(finite[-1]), "#") if len(finite) else names.MISSING
+        return _tick(float(finite[-1]), "#") if len(finite) else MISSING
 
 
 @dataclass(frozen=True)

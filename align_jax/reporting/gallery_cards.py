@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from align_jax.reporting import names
+from align_jax.reporting.compared import named_methods, shared_selection
 from align_jax.reporting.overlays import enlarged_image, enlarged_map, heat_overlay, mask_overlay, webp
-from align_jax.reporting.tables import method_names, shared_selection
 from align_jax.runs.read import Run, read_run
 from align_jax.runs.read_arrays import Gallery, read_gallery
 from align_jax.runtime.files import write_atomically
@@ -165,7 +165,7 @@ def gallery_figure(
       ValueError: a file is missing or broken, or the two galleries hold different images.
     """
     read = [read_run(folder) for folder in (run, compared_with) if folder is not None]
-    runs = dict(zip(method_names(read), read, strict=True))
+    runs = named_methods(read)
     shown, _ = _sharing_images(runs)
     if len(shown) < len(runs):
         raise ValueError(

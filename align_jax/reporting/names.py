@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 from align_jax.algorithms import ALGORITHMS
 from align_jax.data.load import find_dataset
-from align_jax.runs.untrusted_json import shortened
-
-MISSING = "–"
+from align_jax.tables.table import MISSING, shortened
 
 ROLES = ("validation", "id", "background_shift", "ood")
 """The order in which a page speaks of them: from what the model saw to what it never saw."""

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import jinja2
 
-from align_jax.reporting import curves, names, paired, per_class, tables
+from align_jax.reporting import curves, names, paired
 from align_jax.reporting import gallery_cards as gallery
-from align_jax.reporting.columns import FAITHFULNESS, PREDICTION
+from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
+from align_jax.reporting.compared import differing_settings, named_methods, reference_method
+from align_jax.reporting.per_class import per_class_table
+from align_jax.reporting.result_tables import compared_table, headline_table, run_table
 from align_jax.runs.read import Run, read_metrics, read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import html
+from align_jax.tables.table import MISSING
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
@@ -22,7 +26,6 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["shortened"] = names.shortened
 TEMPLATES.globals["table"] = html
 
 
@@ -42,16 +45,16 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
     metrics = read_metrics(run)
     name = names.method_name(content.algorithm, content.guidance)
     groups, _ = gallery.gallery_cards({name: content})
-    further = tables.further_metrics([content])
+    further = further_metrics(content.results)
     page = TEMPLATES.get_template("run.html").render(
         title=f"{name} on {names.dataset_title(content.dataset)}",
         oracle=_oracle_warning({name: content}),
         facts=run_facts(content),
         timing=timing_facts(content),
-        headline=tables.headline_table({name: content}, name),
-        results=tables.run_table(content, [*PREDICTION, *further]),
-        per_class=per_class.per_class_table({name: content}),
-        faithfulness=tables.run_table(content, FAITHFULNESS),
+        headline=headline_table({name: content}, name),
+        results=run_table(content, [*PREDICTION, *further]),
+        per_class=per_class_table({name: content}),
+        faithfulness=run_table(content, FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
         evaluation=_evaluation_settings(content),
         sections=[
@@ -82,11 +85,11 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
     if not runs:
         raise ValueError(f"no runs to compare in {workdir}: give at least one run folder")
     content = [read_run(path) for path in runs]
-    methods = dict(zip(tables.method_names(content), content, strict=True))
+    methods = named_methods(content)
     metrics = {name: read_metrics(run.path) for name, run in methods.items()}
-    reference = tables.reference_method(methods)
+    reference = reference_method(methods)
     groups, left_out = gallery.gallery_cards(methods)
-    further = tables.further_metrics(content)
+    further = further_metrics([result for run in content for result in run.results])
     path = workdir / "report" / "index.html"
     page = TEMPLATES.get_template("comparison.html").render(
         title=f"{_in_words(list(methods))} on {names.dataset_title(content[0].dataset)}",
@@ -97,10 +100,10 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         reference=reference,
         paired=paired.difference_sentences(methods, reference),
         evaluation=_evaluation_settings(content[0]),
-        headline=tables.headline_table(methods, reference),
-        results=tables.compared_table(methods, [*PREDICTION, *further], reference),
-        per_class=per_class.per_class_table(methods),
-        faithfulness=tables.compared_table(methods, FAITHFULNESS, reference),
+        headline=headline_table(methods, reference),
+        results=compared_table(methods, [*PREDICTION, *further], reference),
+        per_class=per_class_table(methods),
+        faithfulness=compared_table(methods, FAITHFULNESS, reference),
         classes_left_out=_classes_left_out(content),
         sections=[*curves.compared_evaluation_sections(metrics), *curves.training_sections(metrics)],
         gallery=groups,
@@ -133,21 +136,9 @@ def timing_facts(run: Run) -> dict[str, str]:
         "Checkpoint": f"{step}{names.selection_meaning(run.selection)}",
         "Wall time": names.duration(run.timing.get("wall_s")),
         "Compilation": names.duration(run.timing.get("compile_s")),
-        "Waiting for data": f"{100 * waiting:.1f} %" if waiting is not None else names.MISSING,
-        "Images per second": f"{speed:,.0f}" if speed is not None else names.MISSING,
+        "Waiting for data": f"{100 * waiting:.1f} %" if waiting is not None else MISSING,
+        "Images per second": f"{speed:,.0f}" if speed is not None else MISSING,
     }
-
-
-def differing_settings(methods: Mapping[str, Run]) -> list[str]:
-    """Settings in which compared runs should be equal and are not."""
-    runs = list(methods.values())
-    settings: dict[str, int] = {
-        "data set": len({run.dataset for run in runs}),
-        "training domains": len({run.train_domains for run in runs}),
-        "seed": len({run.seed for run in runs}),
-        "selection": len({run.selection for run in runs}),
-    }
-    return [title for title, different in settings.items() if different > 1]
 
 
 def _oracle_warning(methods: Mapping[str, Run]) -> str:

@@ -1,11 +1,11 @@
 """Accuracy class by class: what a plain accuracy hides where classes are unequal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from align_jax.reporting import names
-from align_jax.reporting.columns import ACCURACY, Metric
-from align_jax.reporting.tables import Cell, Group, Row, Table
+from align_jax.reporting.columns import ACCURACY
 from align_jax.runs.read import Run
+from align_jax.tables.table import Cell, Column, Group, Row, Table
 
 
 def per_class_table(runs: Mapping[str, Run]) -> Table:
@@ -17,37 +17,31 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
       runs: the runs by name.
     """
     every_result = [result for run in runs.values() for result in run.results]
-    class_names = next(iter(runs.values())).class_names
-    roles = [role for role in names.in_role_order([result.role for result in every_result]) if role != "validation"]
+    first = next(iter(runs.values()))
     single = len(runs) == 1
-    titles = list(dict.fromkeys(result.domain for result in every_result)) if single else list(runs)
-    columns = [Metric(title, title, "neither", 100, 1) for title in titles]
+    domains = list(dict.fromkeys(result.domain for result in every_result))
+    columns = [(first, domain) for domain in domains] if single else [(run, None) for run in runs.values()]
     groups = []
-    for role in roles:
+    for role in names.in_role_order([result.role for result in every_result if result.role != "validation"]):
         rows = []
-        for class_name in class_names:
-            values = [
-                _mean_over_domains(next(iter(runs.values())), role, class_name, [title])
-                if single
-                else _mean_over_domains(runs[title], role, class_name, None)
-                for title in titles
-            ]
+        for class_name in first.class_names:
+            values = [_mean_over_domains(run, role, class_name, domain) for run, domain in columns]
             best = max((value for value in values if value is not None), default=None)
             unequal = len({ACCURACY.text(value) for value in values if value is not None}) > 1
             cells = [Cell(ACCURACY.text(value), best=not single and unequal and value == best) for value in values]
-            if any(value is not None for value in values):
-                rows.append(Row(class_name, cells))
+            if best is not None:
+                rows.append(Row((class_name,), tuple(cells)))
         if rows:
-            groups.append(Group(names.role_title(role), "", rows))
-    return Table(columns, groups)
+            groups.append(Group(names.role_title(role), tuple(rows)))
+    titles = domains if single else list(runs)
+    return Table("Accuracy by class, %", ("Class",), tuple(Column(title, unit="%") for title in titles), tuple(groups))
 
 
-def _mean_over_domains(run: Run, role: str, class_name: str, domains: Sequence[str] | None) -> float | None:
+def _mean_over_domains(run: Run, role: str, class_name: str, domain: str | None) -> float | None:
+    """Over the domains of a role, or in one of them; None where no image has the class."""
     values = [
         result.per_class_accuracy[class_name]
         for result in run.results
-        if result.role == role
-        and (domains is None or result.domain in domains)
-        and class_name in result.per_class_accuracy
+        if result.role == role and domain in (None, result.domain) and class_name in result.per_class_accuracy
     ]
     return sum(values) / len(values) if values else None

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from align_jax.errors import UserError
 from align_jax.runs.read import Run, read_run, setting_text
-from align_jax.runs.untrusted_json import BrokenFile, Fields, printable, read_object, reason, short, shortened
+from align_jax.runs.untrusted_json import BrokenFile, Fields, printable, read_object, reason, short
+from align_jax.tables.table import shortened
 
 SKIPPED_FOLDERS = ("checkpoints", "tensorboard")
 

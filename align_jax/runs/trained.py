@@ -22,9 +22,10 @@ from align_jax.models.build import build_classifier, build_masker
 from align_jax.networks import Classifier, Masker
 from align_jax.runs.checkpoints import saved_steps
 from align_jax.runs.read import Data, read_data
-from align_jax.runs.untrusted_json import BrokenFile, read_object, shortened
+from align_jax.runs.untrusted_json import BrokenFile, read_object
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
+from align_jax.tables.table import shortened
 
 # What using a network takes; the optimisers' states, twice as large, stay on disk.
 RESTORED = ("step", "params", "batch_stats")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from align_jax.errors import UserError
+from align_jax.tables.table import shortened
 
 # Larger ones are no summaries; reading them whole would be a favour to nobody.
 MOST_BYTES = 16 * 2**20
@@ -193,11 +194,6 @@ def reason(error: Exception) -> str:
 def printable(text: str) -> str:
     """One line without control characters, lone surrogates or marks that turn the direction of writing."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in text).split())
-
-
-def shortened(text: str, most: int = 80) -> str:
-    """Text of at most `most` characters, as a table shows it: of what is longer, the beginning and an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def short(value: Any) -> str:

@@ -59,7 +59,7 @@ class Column:
 
     @property
     def arrow(self) -> str:
-        return arrow(self.better)
+        return {"higher": "↑", "lower": "↓", "neither": ""}[self.better]
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,7 @@ def plain_table(
     name_title: str,
     titles: Iterable[str],
     rows: Iterable[tuple[str, Iterable[Cell | str]]],
-    *,
     title: str = "",
-    caption: tuple[str, ...] = (),
 ) -> Table:
     """A table of one group without a title.
 
@@ -127,17 +125,11 @@ def plain_table(
       titles: of the columns.
       rows: each with its name.
       title: above the table.
-      caption: sentences below it.
     """
     printed = (
         Row((name,), tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)) for name, cells in rows
     )
-    return Table(title, (name_title,), tuple(map(Column, titles)), (Group("", tuple(printed)),), caption)
-
-
-def arrow(better: Better) -> str:
-    """An arrow up or down, or nothing."""
-    return {"higher": "↑", "lower": "↓", "neither": ""}[better]
+    return Table(title, (name_title,), tuple(map(Column, titles)), (Group("", tuple(printed)),))
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -17,7 +17,7 @@ ERM = run("erm", ("L38", "id", {"bird": 0.7, "car": 1.0}), ("L43", "ood", {"bird
 
 
 def texts(table):
-    return {g.title: {row.name: [cell.value for cell in row.cells] for row in g.rows} for g in table.groups}
+    return {g.title: {row.names[0]: [cell.value for cell in row.cells] for row in g.rows} for g in table.groups}
 
 
 def test_a_run_has_a_column_a_domain():
@@ -37,4 +37,4 @@ def test_several_runs_have_a_column_each_and_the_better_one_is_marked():
 
 
 def test_runs_without_it_give_no_table():
-    assert per_class_table({"old": run("erm", ("L38", "id", {}))}).groups == []
+    assert per_class_table({"old": run("erm", ("L38", "id", {}))}).groups == ()

@@ -14,7 +14,7 @@ from align_jax.reporting.many_runs.planned import Planned
 from align_jax.reporting.many_runs.published import Published, published_results
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task
 from align_jax.runs.read import Run
-from align_jax.tables.table import MISSING, Cell, Column, Group, Row, Table, arrow
+from align_jax.tables.table import MISSING, Cell, Column, Group, Row, Table
 
 Values = Mapping[tuple[Setup, str, str], Mapping[int, float]]
 """By setup, the domain that the protocol singles out, and the domain tested: a value for each seed."""
@@ -128,7 +128,7 @@ def _table(
     compared = [column for _, of_group in groups for column in zip(*of_group, strict=True)]
     unit = f", {metric.unit}" if metric.unit else ""
     table = Table(
-        title=f"{metric.title}, {names.role_title(role).lower()}{unit} {arrow(metric.better)}".rstrip(),
+        title=f"{metric.title}, {names.role_title(role).lower()}{unit} {metric.column.arrow}".rstrip(),
         name_titles=("Method",),
         columns=(*map(Column, columns), *mean_column),
         groups=(
