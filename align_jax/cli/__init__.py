@@ -1,1 +1,1 @@
-"""The commands of `launch/`, one file each: flags in, work done; a user's mistake is answered in one line."""
+"""The commands of `launch/`, one file each. A user's mistake is answered in one line."""

@@ -1,4 +1,4 @@
-"""What every command's flags have in common: absl's flags, with mistakes answered in one sentence."""
+"""What the flags of all commands have in common: absl's flags, with mistakes answered in one sentence."""
 
 from collections.abc import Sequence
 
@@ -25,14 +25,16 @@ def parsed(
     strings: Sequence[str] = (),
     integers: Sequence[str] = (),
     values: flags.FlagValues | None = None,
+    positional: bool = False,
 ) -> tuple[flags.FlagValues, list[str]]:
-    """The flags, None where they are not given, and the arguments that are none, wherever they stand.
+    """The flags (None for those that are not given), and the other arguments, wherever they stand.
 
     Args:
       arguments: as `sys.argv`.
       usage: what to write instead of a mistake.
       strings, integers: names of flags.
       values: with flags that are defined already.
+      positional: whether arguments that are not flags are allowed.
     """
     answer_help(arguments, usage)
     values = flags.FlagValues() if values is None else values
@@ -42,24 +44,17 @@ def parsed(
     for name in integers:
         flags.DEFINE_integer(name, None, "", lower_bound=0, flag_values=values)
     try:
-        return values, values(list(arguments))[1:]
+        rest = values(list(arguments))[1:]
     except flags.UnrecognizedFlagError as error:
-        raise UserError(f"--{error.flagname} is no flag; write {usage}.") from error
+        raise UserError(f"--{error.flagname} is not a flag; write {usage}.") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(_one_line(error)) from error
-
-
-def refuse_positional(rest: Sequence[str], usage: str) -> None:
-    """Refuses arguments that are no flags.
-
-    Raises:
-      UserError: the first of them.
-    """
-    if rest:
-        raise UserError(f"{rest[0]!r} is no flag; write {usage}.")
+    if rest and not positional:
+        raise UserError(f"{rest[0]!r} is not a flag; write {usage}.")
+    return values, rest
 
 
 def _one_line(error: Exception) -> str:
-    """A flag's error; of one in a config file, which comes with the file's traceback, the last line."""
+    """The message of an error; for an error in a config file, the last line of the traceback that comes with it."""
     text = str(error).strip()
     return text.splitlines()[-1].partition("Error: ")[2] if "Traceback" in text else " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Several methods on the same data, one folder each, and one page above them."""
+"""Trains several methods on the same data, in one folder each, and writes a page that compares them."""
 
 import sys
 from pathlib import Path
@@ -11,11 +11,11 @@ from align_jax.training.loop import train_and_evaluate
 
 
 def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
-    """Trains `config.algorithm` and whatever `config.compare` names, and writes their pages.
+    """Trains `config.algorithm` and the methods in `config.compare`, and writes their pages.
 
     Args:
       config: see `configuration.default_config`.
-      workdir: the run's folder; with `config.compare`, the folder above one run a method.
+      workdir: the run's folder; with `config.compare`, the folder above the runs, one for each method.
 
     Returns:
       The path of the page to look at.

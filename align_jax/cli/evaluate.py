@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.arguments import parsed
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.cli.overrides import check_overrides, overridden, split_overrides
@@ -22,8 +22,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         overrides, others = split_overrides(arguments)
-        values, rest = parsed(others, USAGE, strings=("workdir", "out"), integers=("step",))
-        refuse_positional(rest, USAGE)
+        values, _ = parsed(others, USAGE, strings=("workdir", "out"), integers=("step",))
         from align_jax.configuration import check, default_config
         from align_jax.runtime.devices import check_accelerator
 
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
         trained = load_named_run(values)
         config = overridden(trained.config, overrides)
-        # Not the whole of it: the algorithm may be of the user's own making.
+        # Only these groups are checked: the algorithm may be the user's own.
         evaluated = default_config()
         evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})
         check(evaluated)

@@ -1,28 +1,27 @@
-"""How every command ends: with a status, and with one line for a user's mistake."""
+"""How every command ends: with an exit status, and with one line for a user's mistake."""
 
 import sys
 from collections.abc import Callable
 
 from align_jax.errors import UserError
+from align_jax.runtime.interruption import Interrupted
 
 
 class HelpAsked(Exception):
-    """--help was given; the text is what to print."""
+    """--help was given; the message is what to print."""
 
 
 def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_interrupt: str) -> int:
-    """Runs a program and says in one line what went wrong.
+    """Runs a program, and prints in one line what went wrong.
 
     Args:
-      program: raises `UserError` for a user's mistake; may give a status of its own.
-      on_os_error: what to look at where a file could not be read or written.
-      on_interrupt: what Ctrl-C has left.
+      program: raises `UserError` for a user's mistake; can return a status of its own.
+      on_os_error: what to check if a file cannot be read or written.
+      on_interrupt: what Ctrl-C leaves behind.
 
     Returns:
       The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
     """
-    from align_jax.runtime.interruption import Interrupted
-
     try:
         return program() or 0
     except HelpAsked as usage:

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/explain.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        values, images = parsed(arguments, USAGE, strings=("workdir", "out"), integers=("step",))
+        values, images = parsed(arguments, USAGE, strings=("workdir", "out"), integers=("step",), positional=True)
         if not images:
             raise UserError(f"No image is given; write {USAGE}.")
         from align_jax.inference.explain_images import explain_images

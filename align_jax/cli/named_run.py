@@ -10,14 +10,14 @@ from align_jax.runs.trained import TrainedRun, load_trained
 
 
 def load_named_run(values: flags.FlagValues) -> TrainedRun:
-    """The run that --workdir and --step name."""
+    """The run that --workdir and --step name; a note says which settings its config does not have."""
     if values.workdir is None:
-        raise UserError("--workdir is missing; give the folder of a run, the --workdir that it was trained in.")
+        raise UserError("--workdir is missing; give the folder that a run was trained in.")
     trained = load_trained(Path(values.workdir), values.step)
     if trained.defaulted:
         print(
             f"note: {trained.folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's "
-            "defaults stand in.",
+            "defaults are used.",
             file=sys.stderr,
         )
     return trained

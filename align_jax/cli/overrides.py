@@ -27,7 +27,7 @@ def check_overrides(
         field = name.removeprefix("config.")
         if groups is not None and field.partition(".")[0] not in groups:
             valid = " and ".join(f"--config.{group}.FIELD" for group in groups)
-            raise UserError(f"--{name} is what the run was trained with; here only {valid} can be set.")
+            raise UserError(f"--{name} was fixed when the run was trained; only {valid} can be set here.")
         _check_field(config, field)
 
 
@@ -42,12 +42,12 @@ def overridden(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> m
 
 
 def _check_field(config: ml_collections.ConfigDict, field: str) -> None:
-    """Refuses a field that the config does not have, naming the ones beside it."""
+    """Refuses a field that the config does not have, and names the fields that it has."""
     at, path = config, "config"
     for name in field.split("."):
-        if not isinstance(at, ml_collections.ConfigDict) or name not in at:
-            valid = ", ".join(sorted(at)) if isinstance(at, ml_collections.ConfigDict) else "nothing"
-            raise UserError(f"--config.{field}: {path} has no field {name!r}; it has {valid}.")
+        fields = sorted(at) if isinstance(at, ml_collections.ConfigDict) else []
+        if name not in fields:
+            raise UserError(f"--config.{field}: {path} has no field {name!r}; it has {', '.join(fields) or 'none'}.")
         at, path = at[name], f"{path}.{name}"
     if isinstance(at, ml_collections.ConfigDict):
         raise UserError(f"--config.{field} is a group of fields; set one of {', '.join(sorted(at))}.")

@@ -1,13 +1,13 @@
-"""`launch/prepare.py`: prepares a data set ahead of time, verifies it, and copies it to where it will be read.
+"""`launch/prepare.py`: prepares a data set ahead of time, verifies it, and copies it to the place of training.
 
     python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--copy_to=DIR]
     python launch/prepare.py --dataset=domain_folders --folder=PACS --root=PATH --prepared=DIR [--on_bad_image=skip]
 
-Training then takes `--config.data.prepared=DIR`, the copy's too; the images themselves are no longer needed.
+`--root` is the folder of the images, the folder above it, or an archive. Training then takes
+`--config.data.prepared=DIR`, also with the copy; it does not need the images themselves.
 
-`--copy_to` takes any folder, also one in a mounted bucket (`gs://` itself is refused). It needs files that can be
-written, read back and renamed. It was tested on local disks alone: a real bucket, mounted with Cloud Storage FUSE or
-the like, is untested.
+`--copy_to` takes any folder, also one in a mounted bucket (`gs://` itself is refused). The files there must be
+writable, readable and renamable. It was tested on local disks only, not on a bucket mounted with Cloud Storage FUSE.
 """
 
 import re
@@ -19,7 +19,7 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.arguments import parsed
 from align_jax.cli.exit_status import exit_status
 from align_jax.configuration import default_config
 from align_jax.data.load import DATASETS, find_dataset
@@ -32,7 +32,7 @@ USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
     "[--most_skipped=0.01] [--copy_to=DIR]"
 )
-# Flags that set the field of `config.data` that is called so, where the data set reads it.
+# Flags that set the field of `config.data` with the same name, if the data set reads it.
 FIELDS = ("root", "folder", "on_bad_image", "most_skipped")
 
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     return exit_status(
         lambda: run(*parse(arguments)),
         on_os_error="can --prepared and --copy_to be written, and is there room?",
-        on_interrupt="nothing half prepared is left to be read, and the same command begins again.",
+        on_interrupt="nothing is left half prepared, and the same command begins again.",
     )
 
 
@@ -59,18 +59,14 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     """
     data = default_config().data
     values = flags.FlagValues()
-    define: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_enum("dataset", None, list(DATASETS), "The data set.", **define)
-    flags.DEFINE_string(
-        "root", data.root, "The images that you have: their folder, the one above, or an archive.", **define
-    )
-    flags.DEFINE_string("prepared", data.prepared, "The folder for prepared data sets.", **define)
-    flags.DEFINE_string("folder", "", "domain_folders: the data set's folder below the root, such as PACS.", **define)
-    flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], "For images that cannot be read.", **define)
-    flags.DEFINE_float("most_skipped", data.most_skipped, "As a fraction.", lower_bound=0, upper_bound=1, **define)
-    flags.DEFINE_string("copy_to", None, "Where to copy the prepared data set.", **define)
-    values, rest = parsed(arguments, USAGE, values=values)
-    refuse_positional(rest, USAGE)
+    define: dict[str, Any] = {"help": "", "flag_values": values}
+    flags.DEFINE_enum("dataset", None, list(DATASETS), **define)
+    flags.DEFINE_string("root", data.root, **define)
+    flags.DEFINE_string("prepared", data.prepared, **define)
+    flags.DEFINE_string("folder", "", **define)
+    flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], **define)
+    flags.DEFINE_float("most_skipped", data.most_skipped, lower_bound=0, upper_bound=1, **define)
+    values, _ = parsed(arguments, USAGE, strings=("copy_to",), values=values)
     if values.dataset is None:
         raise UserError(f"--dataset is missing; choose one of {', '.join(DATASETS)}.")
     for flag in FIELDS:
@@ -82,14 +78,14 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     for flag in ("root", "prepared", "copy_to"):
         if re.match(r"[\w+.-]+://", values[flag].value or ""):
             raise UserError(
-                f"--{flag}={values[flag].value} is not a local folder: mount the bucket, and give the mount's path."
+                f"--{flag}={values[flag].value} is not a local folder; mount the bucket, and give the mount's path."
             )
     data.update({"name": values.dataset, **{flag: values[flag].value for flag in ("prepared", *FIELDS)}})
     return data, None if values.copy_to is None else Path(values.copy_to)
 
 
 def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
-    """Prepares, verifies, prints the table of counts, and copies.
+    """Prepares and verifies a data set, prints the table of counts, and copies the data set.
 
     Args:
       data: a config's `data`.

@@ -1,4 +1,4 @@
-"""The command line of `launch/report.py`: folders in, four files of tables out."""
+"""`launch/report.py`: collects complete runs into tables, and writes them in four formats."""
 
 import argparse
 import io
@@ -18,14 +18,7 @@ from align_jax.runs.untrusted_json import printable
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `launch/report.py`.
-
-    Args:
-      arguments: as `sys.argv`.
-
-    Returns:
-      The exit status: 0, 2 for a user's mistake, 130 when interrupted.
-    """
+    """Runs `launch/report.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
     parser = argparse.ArgumentParser(
         prog=Path(arguments[0]).name, description="Collects complete runs into tables.", allow_abbrev=False
     )
@@ -57,7 +50,7 @@ def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
     collection = collect(folders)
     report = make_report(collection, metrics)
     if not report.tasks:
-        found = "; ".join(collection.problems) or "no summary.json lies there"
+        found = "; ".join(collection.problems) or "there is no summary.json"
         raise UserError(f"No complete run under {printable(', '.join(map(str, folders)))} ({found}).")
     return report
 
@@ -68,5 +61,5 @@ def _print(text: str) -> None:
             sys.stdout.reconfigure(errors="replace")
         print(text, flush=True)
     except BrokenPipeError:
-        # Whoever reads only the head of it has seen enough; Python would complain once more on its way out.
+        # The reader, such as `head`, has closed the pipe; without this, Python would complain again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,15 +1,20 @@
-"""The command line of `launch/sweep.py`: everything is checked before anything runs."""
+"""The command line of `launch/sweep.py`: everything is checked before anything runs.
+
+`--methods`, `--domains` and `--seeds` list values of `config.algorithm`, `config.data.domain` and `config.seed`; by
+default the config's own value is the only one. Each `--vary` is one more axis of the grid.
+"""
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from absl import flags
 
 from align_jax.cli import train
-from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.arguments import parsed
 from align_jax.cli.exit_status import exit_status
+from align_jax.cli.overrides import split_overrides
 from align_jax.errors import UserError
 from align_jax.runs.folder import check_run_folder
 from align_jax.runtime.files import write_atomically
@@ -36,14 +41,15 @@ def parse(arguments: Sequence[str]) -> Sweep:
       arguments: as `sys.argv`, with the program's name first.
 
     Raises:
-      UserError: an unknown flag, method or field, a value that could not work, a run that would be in the grid twice,
-        or a cell's folder with another config.
+      UserError: an unknown flag, method or field, a value that cannot work, a run that is in the grid twice, or a
+        cell's folder that holds a run with another config.
     """
-    values, overrides = _flags(arguments)
-    base, _ = train.parse([arguments[0], *_config_flags(values.config, overrides), f"--workdir={values.workdir}"])
+    values, given = _flags(arguments)
+    base, _ = train.parse([arguments[0], f"--config={values.config}", *given, f"--workdir={values.workdir}"])
+    overrides = dict(override.lstrip("-").removeprefix("config.").split("=", 1) for override in given)
     methods = _values("methods", values.methods) or list(dict.fromkeys((base.algorithm, *base.compare)))
     domains = _values("domains", values.domains) or [base.data.domain]
-    seeds = [_whole_number("seeds", text) for text in _values("seeds", values.seeds)] or [base.seed]
+    seeds = _seeds(values.seeds) or [base.seed]
     if "" in domains:
         raise UserError("config.data.domain is empty; name the domains with --domains=A,B.")
     varied = _varied(values.vary, overrides)
@@ -54,6 +60,7 @@ def parse(arguments: Sequence[str]) -> Sweep:
         raise UserError(f"--jobs is {values.jobs}; it must be at least 1.")
     if values.slurm is not None and values.worker is not None:
         raise UserError("--slurm writes a script that gives each job its own --worker; leave out one of the two.")
+    lists = ("methods", "domains", "seeds")
     sweep = Sweep(
         workdir=Path(values.workdir),
         config=values.config,
@@ -64,9 +71,10 @@ def parse(arguments: Sequence[str]) -> Sweep:
         slurm=None if values.slurm is None else Path(values.slurm),
         dry_run=values.dry_run,
         again=[
-            *_config_flags(values.config, overrides),
+            f"--config={values.config}",
+            *given,
             f"--workdir={values.workdir}",
-            *(f"--{flag}={values[flag].value}" for flag in ("methods", "domains", "seeds") if values[flag].value),
+            *(f"--{flag}={values[flag].value}" for flag in lists if values[flag].value),
             *(f"--vary={text}" for text in values.vary),
             *([f"--jobs={values.jobs}"] if values.jobs != 1 else []),
         ],
@@ -75,47 +83,24 @@ def parse(arguments: Sequence[str]) -> Sweep:
     return sweep
 
 
-def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, dict[str, str]]:
-    """The flags of the sweep itself, and the values of --config.FIELD=VALUE."""
+def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
+    """The flags of the sweep itself, and the overrides --config.FIELD=VALUE."""
+    overrides, others = split_overrides(arguments)
     values = flags.FlagValues()
-    for name, text in {
-        "config": "The config file.",
-        "workdir": "The folder above all cells.",
-        "methods": "Values of config.algorithm, with commas; the config's own where there are none.",
-        "domains": "Values of config.data.domain.",
-        "seeds": "Values of config.seed.",
-        "worker": "i/n: run only the cells whose number, divided by n, leaves i.",
-        "slurm": "The sbatch script to write.",
-    }.items():
-        flags.DEFINE_string(name, None, text, flag_values=values)
-    flags.DEFINE_multi_string("vary", [], "FIELD=VALUE,VALUE: one more axis of the grid.", flag_values=values)
-    flags.DEFINE_integer("jobs", 1, "Cells that run at a time.", flag_values=values)
-    flags.DEFINE_boolean("dry_run", False, "Show the cells and their states, and end.", flag_values=values)
-    is_override = [argument.lstrip("-").startswith("config.") for argument in arguments]
-    others = [argument for argument, is_one in zip(arguments, is_override, strict=True) if not is_one]
-    values, rest = parsed(others, USAGE, values=values)
-    refuse_positional(rest, USAGE)
+    flags.DEFINE_multi_string("vary", [], "", flag_values=values)
+    flags.DEFINE_integer("jobs", 1, "", flag_values=values)
+    flags.DEFINE_boolean("dry_run", False, "", flag_values=values)
+    strings = ("config", "workdir", "methods", "domains", "seeds", "worker", "slurm")
+    values, _ = parsed(others, USAGE, strings=strings, values=values)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise UserError(f"--{name} is missing; write {USAGE}.")
-    overrides: dict[str, str] = {}
-    for argument in (argument for argument, is_one in zip(arguments, is_override, strict=True) if is_one):
-        field, equals, value = argument.lstrip("-").removeprefix("config.").partition("=")
-        if not equals:
-            raise UserError(f"{argument} has no value; write --config.{field}=VALUE.")
-        overrides[field] = value
     return values, overrides
 
 
-def _config_flags(config: str, overrides: Mapping[str, str]) -> list[str]:
-    return [f"--config={config}", *(f"--config.{field}={value}" for field, value in overrides.items())]
-
-
 def _values(flag: str, text: str | None) -> list[str]:
-    """What stands between the commas; nothing where the flag was not given."""
-    if not text:
-        return []
-    values = _between_commas(text)
+    """The values of a flag; none if the flag is not given."""
+    values = _between_commas(text) if text else []
     if "" in values:
         raise UserError(f"--{flag}={text} has an empty value; write values with commas between them.")
     return values
@@ -133,14 +118,15 @@ def _between_commas(text: str) -> list[str]:
     return [value.strip() for value in values]
 
 
-def _whole_number(flag: str, text: str) -> int:
+def _seeds(text: str | None) -> list[int]:
+    seeds = _values("seeds", text)
     try:
-        return int(text)
+        return [int(seed) for seed in seeds]
     except ValueError as error:
-        raise UserError(f"--{flag} names {text!r}; write whole numbers with commas between them.") from error
+        raise UserError(f"--seeds is {text!r}; write whole numbers with commas between them.") from error
 
 
-def _varied(vary: Sequence[str], overrides: Mapping[str, str]) -> dict[str, list[str]]:
+def _varied(vary: Sequence[str], overrides: Container[str]) -> dict[str, list[str]]:
     varied: dict[str, list[str]] = {}
     for text in vary:
         field, equals, values = text.partition("=")
@@ -170,7 +156,7 @@ def check_cells(sweep: Sweep) -> None:
     """Refuses what a cell's own run would refuse, and a run that is in the grid twice.
 
     Raises:
-      UserError: a cell's config could not work, or its folder holds a run with another one.
+      UserError: a cell's config cannot work, or its folder holds a run with another config.
     """
     # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
     from align_jax.configuration import check
@@ -179,7 +165,7 @@ def check_cells(sweep: Sweep) -> None:
     by_config: dict[str, Cell] = {}
     by_folder: dict[str, Cell] = {}
     for cell in sweep.cells:
-        # Parsing takes its time, and these four fields need none.
+        # Parsing is slow, so it is done once for all cells that differ only in the four fields set below.
         if cell.overrides not in configs:
             configs[cell.overrides], _ = train.parse(["main.py", *sweep.flags(cell)])
         config = configs[cell.overrides].copy_and_resolve_references()
@@ -203,7 +189,7 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
 
     Args:
       arguments: as `sys.argv`.
-      program: what runs a cell, given `launch/main.py`'s flags.
+      program: the command that runs a cell, to be given `launch/main.py`'s flags.
 
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
@@ -216,7 +202,7 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
 
 
 def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
-    # All of a seed before the next one: methods can be compared early.
+    # All cells of a seed come before the next seed, so that methods can be compared early.
     mine = sorted(share(sweep.cells, *sweep.worker), key=lambda cell: cell.seed)
     if sweep.dry_run:
         for cell in mine:

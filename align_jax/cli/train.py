@@ -8,7 +8,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.arguments import parsed
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides
 from align_jax.errors import UserError
@@ -55,33 +55,27 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
 
 def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
     values = flags.FlagValues()
-    config = config_flags.DEFINE_config_file(
-        "config", None, "The config file.", flag_values=values, sys_argv=list(arguments)
-    )
-    values, rest = parsed(arguments, USAGE, strings=("workdir",), values=values)
-    refuse_positional(rest, USAGE)
+    config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
+    values, _ = parsed(arguments, USAGE, strings=("workdir",), values=values)
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
     readable = _readable(config.value)
-    if values.workdir is None:
-        name = Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
-        return readable, default_workdir(readable, name)
-    return readable, Path(values.workdir)
-
-
-def default_workdir(config: ml_collections.ConfigDict, name: str) -> Path:
-    """Where a run goes that was not told: runs/NAME for a comparison, else a folder as a sweep in runs/NAME has it."""
-    workdir = Path("runs") / name
-    return workdir if config.compare else workdir / config.algorithm / config.data.domain / f"seed{config.seed}"
+    if values.workdir is not None:
+        return readable, Path(values.workdir)
+    # As a sweep in runs/NAME would place the run; a comparison takes all of runs/NAME.
+    workdir = Path("runs") / Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
+    if readable.compare:
+        return readable, workdir
+    return readable, workdir / readable.algorithm / readable.data.domain / f"seed{readable.seed}"
 
 
 def _readable(config: Any) -> ml_collections.ConfigDict:
-    """The config; `config_flags` gives a stand-in for a file that it could not read, which raises when it is used."""
+    """The config; for a file that it cannot read, `config_flags` gives an object that raises when it is used."""
     if isinstance(config, ml_collections.ConfigDict):
         return config
     try:
         _ = config.algorithm
     except Exception as error:
-        # The message is the traceback of the file; its last line says what happened.
+        # The message is the traceback of the file; only its last line says what happened.
         raise UserError(f"The config file cannot be read: {str(error).strip().splitlines()[-1]}") from error
-    raise UserError(f"The config file's get_config() gives a {type(config).__name__}; it must give a ConfigDict.")
+    raise UserError(f"The config file's get_config() returns a {type(config).__name__}; it must return a ConfigDict.")

@@ -1,4 +1,4 @@
-"""Where a run's time goes, over its restarts: training, compiling, waiting for data. Evaluation is none of these."""
+"""A run's time, summed over its restarts: training, compiling, and waiting for data."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,47 +8,46 @@ from align_jax.data.pipeline import TrainingBatches
 
 
 class Clock:
-    """Sums up seconds, and measures the stretch of training since it was last read.
+    """Sums up seconds, and measures stretches of training, each from one line of the log to the next.
 
-    Attributes:
-      totals: seconds of `compile_s`, `train_s` (compiling excluded) and `data_wait_s` (a part of `train_s`).
+    It keeps the seconds of `compile_s`, `train_s` (without compiling) and `data_wait_s` (a part of `train_s`).
     """
 
     def __init__(self, before: Mapping[str, float], batches: TrainingBatches) -> None:
-        """Goes on from what `timing` gave before a restart."""
-        self.totals = {name: before.get(name, 0.0) for name in ("compile_s", "train_s", "data_wait_s")}
+        """Continues from `before`, the `timing` of the last checkpoint; empty for a new run."""
+        self._totals = {name: before.get(name, 0.0) for name in ("compile_s", "train_s", "data_wait_s")}
         self._wall_before, self._began = before.get("wall_s", 0.0), time.monotonic()
         self._batches = batches
         self.restart_stretch()
 
     def restart_stretch(self) -> None:
-        """Begins a stretch of training, after something that was none."""
+        """Begins a stretch now: the time since the last one, such as an evaluation, was not training."""
         self._stretch_began, self._waited_before = time.monotonic(), self._batches.waited_s
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """What is inside is compilation, and not part of the stretch."""
+        """Counts the time inside the block as compiling, not as training."""
         began = time.monotonic()
         yield
         elapsed = time.monotonic() - began
-        self.totals["compile_s"] += elapsed
+        self._totals["compile_s"] += elapsed
         self._stretch_began += elapsed
 
     def end_stretch(self, images: int) -> dict[str, float]:
-        """Ends the stretch and begins the next: images a second, and the share of it spent waiting for data."""
+        """Ends the stretch and begins the next; returns images per second and the share of time spent on waiting."""
         elapsed = time.monotonic() - self._stretch_began
         waited = self._batches.waited_s - self._waited_before
-        self.totals["train_s"] += elapsed
-        self.totals["data_wait_s"] += waited
+        self._totals["train_s"] += elapsed
+        self._totals["data_wait_s"] += waited
         self.restart_stretch()
         return {"images_per_s": images / elapsed, "data_wait_fraction": waited / elapsed}
 
     def timing(self) -> dict[str, float]:
-        """All totals with `wall_s`, as a checkpoint keeps them."""
-        return self.totals | {"wall_s": self._wall_before + time.monotonic() - self._began}
+        """All totals and `wall_s`, as a checkpoint keeps them."""
+        return self._totals | {"wall_s": self._wall_before + time.monotonic() - self._began}
 
     def summary(self, images: int) -> dict[str, float]:
-        """As `summary.json` has it, after training on so many images."""
+        """`timing` in `summary.json`, after training on `images` images."""
         timing = self.timing()
         return {
             "wall_s": timing["wall_s"],

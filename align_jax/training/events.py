@@ -1,4 +1,4 @@
-"""What is due at a step: a pure function of the step and the settings, so that a run that comes back does the same."""
+"""What is due at a step: a pure function of the step and the settings, so that a resumed run does the same."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from align_jax.training.plan import Length
 
 
 class Events(NamedTuple):
-    """What is due once a step's update is made, in the order in which it is done.
+    """What is due after the update that led to a step, in the order in which it is done.
 
     Attributes:
       log: a line of training metrics.
-      checkpoint: the state *before* the evaluation of the same step.
-      gallery: the pictures before guidance, at the end of warm-up.
-      evaluation: every split's scores.
+      checkpoint: the state *before* the evaluation at the same step.
+      gallery: the pictures from before guidance, at the end of warm-up.
+      evaluation: the scores of every split.
     """
 
     log: bool
@@ -30,15 +30,14 @@ def events(config: ml_collections.ConfigDict, length: Length, step: int, taken: 
       config: the run's.
       length: the run's.
       step: classifier updates so far.
-      taken: how many of them the last call of a program made: a round may take several at once.
+      taken: the steps of the last call of a program; a round can take several at once.
     """
 
     def crosses(every: int) -> bool:
         """Whether a multiple of `every` lies in (step - taken, step]."""
         return step > 0 and step // every > (step - taken) // every
 
-    ended = step >= length.steps
-    evaluation = ended or crosses(config.evaluation.every)
+    evaluation = step >= length.steps or crosses(config.evaluation.every)
     checkpoint = evaluation or crosses(config.checkpoint_every)
     return Events(
         log=checkpoint or step == length.warmup or crosses(config.log_every),

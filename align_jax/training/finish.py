@@ -1,4 +1,4 @@
-"""How a run ends: with the selected checkpoint's results and a summary, or stopped and saved."""
+"""How a run ends: with the results of the selected checkpoint and a summary, or stopped and saved."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ def finish(run: Run, reached: Reached) -> dict[str, Any]:
     Returns:
       The summary.
     """
-    config, selected = run.plan.config, reached.selected
+    config, data, selected = run.plan.config, run.data, reached.selected
     assert selected is not None
     states = run.checkpoints.restore(selected.step, reached.states)
     run.progress.say(f"evaluating step {selected.step}, selected by {config.selection}")
     results: list[dict[str, Any]] = []
     predictions: dict[str, np.ndarray] = {}
-    for split in (split for split in run.data.evaluation if split.role != "validation"):
-        row, examples = run.evaluator.results(states, split, run.data.class_names)
+    for split in (split for split in data.evaluation if split.role != "validation"):
+        row, examples = run.evaluator.results(states, split, data.class_names)
         predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
         results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
     write_arrays(run.folder / "predictions.npz", predictions)
@@ -33,7 +33,7 @@ def finish(run: Run, reached: Reached) -> dict[str, Any]:
     summary = {
         "algorithm": config.algorithm,
         "guidance": run.plan.guidance_title,
-        "dataset": run.data.name,
+        "dataset": data.name,
         "protocol": config.data.protocol,
         "domain": config.data.domain,
         "seed": config.seed,
@@ -41,12 +41,12 @@ def finish(run: Run, reached: Reached) -> dict[str, Any]:
         "best_step": selected.step,
         "selection": config.selection,
         "validation_accuracy": selected.validation_accuracy,
-        "train_domains": list(run.data.train),
-        "held_out_domains": [split.domain for split in run.data.evaluation if split.role == "ood"],
-        "num_classes": len(run.data.class_names),
-        "class_names": list(run.data.class_names),
+        "train_domains": list(data.train),
+        "held_out_domains": [split.domain for split in data.evaluation if split.role == "ood"],
+        "num_classes": len(data.class_names),
+        "class_names": list(data.class_names),
         "results": results,
-        **{name: run.data_description[name] for name in ("pretrained",) if name in run.data_description},
+        **({"pretrained": run.pretrained} if run.pretrained else {}),
         "timing": run.clock.summary(reached.step * config.schedule.batch_size),
     }
     write_summary(run.folder, summary)
@@ -60,9 +60,9 @@ def write_gallery_of(run: Run, name: str, states: States) -> None:
 
 
 def interrupted(run: Run, step: int) -> Interrupted:
-    """What a run raises that was asked to end."""
+    """The exception of a run that was asked to stop, after step `step`."""
     assert run.stop.signal is not None
-    saved = "which is saved; the same command goes on from there" if step else "with nothing to save yet"
+    saved = "which is saved; the same command goes on from there" if step else "and nothing was saved yet"
     return Interrupted(
         f"Stopped by {run.stop.signal.name} after step {step} of {run.length.steps}, {saved}.", run.stop.signal
     )

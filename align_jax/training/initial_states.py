@@ -1,4 +1,4 @@
-"""Both networks as a run begins with them: newly initialised, or with pretrained weights."""
+"""The states that a run begins with: newly initialised, or with pretrained weights."""
 
 import dataclasses
 
@@ -15,13 +15,13 @@ from align_jax.training.method import Method
 def initial_states(
     method: Method, key: jax.Array, mesh: jax.sharding.Mesh, *, num_classes: int, image_size: int
 ) -> States:
-    """Both networks, initialised where they will live.
+    """Newly initialised states of both networks, on the devices of the mesh.
 
     Args:
       method: the run's.
       key: the run's, on the mesh.
       mesh: the devices.
-      num_classes: how many logits.
+      num_classes: number of logits.
       image_size: side of the images, in pixels.
     """
     image = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
@@ -42,10 +42,10 @@ def with_pretrained(states: States, source: str, mesh: jax.sharding.Mesh) -> tup
     """The states with the classifier's weights from a file; see `models.pretrained.locate` for the source.
 
     Raises:
-      UserError: the file is missing, or of another network.
+      UserError: the file is missing, or holds the weights of another network.
     """
     classifier, masker = states
     weights = load_weights(locate(source), classifier.params, classifier.batch_stats)
     params, batch_stats = jax.device_put((weights.params, weights.batch_stats), replicated(mesh))
-    # The optimiser's state begins with zeros whatever the parameters are.
+    # The optimiser's state needs no change: it begins with zeros, whatever the parameters are.
     return (dataclasses.replace(classifier, params=params, batch_stats=batch_stats), masker), weights

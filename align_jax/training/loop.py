@@ -1,8 +1,8 @@
 """One run from its first step to its summary: warm-up, rounds, evaluation, checkpoints.
 
-The loop passes each step in a fixed order: update, checkpoint, evaluation. A checkpoint at step s is thus the state
-*before* the evaluation at s, which a run that comes back repeats. Batches and keys are functions of (seed, step), so it
-ends bit-identical to a run that was never stopped.
+Each step has a fixed order: update, checkpoint, evaluation. So the checkpoint at step s is the state *before* the
+evaluation at s, and a resumed run repeats that evaluation. Batches and keys are functions of (seed, step): a resumed
+run ends bit-identical to a run that was never stopped.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.sharding import compile_step
 from align_jax.states import States
 from align_jax.training.describe import describe
-from align_jax.training.diagnostics import Pending, check_parameters, diverged
+from align_jax.training.diagnostics import check_parameters, diverged, mean_metrics
 from align_jax.training.events import events
 from align_jax.training.finish import finish, interrupted, write_gallery_of
-from align_jax.training.phases import Phase, build_phases
+from align_jax.training.phases import Phase, phases
 from align_jax.training.plan import plan
 from align_jax.training.run import Reached, Run, open_run
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> dict[str, Any]:
-    """Trains one method, or goes on where it was stopped, and evaluates the checkpoint that was selected.
+    """Trains one method, or resumes a stopped run, and evaluates the selected checkpoint.
 
     Args:
       config: see `configuration.default_config`.
@@ -44,7 +44,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
       The summary.
 
     Raises:
-      UserError: a value that could not work, a folder with another run, or training that diverged.
+      UserError: a value that cannot work, a folder with another run, or training that diverged.
       Interrupted: Ctrl-C or SIGTERM, after saving.
     """
     planned, folder = plan(config), Path(workdir)
@@ -72,12 +72,14 @@ def train(run: Run, reached: Reached) -> dict[str, Any]:
       The summary.
     """
     config, length = run.plan.config, run.length
-    phases = build_phases(run.method, config.schedule, length)
+    phase_at = phases(run.method, config.schedule, length)
     programs: dict[str, jax.stages.Compiled] = {}
     step, states, selected = reached
-    pending, logged = Pending(), step
+    # Metrics stay on the device until they are logged: to fetch them sooner would make it wait.
+    pending: list[tuple[int, Metrics]] = []
+    logged = step
+    due = events(config, length, step, phase_at(step - 1).steps)
     while True:
-        due = events(config, length, step, phases.taken(step))
         if due.gallery:
             write_gallery_of(run, "before_guidance", states)
         try:
@@ -92,17 +94,17 @@ def train(run: Run, reached: Reached) -> dict[str, Any]:
         if run.stop:
             raise interrupted(run, step)
 
-        phase = phases.at(step)
+        phase = phase_at(step)
         states, metrics = _update(run, phase, programs, states)
-        pending.add(step, metrics)
+        pending.append((step, metrics))
         step += phase.steps
         run.progress.advance(phase.steps)
 
         stopping = bool(run.stop)
         due = events(config, length, step, phase.steps)
         if due.log or stopping:
-            _log(run, phase, step, pending.flush(run.last_good_checkpoint), steps=step - logged)
-            logged = step
+            _log(run, phase, step, mean_metrics(pending, run.last_good_checkpoint), steps=step - logged)
+            pending, logged = [], step
         if due.checkpoint or stopping:
             _save(run, Reached(step, states, selected))
         if stopping:
@@ -110,7 +112,7 @@ def train(run: Run, reached: Reached) -> dict[str, Any]:
 
 
 def _update(run: Run, phase: Phase, programs: dict[str, jax.stages.Compiled], states: States) -> tuple[States, Metrics]:
-    """One call of a phase's program, which is compiled when it is first needed; the old states are donated."""
+    """One call of a phase's program, which is compiled on its first call; the old states are donated."""
     batches = tuple(next(run.batches) for _ in range(phase.batches))
     if phase.name not in programs:
         with run.clock.compiling():
@@ -120,7 +122,7 @@ def _update(run: Run, phase: Phase, programs: dict[str, jax.stages.Compiled], st
 
 
 def _log(run: Run, phase: Phase, step: int, values: dict[str, float], *, steps: int) -> None:
-    """The means over the last steps, into the log and onto the terminal."""
+    """Writes the means over the last `steps` steps to the log, and shows them."""
     values |= run.clock.end_stretch(steps * run.plan.config.schedule.batch_size)
     values["learning_rate"] = float(run.method.learning_rate(step - 1))
     run.log.write(step, "train", {"phase": phase.name} | values)
@@ -136,17 +138,17 @@ def _save(run: Run, reached: Reached) -> None:
 
 
 def _evaluate(run: Run, reached: Reached) -> Selected | None:
-    """Every split's scores into the log, and the selection with this step in view, once warm-up is over."""
+    """Writes the scores of every split to the log; returns the selected step, which can be this one after warm-up."""
     step, states, selected = reached
     evaluated = []
     for split in run.data.evaluation:
         examples = run.evaluator.examples(states, split)
         if not np.isfinite(examples["probabilities"]).all():
-            raise diverged("an evaluated probability", "not finite", step, run.last_good_checkpoint(step))
+            raise diverged("an evaluated probability", "not finite", step, run.last_good_checkpoint)
         metrics = summarise(examples)
         run.log.write(step, split.split, {"domain": split.domain, "role": split.role} | metrics)
         evaluated.append(Evaluated(split.role, metrics["accuracy"]))
-    # Before the rounds begin there is no ALIGN to select: a checkpoint from warm-up would be another method's.
+    # A checkpoint from warm-up is not selected: it was trained without guidance, so it is another method's.
     if step > run.length.warmup or step >= run.length.steps:
         selected = better(run.plan.config.selection, step, evaluated, selected)
     validation = mean_accuracy(evaluated, "validation")

@@ -1,4 +1,4 @@
-"""From a plan to the networks, objectives and optimisers of one run."""
+"""The networks, objectives and optimisers of a run, from its plan."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from align_jax.training.plan import Length, Plan
 
 
 class Method(NamedTuple):
-    """What is fixed throughout a run.
+    """What stays the same throughout a run.
 
     Attributes:
       classifier: the classifier's update in the rounds.
-      warmup: its update before them: the same without the guided terms.
-      masker: the masker's update, or None where no masker is trained.
-      given_masks: from the batch to the masks that guide, where they are not learned.
+      warmup: its update in warm-up: the same without the guided terms.
+      masker: the masker's update, or None if no masker is trained.
+      given_masks: from a batch to the masks that guide, or None if they are learned or there are none.
       learning_rate: the classifier's, by step.
     """
 
@@ -39,8 +39,8 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length)
 
     Args:
       plan: the run's.
-      num_classes: how many logits.
-      num_domains: how many domains are trained on.
+      num_classes: number of logits.
+      num_domains: number of training domains.
       length: the run's.
     """
     config, algorithm, objective = plan.config, plan.algorithm, plan.objective

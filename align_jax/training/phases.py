@@ -1,4 +1,4 @@
-"""The two phases of a run, warm-up and rounds, each one program: (states, batches, key) -> (states, metrics)."""
+"""The two phases of a run, warm-up and rounds; each is one program: (states, batches, key) -> (states, metrics)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import jax
 import ml_collections
 
 from align_jax.data.normalise import as_network_input
-from align_jax.forward import Batch
+from align_jax.forward import Batch, Mask
 from align_jax.objectives import Metrics
 from align_jax.states import States
-from align_jax.steps import align_round, classifier_step
+from align_jax.steps import ClassifierUpdate, align_round, classifier_step
 from align_jax.training.method import Method
 from align_jax.training.plan import Length
 
 
 class Phase(NamedTuple):
-    """A stretch of a run with one compiled program.
+    """A part of a run with one compiled program.
 
     Attributes:
       name: "warmup" or "rounds".
@@ -31,49 +31,22 @@ class Phase(NamedTuple):
     steps: int
 
 
-class Phases(NamedTuple):
-    """Warm-up, then rounds."""
-
-    warmup: Phase
-    rounds: Phase
-    length: Length
-
-    def at(self, step: int) -> Phase:
-        """The phase of the update that is made at a step."""
-        return self.warmup if step < self.length.warmup else self.rounds
-
-    def taken(self, step: int) -> int:
-        """How many steps the call that led to a step made."""
-        return self.at(step - 1).steps
-
-
-def build_phases(method: Method, schedule: ml_collections.ConfigDict, length: Length) -> Phases:
-    """Both phases of a run, not compiled yet."""
-    rounds = rounds_phase(method, schedule.masker_steps, schedule.classifier_steps)
-    return Phases(warmup_phase(method), rounds, length)
+def phases(method: Method, schedule: ml_collections.ConfigDict, length: Length) -> Callable[[int], Phase]:
+    """The phase of the update made at a step, by step; nothing is compiled yet."""
+    warmup, rounds = warmup_phase(method), rounds_phase(method, schedule.masker_steps, schedule.classifier_steps)
+    return lambda step: warmup if step < length.warmup else rounds
 
 
 def warmup_phase(method: Method) -> Phase:
-    """f alone, on the objective without its guided terms."""
-
-    def advance(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
-        state, metrics = classifier_step(method.warmup, states[0], as_network_input(batches[0]), key)
-        return (state, states[1]), {f"classifier/{name}": mean for name, mean in metrics.items()}
-
-    return Phase("warmup", advance, batches=1, steps=1)
+    """The classifier alone, without the guided terms of its objective."""
+    return _classifier_phase("warmup", method.warmup)
 
 
 def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Phase:
-    """The alternation; without a masker, f alone on its whole objective, guided by given masks if there are any."""
-    if method.masker is None:
-
-        def guided(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
-            batch = as_network_input(batches[0])
-            state, metrics = classifier_step(method.classifier, states[0], batch, key, method.given_masks)
-            return (state, None), {f"classifier/{name}": mean for name, mean in metrics.items()}
-
-        return Phase("rounds", guided, batches=1, steps=1)
+    """The alternation; without a masker, the classifier alone, guided by given masks if there are any."""
     masker = method.masker
+    if masker is None:
+        return _classifier_phase("rounds", method.classifier, method.given_masks)
 
     def advance(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
         classifier_state, masker_state = states
@@ -91,3 +64,15 @@ def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Ph
         return (classifier_state, masker_state), metrics
 
     return Phase("rounds", advance, batches=max(masker_steps, classifier_steps), steps=classifier_steps)
+
+
+def _classifier_phase(name: str, update: ClassifierUpdate, given_masks: Callable[[Batch], Mask] | None = None) -> Phase:
+    """A phase that leaves the masker as it is."""
+
+    def advance(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
+        classifier_state, masker_state = states
+        batch = as_network_input(batches[0])
+        classifier_state, metrics = classifier_step(update, classifier_state, batch, key, given_masks)
+        return (classifier_state, masker_state), {f"classifier/{term}": mean for term, mean in metrics.items()}
+
+    return Phase(name, advance, batches=1, steps=1)

@@ -1,4 +1,4 @@
-"""What a config asks for, as far as the config alone can say. Nothing is read, written or compiled here."""
+"""What a config asks for, before any data are known. Nothing is read, written or compiled here."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from align_jax.objectives import Objective
 
 
 class Length(NamedTuple):
-    """How long a run is, and how much of it is warm-up; both in steps, which are classifier updates."""
+    """The length of a run and of its warm-up, in steps (classifier updates)."""
 
     steps: int
     warmup: int
@@ -22,12 +22,12 @@ class Length(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A config that was found to be valid, and what follows from it.
+    """A valid config, and what follows from it.
 
     Attributes:
       config: the run's.
       algorithm: the method that `config.algorithm` names.
-      guidance: where the masks come from (`guidance.GUIDANCES`); "none" for a method that takes none.
+      guidance: where the masks come from (`guidance.GUIDANCES`); "none" for a method that takes no masks.
       objective: L_clf, the guided terms included.
     """
 
@@ -38,12 +38,12 @@ class Plan:
 
     @property
     def warms_up(self) -> bool:
-        """Whether the run begins without its guided terms, for `config.schedule.warmup`."""
+        """Whether the run begins without its guided terms, as long as `config.schedule.warmup` says."""
         return self.algorithm.warms_up and self.guidance != "none"
 
     @property
     def guidance_title(self) -> str:
-        """What guides, as the results say it: degraded masks must not pass for true ones."""
+        """The guidance as the results name it: degraded masks must not be taken for true ones."""
         quality = self.config.data.mask_quality
         return f"{quality} masks" if self.guidance == "true" and quality != "true" else self.guidance
 
@@ -55,11 +55,8 @@ class Plan:
 def plan(config: ml_collections.ConfigDict) -> Plan:
     """What a config asks for.
 
-    Args:
-      config: see `configuration.default_config`.
-
     Raises:
-      UserError: a value that could not work, whatever the data are.
+      UserError: a value that cannot work with any data.
     """
     check(config)
     algorithm = ALGORITHMS[config.algorithm]
@@ -73,7 +70,7 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
 
 
 def guidance_of(config: ml_collections.ConfigDict) -> str:
-    """Where this run's masks come from: `config.guidance`, or the method's own; "none" for one that takes none."""
+    """Where the masks come from: `config.guidance`, or the method's own; "none" for a method that takes no masks."""
     algorithm = ALGORITHMS[config.algorithm]
     if not algorithm.guided_terms:
         return "none"
@@ -81,10 +78,10 @@ def guidance_of(config: ml_collections.ConfigDict) -> str:
 
 
 def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_up: bool = True) -> Length:
-    """The run's length and its warm-up; a method may have no warm-up.
+    """The length of a run and of its warm-up, which is 0 unless the run warms up.
 
     Raises:
-      UserError: the warm-up is longer than the run, or whole rounds do not fill the rest.
+      UserError: the warm-up is longer than the run, or the rest is not a whole number of rounds.
     """
     steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
     warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
@@ -103,11 +100,7 @@ def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_u
 
 
 def check_batch(config: ml_collections.ConfigDict, training_domains: list[str]) -> None:
-    """Refuses a training batch that the training domains cannot share evenly.
-
-    Raises:
-      UserError: see above.
-    """
+    """Raises a UserError if the training domains cannot share a batch evenly."""
     size, domains = config.schedule.batch_size, len(training_domains)
     if size % domains:
         raise UserError(

@@ -1,11 +1,11 @@
-"""What a terminal shows while a run trains: a bar on a terminal, plain lines elsewhere."""
+"""What a run shows while it trains: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 
 from tqdm import tqdm
 
-# Shown in this order, where a run has them; everything else is in metrics.jsonl.
+# What is shown, in this order and under these names; everything else is in metrics.jsonl.
 SHOWN = {
     "classifier/loss": "loss",
     "classifier/accuracy": "accuracy",
@@ -16,7 +16,7 @@ SHOWN = {
 
 
 class Progress:
-    """Steps, losses, images a second and the time that is left."""
+    """Shows steps, losses, images per second and the remaining time."""
 
     def __init__(self, label: str, steps: int, start: int) -> None:
         self._label, self._steps, self._start = label, steps, start
@@ -26,12 +26,12 @@ class Progress:
             self._bar = tqdm(total=steps, initial=start, desc=label, unit="step", dynamic_ncols=True)
 
     def advance(self, steps: int) -> None:
-        """Moves the bar."""
+        """Moves the bar by `steps`."""
         if self._bar is not None:
             self._bar.update(steps)
 
     def show(self, step: int, values: dict[str, float], images_per_s: float) -> None:
-        """The losses of the last steps."""
+        """Shows the losses of the last steps."""
         shown = {short: f"{values[name]:.3f}" for name, short in SHOWN.items() if name in values}
         if self._bar is not None:
             self._bar.set_postfix(shown | {"images/s": f"{images_per_s:.0f}"})
@@ -42,14 +42,14 @@ class Progress:
         self.say(f"step {step}/{self._steps}  {losses}  {images_per_s:.0f} images/s  {_clock(left)} left")
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar where there is one."""
+        """Prints a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(f"[{self._label}] {text}", file=sys.stderr)
         else:
             print(f"[{self._label}] {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Closes the bar, which stays on the terminal."""
         if self._bar is not None:
             self._bar.close()
 

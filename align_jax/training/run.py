@@ -1,10 +1,10 @@
-"""Opening a run: its data, its networks, and the folder that it writes to."""
+"""Opens a run: its data, its networks, and its folder."""
 
 import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import ml_collections
@@ -19,7 +19,6 @@ from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.evaluation.selection import Selected
 from align_jax.guidance import reads_masks
-from align_jax.models.pretrained import Loaded
 from align_jax.runs.checkpoints import Checkpoints, Position, saved_steps
 from align_jax.runs.folder import check_or_write_data, write_config
 from align_jax.runtime.interruption import StopRequest
@@ -40,7 +39,7 @@ class Reached(NamedTuple):
 
     Attributes:
       step: classifier updates so far.
-      states: both networks'.
+      states: of both networks.
       selected: the evaluation selected so far, or None.
     """
 
@@ -51,34 +50,30 @@ class Reached(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """An open run: what stays the same while it trains, and the places that it reads from and writes to.
+    """An open run: what stays the same while it trains, and what it reads from and writes to.
 
     Attributes:
       plan: what its config asks for.
-      folder: its own.
-      stop: whether someone asked it to end.
+      folder: its folder.
+      stop: whether it was asked to stop.
       data: its data set.
-      data_description: what its `data.json` says.
-      steps_per_epoch: how many batches go through the training images once.
-      length: its own, in steps.
+      pretrained: source and hash of the weights that it began with, or None.
+      length: its length in steps.
       method: networks, objectives and optimisers.
-      weights: the pretrained ones that it began with just now, or None.
       mesh: the devices.
       key: the root of its randomness.
-      checkpoints, log, batches: what is saved, logged and trained on.
+      checkpoints, log, batches: what it saves, logs and trains on.
       evaluator: the compiled evaluation.
-      clock, progress, collapse: what it says of itself.
+      clock, progress, collapse: its time, what it shows, and the warning about its masks.
     """
 
     plan: Plan
     folder: Path
     stop: StopRequest
     data: DomainData
-    data_description: Mapping[str, Any]
-    steps_per_epoch: int
+    pretrained: Mapping[str, str] | None
     length: Length
     method: Method
-    weights: Loaded | None
     mesh: jax.sharding.Mesh
     key: jax.Array
     checkpoints: Checkpoints
@@ -90,18 +85,18 @@ class Run:
     collapse: CollapseWarning
 
     def last_good_checkpoint(self, diverged_at: int) -> str:
-        """Which checkpoint to go back to, for the sentence that says that training diverged."""
-        # The updates that led to `diverged_at` are what went wrong, so a checkpoint of that very step is no good.
+        """The checkpoint to go back to after training diverged at a step, in the words of the error message."""
+        # A checkpoint of that very step is no good: the updates that led to it are what went wrong.
         steps = [step for step in self.checkpoints.steps() if step < diverged_at]
         return f"step {steps[-1]} in {self.folder / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
 
 def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[Run, Reached]:
-    """Opens a run's folder, which is made if need be, where it stands.
+    """Opens a run's folder, or makes it, and restores the last checkpoint if there is one.
 
     Args:
       plan: what the config asks for.
-      folder: the run's, which is new or holds a run with the same config.
+      folder: the run's folder: a new one, or one that holds a run with the same config.
       stop: see `runtime.interruption.stop_request`.
       stack: closes what is opened.
 
@@ -112,21 +107,20 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     check_devices(config, mesh.size)
     data = load(config.data)
     check_data(plan, data)
-    steps_per_epoch = max(sum(map(len, data.train.values())) // config.schedule.batch_size, 1)
-    length = plan.length(steps_per_epoch)
-    method = build_method(plan, len(data.class_names), len(data.train), length)
+    length = plan.length(steps_per_epoch(config, data))
+    num_classes = len(data.class_names)
+    method = build_method(plan, num_classes, len(data.train), length)
     train = _with_given_masks(plan, data)
     key = jax.device_put(jax.random.key(config.seed), replicated(mesh))
-    size, classes = config.data.image_size, len(data.class_names)
-    states = initial_states(method, key, mesh, num_classes=classes, image_size=size)
+    states = initial_states(method, key, mesh, num_classes=num_classes, image_size=config.data.image_size)
     description, weights = describe_data(config, data), None
-    # A run that goes on has its weights in its checkpoint, and no longer needs the file.
+    # A resumed run has its weights in its checkpoint, and does not need the file.
     if config.classifier.pretrained and not saved_steps(folder / "checkpoints"):
         states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
         description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
-    # Only now: a folder made for a config that was refused would refuse the corrected one.
+    # The folder is made only now: made for a config that is refused, it would refuse the corrected config.
     write_config(config, folder)
-    description = check_or_write_data(description, folder)
+    pretrained = check_or_write_data(description, folder).get("pretrained")
     if stack.enter_context(lock(folder / ".training.lock")) is None:
         raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
 
@@ -142,40 +136,40 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     stack.callback(batches.close)
     progress = Progress(config.algorithm, length.steps, position.step)
     stack.callback(progress.close)
+    if weights is not None:
+        progress.say(f"pretrained  {weights.summary()}")
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = Run(
-        plan, folder, stop, data, description, steps_per_epoch, length, method, weights, mesh, key, checkpoints, log,
-        batches, evaluator, Clock(position.timing, batches), progress, CollapseWarning(progress.say),
+        plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
+        Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip
     return run, Reached(position.step, states, Selected(**position.selected) if position.selected else None)
 
 
-def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
-    """Refuses batches that the devices cannot share evenly, and several processes.
+def steps_per_epoch(config: ml_collections.ConfigDict, data: DomainData) -> int:
+    """The number of batches that go through the training images once; at least 1."""
+    return max(sum(map(len, data.train.values())) // config.schedule.batch_size, 1)
 
-    Raises:
-      UserError: see above.
-    """
+
+def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
+    """Raises a UserError if the devices cannot share a batch evenly, or if there are several processes."""
     if jax.process_count() > 1:
         raise UserError(
             f"This run has {jax.process_count()} processes, which would all write to one folder; start one process "
             "(it uses every device of its host)."
         )
-    for field, size in (
-        ("schedule.batch_size", config.schedule.batch_size),
-        ("evaluation.batch_size", config.evaluation.batch_size),
-    ):
+    for group in ("schedule", "evaluation"):
+        size = config[group].batch_size
         if size % devices:
-            raise UserError(f"config.{field} is {size}, which {devices} devices cannot share evenly; give a multiple.")
+            raise UserError(
+                f"config.{group}.batch_size is {size}, which {devices} devices cannot share evenly; give a multiple "
+                f"of {devices}."
+            )
 
 
 def check_data(plan: Plan, data: DomainData) -> None:
-    """Refuses data that do not fit the plan.
-
-    Raises:
-      UserError: the training domains cannot share a batch evenly, or true masks are to guide and there are none.
-    """
+    """Raises a UserError if the domains cannot share a batch evenly, or if true masks are to guide and are absent."""
     check_batch(plan.config, list(data.train))
     if plan.guidance == "true" and not data.has_masks:
         raise UserError(
@@ -185,7 +179,7 @@ def check_data(plan: Plan, data: DomainData) -> None:
 
 
 def _with_given_masks(plan: Plan, data: DomainData) -> Mapping[str, Source]:
-    """The training images, with the masks that guide where these are given."""
+    """The training images, with the masks from a folder or of another quality if these are to guide."""
     if plan.guidance == "folder":
         return with_masks(data.train, Path(plan.config.data.mask_folder))
     if plan.guidance == "true":
@@ -196,7 +190,7 @@ def _with_given_masks(plan: Plan, data: DomainData) -> Mapping[str, Source]:
 def _open_batches(
     plan: Plan, train: Mapping[str, Source], mesh: jax.sharding.Mesh, position: Position
 ) -> TrainingBatches:
-    """The training batches, from the saved position on."""
+    """The training batches, beginning at the saved position."""
     settings = plan.config.data
     examples = training_examples(
         train,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align_jax.cli.arguments import parsed, refuse_positional
+from align_jax.cli.arguments import parsed
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 
@@ -41,8 +41,7 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
       UserError: an unknown or missing flag, or a value that could not work.
     """
-    values, rest = parsed(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
-    refuse_positional(rest, USAGE)
+    values, _ = parsed(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
     archives = tuple(Path(name) for name in (values.archives or "").split(",") if name)
     if not archives:
         raise UserError(f"--archives is missing; give npm's tarballs of the two packages: {USAGE}.")

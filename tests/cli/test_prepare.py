@@ -140,8 +140,8 @@ def test_a_data_set_in_memory_does_not_have_to_be_prepared(monkeypatch, capsys):
         (["--dataset=pacs"], ["pacs", "domain_folders"]),
         (["--dataset=vlcs", "--on_bad_image=ignore"], ["ignore", "error", "skip"]),
         (["--dataset=vlcs", "--most_skipped=2"], ["most_skipped", "2"]),
-        (["--dataset=vlcs", "--copyto=x"], ["--copyto is no flag"]),
-        (["--dataset=vlcs", "stray"], ["'stray' is no flag"]),
+        (["--dataset=vlcs", "--copyto=x"], ["--copyto is not a flag"]),
+        (["--dataset=vlcs", "stray"], ["'stray' is not a flag"]),
         (["--dataset=vlcs", "--copy_to=gs://bucket/data"], ["--copy_to=gs://bucket/data", "mount the bucket"]),
         (["--dataset=vlcs", "--root=s3://bucket"], ["--root=s3://bucket", "mount"]),
         (["--dataset=vlcs", "--prepared=gs://bucket"], ["--prepared=gs://bucket", "mount"]),
@@ -180,7 +180,7 @@ def test_the_launcher_runs(data):
     command = [sys.executable, str(ROOT / "launch" / "prepare.py"), "--dataset=vlcs", "--nonsense=1"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: --nonsense is no flag")
+    assert result.stderr.startswith("error: --nonsense is not a flag")
     assert len(result.stderr.splitlines()) == 1
 
 

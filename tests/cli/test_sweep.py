@@ -155,7 +155,7 @@ def test_no_two_cells_share_a_folder_and_none_leaves_the_sweep():
     [
         (["--methods=align,dro"], ["config.algorithm is 'dro'", "align, erm"]),
         (["--methods=align,,erm"], ["--methods=align,,erm", "empty value"]),
-        (["--seeds=0,one"], ["--seeds names 'one'", "whole numbers"]),
+        (["--seeds=0,one"], ["--seeds is '0,one'", "whole numbers"]),
         (["--seeds=0,-1"], ["config.seed is -1"]),
         (["--seeds=0,0"], ["same run twice (align/bright/seed0)"]),
         (["--methods=erm,erm"], ["same run twice (erm/bright/seed0)"]),
@@ -179,8 +179,8 @@ def test_no_two_cells_share_a_folder_and_none_leaves_the_sweep():
         (["--worker=-1/2"], ["--worker is '-1/2'"]),
         (["--worker=1"], ["--worker is '1'"]),
         (["--worker=0/2", "--slurm=x.sbatch"], ["leave out one of the two"]),
-        (["--seed=1"], ["--seed is no flag", "launch/sweep.py"]),
-        (["stray"], ["'stray' is no flag"]),
+        (["--seed=1"], ["--seed is not a flag", "launch/sweep.py"]),
+        (["stray"], ["'stray' is not a flag"]),
     ],
 )
 def test_mistakes_are_answered_in_one_line_before_anything_runs(tmp_path, capsys, arguments, parts):

@@ -57,7 +57,7 @@ def test_typed_overrides():
         ([QUICKSTART, "--workdir=x", "--config.schedule.warmup=7"], ["schedule.warmup is 7.0", "between 0 and 1"]),
         ([QUICKSTART, "--workdir=x", "--config.evaluation.fill=grey"], ["'grey'", "mean, image_mean, blur, black"]),
         ([QUICKSTART, "--workdir=x", "--wrkdir=y"], ["wrkdir"]),
-        ([QUICKSTART, "--workdir=x", "stray"], ["'stray' is no flag"]),
+        ([QUICKSTART, "--workdir=x", "stray"], ["'stray' is not a flag"]),
         (["--workdir=x"], ["--config is missing"]),
         (["--config=nowhere.py", "--workdir=x"], ["config file cannot be read", "nowhere.py"]),
     ],

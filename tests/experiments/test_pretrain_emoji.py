@@ -234,7 +234,7 @@ class TestPretraining:
             (["--archives=a.tgz", "--to=a.pth"], "--to is 'a.pth'"),
             (["--archives=a.tgz", "--to=a.safetensors", "--steps=0"], "--steps is 0; it must be at least 1"),
             (["--archives=a.tgz", "--to=a.safetensors", f"--seed={2**32}"], "must be below"),
-            (["--archives=a.tgz", "--to=a.safetensors", "b.tgz"], "'b.tgz' is no flag"),
+            (["--archives=a.tgz", "--to=a.safetensors", "b.tgz"], "'b.tgz' is not a flag"),
             (["--archives=none.tgz", "--to=a.safetensors"], "none.tgz is no file"),
         ],
     )

@@ -118,15 +118,15 @@ def test_what_was_changed_is_in_the_files_name(run):
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
-        (["--config.optim.lr=1"], ["--config.optim.lr is what the run was trained with", "--config.data.FIELD"]),
+        (["--config.optim.lr=1"], ["--config.optim.lr was fixed when the run was trained", "--config.data.FIELD"]),
         (["--config.data.rate=1"], ["config.data has no field 'rate'"]),
         (["--config.data.image_size=large"], ["image_size", "large"]),
         (["--config.data.image_size=33"], ["image_size is 33", "multiple of 4"]),
         (["--config.data.domain=nowhere"], ["'nowhere'", "dark, grey, bright"]),
         (["--step=7"], ["no checkpoint of step 7; it has 2"]),
         (["--step=x"], ["step", "x"]),
-        (["stray"], ["'stray' is no flag"]),
-        (["--outt=x"], ["--outt is no flag"]),
+        (["stray"], ["'stray' is not a flag"]),
+        (["--outt=x"], ["--outt is not a flag"]),
     ],
 )
 def test_mistakes(run, capsys, flags, parts):

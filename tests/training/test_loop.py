@@ -133,7 +133,7 @@ def test_killed_in_the_middle_of_a_save_it_ends_bit_identical(uninterrupted, tmp
     resumed = start(run)
     _, errors = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, errors
-    assert "going on at step" in errors
+    assert "resuming at step" in errors
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
     assert not any(run.glob("checkpoints/*tmp*"))
     same_but_for_timing(run, uninterrupted[0])
