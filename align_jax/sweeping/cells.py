@@ -1,4 +1,4 @@
-"""The cells of a sweep: which runs there are, where each one lies, and whose share it is. Pure functions."""
+"""The cells of a sweep: which runs there are, where each one lies, and which worker runs it. Pure functions."""
 
 import dataclasses
 import hashlib
@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# File systems take names of up to 255 bytes.
+# In bytes; file systems allow 255.
 LONGEST_NAME = 200
 
 
@@ -19,7 +19,7 @@ class Cell:
       method: `config.algorithm`.
       domain: `config.data.domain`.
       seed: `config.seed`.
-      overrides: other fields and their values as they were written, in the order of the fields' names.
+      overrides: other fields with their values as they were written, sorted by field.
     """
 
     method: str
@@ -29,14 +29,12 @@ class Cell:
 
     @property
     def path(self) -> str:
-        """METHOD[,FIELD=VALUE...]/DOMAIN/seedS, below the sweep's folder; no two cells have the same."""
+        """METHOD[,FIELD=VALUE...]/DOMAIN/seedS, below the sweep's folder; different for every cell."""
         varied = "".join(f",{_quoted(field)}={_quoted(value)}" for field, value in self.overrides)
-        return "/".join(
-            (_component(_quoted(self.method) + varied), _component(_quoted(self.domain)), f"seed{self.seed}")
-        )
+        return f"{_component(_quoted(self.method) + varied)}/{_component(_quoted(self.domain))}/seed{self.seed}"
 
     def settings(self) -> dict[str, str]:
-        """What makes this cell this cell: values by config field, as they would be written in a command."""
+        """The cell's values by config field, as they would be written in a command."""
         return dict(self.overrides) | {
             "algorithm": self.method,
             "compare": "()",
@@ -45,27 +43,21 @@ class Cell:
         }
 
     def record(self) -> dict[str, Any]:
-        """The cell as `sweep.json` has it."""
-        return {
-            "path": self.path,
-            "method": self.method,
-            "domain": self.domain,
-            "seed": self.seed,
-            "overrides": dict(self.overrides),
-        }
+        """The cell in `sweep.json`."""
+        return {"path": self.path} | dataclasses.asdict(self) | {"overrides": dict(self.overrides)}
 
 
 def _quoted(text: str) -> str:
-    """Letters, digits and `_.-~` as they are, everything else as %XX: no two texts become the same."""
+    """Letters, digits and `_.-~` stay, everything else becomes %XX: different texts stay different."""
     return urllib.parse.quote(text, safe="", errors="surrogateescape")
 
 
 def _component(name: str) -> str:
-    """A quoted name as one component of a path: neither `..` nor hidden nor too long."""
+    """A quoted name as one component of a path: not `..`, not hidden, not too long."""
     if name.startswith("."):
         name = "%2E" + name[1:]
     if len(name) > LONGEST_NAME:
-        # A quoted name has no "+", so that no other name can look like a shortened one.
+        # A quoted name has no "+", so no other name can look like a shortened one.
         name = f"{name[: LONGEST_NAME - 20]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
 
@@ -73,10 +65,10 @@ def _component(name: str) -> str:
 def grid(
     methods: Sequence[str], domains: Sequence[str], seeds: Sequence[int], varied: Mapping[str, Sequence[str]]
 ) -> list[Cell]:
-    """Every combination, the seeds fastest.
+    """Every combination; the seeds vary fastest.
 
     Args:
-      methods, domains, seeds: one value or more each.
+      methods, domains, seeds: at least one value each.
       varied: values by config field.
     """
     fields = sorted(varied)
@@ -89,36 +81,29 @@ def grid(
 
 
 def share(cells: Sequence[Cell], worker: int, workers: int) -> list[Cell]:
-    """The cells of one of several workers: all workers together have each cell once, whoever asks, and whenever.
+    """The cells of one of several workers: the shares of all workers have each cell once.
 
     Args:
       cells: the whole grid, the same for all workers.
       worker: from 0 to `workers` - 1.
-      workers: how many there are.
+      workers: their number.
     """
     if not 0 <= worker < workers:
         raise ValueError(f"worker {worker} of {workers}")
     return list(cells[worker::workers])
 
 
-def union(recorded: Sequence[dict[str, Any]], cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """The cells recorded before, then those that are new."""
-    by_path = {record["path"]: record for record in recorded}
-    return list((by_path | {cell.path: cell.record() for cell in cells}).values())
-
-
 def remaining_s(durations: Sequence[float], running: Sequence[float], waiting: int, jobs: int) -> float | None:
-    """How long the rest of a sweep will take, or None before a first cell has ended.
+    """How long the rest of a sweep will take, in seconds, or None before a cell has ended.
 
     Args:
-      durations: of the cells that have ended, in seconds.
-      running: for how long each running cell has been, in seconds.
-      waiting: how many have not begun.
-      jobs: how many run at a time.
+      durations: the seconds that each ended cell took.
+      running: the seconds that each running cell has run so far.
+      waiting: the number of cells that have not begun.
+      jobs: the number of cells that run at a time.
     """
     if not durations:
         return None
     usual = sum(durations) / len(durations)
-    return (waiting * usual + sum(max(usual - so_far, 0.0) for so_far in running)) / min(
-        jobs, max(waiting + len(running), 1)
-    )
+    left = waiting * usual + sum(max(usual - so_far, 0.0) for so_far in running)
+    return left / min(jobs, max(waiting + len(running), 1))

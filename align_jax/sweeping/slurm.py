@@ -1,33 +1,33 @@
-"""A sweep as a Slurm array: one job a cell."""
+"""A sweep as a Slurm array, one job for each cell."""
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-# Slurm refuses array indices of MaxArraySize and above, which is 1001 where nobody changed it.
+# Slurm refuses array indices of MaxArraySize and above; its default is 1001.
 MOST_JOBS = 1000
 
 
 def slurm_script(command: Sequence[str], cells: int, folder: Path, name: str) -> str:
-    """A script for sbatch whose job i of n runs `command --worker=i/n`.
+    """A script for sbatch: job i of n runs `command --worker=i/n`.
 
     Args:
-      command: of the sweep, without --worker.
-      cells: how many the sweep has; above `MOST_JOBS`, a job takes more than one.
+      command: the sweep's command, without --worker.
+      cells: the number of cells; above `MOST_JOBS`, a job takes several.
       folder: where the command runs.
-      name: of the job: letters, digits and `_.-` only.
+      name: the job's name: only letters, digits and `_.-`.
     """
     jobs = min(cells, MOST_JOBS)
     return f"""#!/usr/bin/env bash
-# {cells} cells in {jobs} jobs. Submit it again when some were stopped or failed: complete cells are skipped, the others
-# go on from their last checkpoint.
+# {cells} cells in {jobs} jobs. Submit this again when some were stopped or failed: complete cells are skipped, the
+# others resume from their last checkpoint.
 #SBATCH --job-name={name}
 #SBATCH --array=0-{jobs - 1}
 #SBATCH --requeue
 #SBATCH --open-mode=append
-# Two minutes before the time is up, the run is asked to save and end.
+# Two minutes before the time limit, the run is asked to save and end.
 #SBATCH --signal=B:TERM@120
-# To adapt; one # less puts a line into force.
+# To adapt; a line takes effect when one # is removed.
 ##SBATCH --partition=gpu
 ##SBATCH --time=24:00:00
 ##SBATCH --gpus=1

@@ -1,4 +1,4 @@
-"""A sweep: what was asked for, and running what of it is not complete."""
+"""A sweep: what a command asks for, and how its cells are run."""
 
 import dataclasses
 import signal
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.sweeping.cells import Cell
 from align_jax.sweeping.record import record
-from align_jax.sweeping.subprocesses import is_complete, run_cells
+from align_jax.sweeping.subprocesses import Queue, is_complete
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +20,12 @@ class Sweep:
     Attributes:
       workdir: the folder above all cells.
       config: the config file, as it was given.
-      overrides: values by config field that hold for every cell.
+      overrides: values by config field, the same for every cell.
       cells: the whole grid.
-      worker: this worker's number and how many there are.
-      jobs: cells that run at a time.
-      slurm: the script to write, instead of running anything.
-      dry_run: show the cells and their states, and end.
+      worker: this worker's number, and the number of workers.
+      jobs: the number of cells that run at a time.
+      slurm: the script to write instead of running anything, or None.
+      dry_run: whether to show only the cells and their states.
       again: the flags of the same sweep, without --worker, --slurm and --dry_run.
     """
 
@@ -40,7 +40,7 @@ class Sweep:
     again: Sequence[str]
 
     def flags(self, cell: Cell) -> list[str]:
-        """The arguments with which `launch/main.py` runs a cell."""
+        """The arguments of `launch/main.py` that run a cell."""
         settings = {**self.overrides, **cell.settings()}
         return [
             f"--config={self.config}",
@@ -58,45 +58,42 @@ class Outcome(NamedTuple):
 
 
 def say(title: str, line: str) -> None:
-    """Prints a line on the terminal, beside what a program prints as its result."""
+    """Prints a line to stderr; stdout is for results."""
     print(f"[{title}] {line}", file=sys.stderr, flush=True)
 
 
 def run_sweep(sweep: Sweep, program: Sequence[str], *, title: str, cells: Sequence[Cell] | None = None) -> Outcome:
-    """Runs what is not complete, in the cells' order, and names the cells that failed.
+    """Runs the cells that are not complete, in their order, and names those that failed.
 
     Args:
       sweep: its cells are checked and recorded.
-      program: what runs a cell, given `launch/main.py`'s flags.
-      title: what the lines on the terminal begin with.
+      program: the command that runs a cell, to be given `launch/main.py`'s flags.
+      title: printed before each line.
       cells: a share of the sweep's; all of them by default.
     """
     cells, workdir = sweep.cells if cells is None else cells, sweep.workdir
+
+    def command(cell: Cell) -> list[str]:
+        return [*program, *sweep.flags(cell)]
+
     with stop_request() as stop:
-        failures = run_cells(
-            cells,
-            workdir,
-            lambda cell: [*program, *sweep.flags(cell)],
-            jobs=sweep.jobs,
-            stop=stop,
-            say=lambda line: say(title, line),
-        )
+        failures = Queue(cells, workdir, command, jobs=sweep.jobs, stop=stop, say=lambda line: say(title, line)).run()
     for cell, reason in failures.items():
         say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
     return Outcome(sum(is_complete(workdir / cell.path) for cell in cells), len(failures), stop.signal)
 
 
 def complete_sweep(sweep: Sweep, program: Sequence[str], *, title: str, again: str) -> bool:
-    """Runs or completes all of a sweep's cells, for a report that needs all of them.
+    """Completes all of a sweep's cells, for a report that needs all of them.
 
     Args:
       sweep: its cells are checked.
-      program: what runs a cell, given `launch/main.py`'s flags.
-      title: what the lines on the terminal begin with.
-      again: the command that goes on.
+      program: the command that runs a cell, to be given `launch/main.py`'s flags.
+      title: printed before each line.
+      again: the command that continues the sweep.
 
     Returns:
-      Whether all cells are complete now.
+      Whether all cells are complete.
 
     Raises:
       Interrupted: Ctrl-C or SIGTERM, after the cells have saved.

@@ -214,7 +214,8 @@ def test_a_cell_with_another_config_is_refused_not_skipped(tmp_path, capsys):
 
 def test_the_record_is_extended_and_what_is_no_record_is_refused(tmp_path):
     first, second = Cell("align", "a", 0), Cell("erm", "a", 0, (("optim.lr", "1e-4"),))
-    path = record(tmp_path, [first])
+    path = tmp_path / "sweep.json"
+    record(tmp_path, [first])
     before = path.stat().st_mtime_ns
     record(tmp_path, [first])
     assert path.stat().st_mtime_ns == before, "several workers should not write the same again and again"
