@@ -1,10 +1,11 @@
-"""What a trained run makes of a user's own images: predictions, learned masks and Grad-CAMs, as pictures and a page.
+"""Explains a user's own images with a trained run: predictions, learned masks and Grad-CAMs, as pictures and a page.
 
-The networks see squares, as in evaluation; what they saw is drawn over the image in its own shape. Images are read,
-explained and written batch by batch, so that memory does not grow with their number but for the page's small tiles.
+The networks see squares, as in evaluation; masks and Grad-CAMs are drawn over the image in its own shape. Images are
+read, explained and written batch by batch; only the page's small tiles stay in memory.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -30,20 +31,23 @@ from align_jax.runtime.files import write_atomically
 from align_jax.runtime.sharding import compile_step, data_mesh, place_batch
 from align_jax.states import States
 
-# The longer side of what is written, in pixels, at least and at most: to be looked at, and no finer than a map can be.
+# Bounds of the longer side of a written picture, in pixels: large enough to see, and no finer than a map can be.
 SHORTEST, LONGEST = 256, 1024
 BATCH = 8
 TITLES = {"image": "Image", "mask": "Learned mask", "grad_cam": "Grad-CAM"}
 
+# Probabilities, Grad-CAM and mask of a batch.
+Explained = tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h w"] | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanations:
-    """What came of it.
+    """What was written.
 
     Attributes:
       page: the HTML page; `predictions.json` and `overlays/` lie beside it.
-      explained: number of images.
-      skipped: those that could not be read, and why.
+      explained: the number of explained images.
+      skipped: the images that could not be read, and why.
     """
 
     page: Path
@@ -53,7 +57,7 @@ class Explanations:
 
 @dataclasses.dataclass(frozen=True)
 class _Readable:
-    """An image as it is drawn (in its own shape) and as the networks see it."""
+    """An image as it is drawn, in its own shape, and as the networks see it."""
 
     found: Found
     shown: UInt8[np.ndarray, "h w 3"]
@@ -68,11 +72,11 @@ def explain_images(
     Args:
       trained: see `trained.load_trained`.
       paths: images, and folders, which are searched to any depth.
-      out: the folder to write to; what earlier calls left there is written over or left.
+      out: the folder to write to; files of earlier calls are overwritten or left as they are.
       say: called with a line for every image.
 
     Raises:
-      UserError: a path that does not exist, no image that could be read, or `out` among a run's own files.
+      UserError: a path that does not exist, no image that can be read, or `out` among a run's own files.
     """
     check_output_folder(out, "explanations")
     images = find_images(paths, out)
@@ -81,10 +85,11 @@ def explain_images(
     predictions = []
     side = tile_side(len(images))
     mesh = data_mesh()
-    # One shape for all batches, so that there is one program; a single image need not pay for eight.
+    # All batches have one shape, so that one program is compiled; a single image does not need a batch of eight.
     batch_size = -(-min(BATCH, len(images)) // mesh.size) * mesh.size
     program = _program(trained, mesh)
-    for batch in _batches(_readable(images, trained.config.data.image_size, skipped, say), batch_size):
+    readable = _readable(images, trained.config.data.image_size, skipped, say)
+    while batch := list(itertools.islice(readable, batch_size)):
         pixels = np.stack([image.seen for image in batch])
         padding = np.repeat(pixels[-1:], batch_size - len(batch), 0)
         placed = place_batch(mesh, {"image": np.concatenate([pixels, padding])})
@@ -103,9 +108,7 @@ def explain_images(
             say(f"{card.name}: {predictions[-1]['predicted']} {100 * card.probabilities[card.predicted]:.1f} %")
     if not cards:
         reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
-        raise UserError(
-            f"None of the {len(images)} images can be read ({reasons}); give images that are JPEG, PNG or WebP."
-        )
+        raise UserError(f"None of the {len(images)} images can be read ({reasons}); give JPEG, PNG or WebP images.")
     content = {"run": str(trained.folder), "step": trained.step, "images": predictions}
     content["skipped"] = [dataclasses.asdict(image) for image in skipped]
     write_atomically(out / "predictions.json", json.dumps(content, indent=2, allow_nan=False).encode())
@@ -116,14 +119,14 @@ def explain_images(
 def _overlays(
     image: _Readable, grad_cam: Float[np.ndarray, "s s"], mask: Float[np.ndarray, "s s"] | None
 ) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-    """The image with its mask, where there is one, and its Grad-CAM over it."""
+    """The image under its mask, if there is one, and under its Grad-CAM."""
     overlays = {} if mask is None else {"mask": mask_overlay(image.shown, _in_shape(mask, image.shown))}
     return overlays | {"grad_cam": heat_overlay(image.shown, _in_shape(grad_cam, image.shown))}
 
 
 def _write_overlays(overlays: Mapping[str, np.ndarray], found: Found, out: Path) -> dict[str, str]:
-    """Writes the pictures, and gives their paths below `out`."""
-    # The image's suffix stays, for a.jpg and a.png are two images.
+    """Writes the pictures, and returns their paths below `out`."""
+    # The name keeps the image's suffix: a.jpg and a.png are two images.
     files = {kind: str(PurePosixPath(DRAWN, f"{found.name}.{kind}.png")) for kind in overlays}
     for kind, picture in overlays.items():
         write_atomically(out / files[kind], as_png(picture))
@@ -142,7 +145,7 @@ def _prediction(card: Card, class_names: Sequence[str], files: Mapping[str, str]
 def _readable(
     images: Sequence[Found], size: int, skipped: list[Skipped], say: Callable[[str], None]
 ) -> Iterator[_Readable]:
-    """The images that can be read, one at a time; the others are named in `skipped`."""
+    """Reads the images one at a time; those that cannot be read are added to `skipped`."""
     for found in images:
         try:
             with without_pillow_warnings():
@@ -155,26 +158,11 @@ def _readable(
         yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
 
 
-def _batches(images: Iterator[_Readable], size: int) -> Iterator[list[_Readable]]:
-    batch: list[_Readable] = []
-    for image in images:
-        batch.append(image)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _program(
-    trained: TrainedRun, mesh: jax.sharding.Mesh
-) -> Callable[[States, Batch], tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h w"] | None]]:
-    """Compiled: probabilities, Grad-CAM of the predicted class and learned mask of a batch of pixels."""
+def _program(trained: TrainedRun, mesh: jax.sharding.Mesh) -> Callable[[States, Batch], Explained]:
+    """Compiled: probabilities, Grad-CAM of the predicted class, and learned mask of a batch of pixels."""
     classifier, masker = trained.networks
 
-    def explained(
-        states: States, batch: Batch
-    ) -> tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h w"] | None]:
+    def explained(states: States, batch: Batch) -> Explained:
         result = explain(classifier, masker, "predicted", *states, as_network_input(batch))
         return jax.nn.softmax(result.logits), result.grad_cam, result.mask
 
@@ -182,19 +170,19 @@ def _program(
 
 
 def _in_shape(values: Float[np.ndarray, "s s"], image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """A map of the square that the networks saw, back in the shape of the image that it was made from."""
+    """A map of the square that the networks saw, resized to the shape of the image."""
     height, width = image.shape[:2]
     resized = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(resized, 0.0, 1.0)
 
 
 def _as_drawn(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "drawn_h drawn_w 3"]:
-    """The image with its longer side between SHORTEST and LONGEST pixels."""
+    """The image, resized if its longer side is not between SHORTEST and LONGEST pixels."""
     longer = max(image.shape[:2])
     side = min(max(longer, SHORTEST), LONGEST)
     return image if side == longer else enlarged_image(image, side)
 
 
 def _printable(text: str) -> str:
-    """Text that can be encoded: a file's name may be any bytes."""
+    """Text that can be encoded: the name of a file can be any bytes."""
     return text.encode("utf-8", "replace").decode()

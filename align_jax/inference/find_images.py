@@ -1,4 +1,4 @@
-"""Which files are a user's images, what each is called in what is written, and their bytes."""
+"""Finds a user's images, gives each a name for the output, and reads their bytes."""
 
 import dataclasses
 import os
@@ -9,19 +9,19 @@ from pathlib import Path, PurePosixPath
 from align_jax.data.images import BadImage
 from align_jax.errors import UserError
 
-# What is looked for in folders; a file that is named by itself may have any name.
+# Images in folders end in one of these; a file that the user names can have any suffix.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-# Of a file's name, in bytes: file systems take 255, and the files written beside the image have longer names than it.
+# In bytes; file systems allow 255, and the names of the written files are longer than the image's.
 LONGEST_NAME = 200
-# No photograph is larger, and a file without an end must not be read to it.
+# No photograph is larger, and some files, such as devices, have no end.
 MOST_BYTES = 256 * 2**20
-# The folder, below the one to write to, for overlays.
+# The folder of the overlays, below the output folder.
 DRAWN = "overlays"
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """An image file, and what it is called on the page and below `overlays/`: unique, and relative."""
+    """An image file, and its name on the page and below `overlays/`, which is unique and relative."""
 
     path: Path
     name: PurePosixPath
@@ -30,7 +30,7 @@ class Found:
 def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
     """All images that the paths name or hold, each once, in the order of the paths and then of their names.
 
-    Hidden files, and what lies in OUT/overlays, are left out: a second call must not explain what the first one drew.
+    Hidden files and files in OUT/overlays are left out: a second call must not explain the pictures of the first.
 
     Raises:
       UserError: a path that does not exist, or no image at all.
@@ -55,8 +55,8 @@ def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
     if not found:
         where = ", ".join(map(str, paths))
         raise UserError(
-            f"There is no image in {where}; in folders, files ending in {', '.join(SUFFIXES)} are read, "
-            f"and none in {out / DRAWN}."
+            f"There is no image in {where}; give images, or folders with files that end in {', '.join(SUFFIXES)} "
+            f"(files in {out / DRAWN} are left out)."
         )
     return list(found.values())
 
@@ -70,18 +70,18 @@ def _images_in(folder: Path) -> Iterator[Path]:
 
 
 def _shortened(name: PurePosixPath) -> PurePosixPath:
-    """The name, its last part cut to what leaves room for the names of the files that are written."""
+    """The name, its last part cut so that the names of the written files are not too long."""
     whole = os.fsencode(name.name)
     if len(whole) <= LONGEST_NAME:
         return name
     suffix = os.fsencode(name.suffix) if name.suffix.lower() in SUFFIXES else b""
-    # Decoded so that no half of a character stays; the rest of it may be any bytes.
+    # Decoding drops half a character at the end.
     cut = whole[: LONGEST_NAME - len(suffix)].decode("utf-8", "ignore") or "image"
     return name.with_name(cut + os.fsdecode(suffix))
 
 
 def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
-    """The name, or with a number where it is taken: two folders of one name, or a file system that ignores case."""
+    """The name, with a number if it is taken, as when two folders have one name. Some file systems ignore case."""
     candidate, number = name, 1
     while str(candidate).casefold() in taken:
         number += 1
@@ -91,7 +91,7 @@ def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a regular file, or of one that a link leads to: a pipe would be waited for, a device has no end."""
+    """The bytes of a regular file, also through a link. Others are refused: a pipe blocks, a device has no end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise BadImage("not a regular file")
     with path.open("rb") as file:

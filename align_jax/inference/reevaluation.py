@@ -1,7 +1,7 @@
-"""A trained run's scores on any data set with the same classes, after the fact.
+"""Evaluates a trained run again, on any data set with the same classes.
 
-Roles are relative to what the run was trained on: on its own data set a domain that it trained on is in distribution
-(or its validation split), every other domain out of distribution; on another data set all are out of distribution.
+Roles are relative to the run's training data. On its own data set, its training domains are in distribution (or
+validation splits), and every other domain is out of distribution; on another data set, all domains are.
 """
 
 import json
@@ -24,11 +24,11 @@ from align_jax.runtime.sharding import data_mesh
 from align_jax.tables.table import Cell, Column, Group, Row, Table
 from align_jax.tables.terminal import terminal
 
-# What decides, on one data set, which examples belong to which split of a domain; `domain` is looked at by itself.
+# The fields that decide which examples of a domain belong to which split; `domain` is handled separately.
 SPLIT_FIELDS = ("protocol", "split_seed", "stratified", "correlation", "fold", "class_set")
-# Fields that a file's name need not tell apart: what it names anyway, where things lie, and how fast they are read.
+# Fields that are left out of a file's name: it has them already, or they only say where data lie and how to read them.
 NOT_IN_NAME = ("name", "folder", "protocol", "domain", "root", "prepared", "threads", "prefetch", "augmentation")
-# So many names are shown in full.
+# How many class names an error message shows.
 NAMES_SHOWN = 12
 
 
@@ -37,11 +37,11 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
 
     Args:
       trained: see `trained.load_trained`.
-      config: the run's own, but for `data` and `evaluation`.
+      config: the run's own, except for `data` and `evaluation`.
 
     Returns:
-      JSON: what was evaluated on what, and in `results` a row a split, as in `summary.json` (validation included). A
-      row with `may_hold_training_images` is of a domain trained on, split otherwise than for training.
+      JSON: the run, the data, and in `results` a row for each split, as in `summary.json` (validation included). A row
+      with `may_hold_training_images` is of a training domain that is split in another way than for training.
 
     Raises:
       UserError: other classes, or a batch that the devices cannot share.
@@ -82,12 +82,12 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
 def write_evaluation(trained: TrainedRun, evaluation: Mapping[str, Any], out: Path | None = None) -> Path:
     """Writes an evaluation, whole or not at all, to RUN/evaluations/DATASET-PROTOCOL-DOMAIN-stepN.json.
 
-    Fields that differ from training's are in the name too, so that `fold1` does not replace what fold 0 gave.
+    The name also has the fields that differ from training's, so that `fold1` does not replace the file of fold 0.
 
     Args:
       trained: the run.
-      evaluation: what `reevaluate` gave.
-      out: another file, anywhere but among the run's own files.
+      evaluation: what `reevaluate` returned.
+      out: another file, which must not be among the run's own files.
 
     Raises:
       UserError: as `check_out`.
@@ -98,21 +98,16 @@ def write_evaluation(trained: TrainedRun, evaluation: Mapping[str, Any], out: Pa
             before = json.loads(trained.config[group].to_json())
             changed = {f: v for f, v in evaluation[group].items() if v != before.get(f) and f not in NOT_IN_NAME}
             parts += [f"{field}{value}" for field, value in changed.items()]
-        # A data set's and a domain's name may come from a folder's, and have whatever folders may have in theirs.
-        out = (
-            trained.folder / "evaluations" / f"{'-'.join(re.sub(r'[^A-Za-z0-9_]+', '_', part) for part in parts)}.json"
-        )
+        # The names of data sets and domains can be those of folders, with any characters.
+        name = "-".join(re.sub(r"[^A-Za-z0-9_]+", "_", part) for part in parts)
+        out = trained.folder / "evaluations" / f"{name}.json"
     else:
         check_out(trained, out)
     return write_atomically(out, json.dumps(evaluation, indent=2, allow_nan=False).encode())
 
 
 def check_out(trained: TrainedRun, out: Path) -> None:
-    """Refuses a file to write that is a folder, or that could be one of the run's own, such as `summary.json`.
-
-    Raises:
-      UserError: see above.
-    """
+    """Raises a UserError if the file to write is a folder, or lies among the run's own files, as `summary.json`."""
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; give a file, such as {out / 'evaluation.json'}.")
     evaluations = trained.folder / "evaluations"
@@ -122,24 +117,21 @@ def check_out(trained: TrainedRun, out: Path) -> None:
 
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> str:
-    """The results as text for a terminal, a row a split, and what to know before quoting them."""
+    """The results as text for a terminal, a row for each split, and what to know before quoting them."""
     results: Sequence[Mapping[str, Any]] = evaluation["results"]
     metrics = [metric for metric in PREDICTION if any(result.get(metric.key) is not None for result in results)]
-    rows = []
+    rows, caption = [], []
     for result in results:
         star = " *" if result.get("may_hold_training_images") else ""
         split = (f"{result['domain']}{star}", str(result["split"]), names.role_title(result["role"]).lower())
         scores = (Cell(metric.text(result.get(metric.key))) for metric in metrics)
         rows.append(Row(split, (Cell(str(result["examples"])), *scores)))
-    caption = []
     if any(result.get("may_hold_training_images") for result in results):
-        caption.append(
-            "* A domain trained on, split otherwise than for training: some of its images may have been trained on."
-        )
+        caption.append("* A training domain, split in another way: some of its images may have been trained on.")
     if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
         caption.append(
             "These are the parts of a domain that in_domain validates and tests on; "
-            "--config.data.protocol=leave_one_out tests on the whole of it."
+            "--config.data.protocol=leave_one_out tests on the whole domain."
         )
     columns = (Column("images"), *(metric.column for metric in metrics))
     return terminal(Table("", ("domain", "split", ""), columns, (Group("", tuple(rows)),), tuple(caption)))
@@ -152,17 +144,17 @@ def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:
 
 
 def _is_own_data(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
-    """Whether this is the data set that was trained on, wherever it lies now."""
+    """Whether this is the data set that the run was trained on, wherever it lies now."""
     before, now = trained.config.data, config.data
     return before.name == now.name and before.folder == now.folder and trained.data.name == data.name
 
 
 def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
-    """Whether its domains are split as they were for training; if not, a test split may hold training images."""
+    """Whether its domains are split as for training; if not, a test split may hold training images."""
     before, now = trained.config.data, config.data
     if any(before[field] != now[field] for field in SPLIT_FIELDS):
         return False
-    # Splits are drawn from all images of a domain: where their numbers have changed, so have the splits.
+    # Splits are drawn from all images of a domain: if the number of images has changed, the splits have too.
     counted, recorded = describe_data(config, data)["examples"], trained.data.examples
     return all(
         recorded[part].get(domain, count) == count
