@@ -7,11 +7,11 @@
     python launch/report.py runs/domain_net
 
 PATH: the folder that holds domain_net (domain_net/clipart/aircraft_carrier/*.jpg ...).
-The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
-`--config.data.domain`, one of clipart, infograph, painting, quickdraw, real, sketch.
+Write the protocol after the file's name: `:in_domain` (one domain), `:single_source` or `:leave_one_out` (the default).
+`--config.data.domain` is one of clipart, infograph, painting, quickdraw, real, sketch.
 
-Hardware and time: not yet measured. No number of the paper: it does not use this data set.
-Which setting is the paper's and which DomainBed's: `align_jax.configuration.benchmark_config`.
+Hardware and time: not yet measured. The paper has no results on this data set.
+`align_jax.configuration.benchmark_config` says which settings are the paper's and which are DomainBed's.
 """
 
 import ml_collections
@@ -20,7 +20,7 @@ from align_jax.configuration import benchmark_config
 
 
 def get_config(protocol: str = "leave_one_out") -> ml_collections.ConfigDict:
-    """ALIGN with clipart held out unless told otherwise."""
+    """ALIGN with clipart held out by default."""
     config = benchmark_config(protocol, domain="clipart", training_domains=5)
     config.data.name = "domain_folders"
     config.data.folder = "domain_net"

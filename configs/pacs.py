@@ -7,11 +7,11 @@
     python launch/report.py runs/pacs
 
 PATH: the folder that holds PACS (PACS/photo/dog/*.jpg ...).
-The protocol follows the file's name, `:in_domain` (one domain), `:single_source` or `:leave_one_out`; the domain is
-`--config.data.domain`, one of art_painting, cartoon, photo, sketch.
+Write the protocol after the file's name: `:in_domain` (one domain), `:single_source` or `:leave_one_out` (the default).
+`--config.data.domain` is one of art_painting, cartoon, photo, sketch.
 
-Hardware and time: not yet measured. No number of the paper: it does not use this data set.
-Which setting is the paper's and which DomainBed's: `align_jax.configuration.benchmark_config`.
+Hardware and time: not yet measured. The paper has no results on this data set.
+`align_jax.configuration.benchmark_config` says which settings are the paper's and which are DomainBed's.
 """
 
 import ml_collections
@@ -20,7 +20,7 @@ from align_jax.configuration import benchmark_config
 
 
 def get_config(protocol: str = "leave_one_out") -> ml_collections.ConfigDict:
-    """ALIGN with art_painting held out unless told otherwise."""
+    """ALIGN with art_painting held out by default."""
     config = benchmark_config(protocol, domain="art_painting", training_domains=3)
     config.data.name = "domain_folders"
     config.data.folder = "PACS"
