@@ -46,13 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | None]:
-    """The flags of `launch/prepare.py`.
-
-    Args:
-      arguments: as `sys.argv`, with the program's name first.
-
-    Returns:
-      A config's `data`, and where to copy the prepared data set.
+    """The `data` of a config, and where to copy the prepared data set, from a command (as `sys.argv`).
 
     Raises:
       UserError: an unknown flag or value, or a flag that the data set does not read.
@@ -85,11 +79,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
 
 
 def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
-    """Prepares and verifies a data set, prints the table of counts, and copies the data set.
-
-    Args:
-      data: a config's `data`.
-      copy_to: another folder of prepared data sets, or None.
+    """Prepares and verifies a data set, prints the table of counts, and copies the data set to another folder.
 
     Raises:
       UserError: the data are missing or broken, or do not have to be prepared.

@@ -35,10 +35,7 @@ AXES = {"algorithm": "methods", "compare": "methods", "data.domain": "domains", 
 
 
 def parse(arguments: Sequence[str]) -> Sweep:
-    """The sweep that a command asks for, each of its cells checked as `launch/main.py` would.
-
-    Args:
-      arguments: as `sys.argv`, with the program's name first.
+    """The sweep that a command (as `sys.argv`) asks for, each of its cells checked as `launch/main.py` would.
 
     Raises:
       UserError: an unknown flag, method or field, a value that cannot work, a run that is in the grid twice, or a
@@ -185,11 +182,7 @@ def check_cells(sweep: Sweep) -> None:
 
 
 def main(arguments: Sequence[str], program: Sequence[str]) -> int:
-    """Runs `launch/sweep.py`.
-
-    Args:
-      arguments: as `sys.argv`.
-      program: the command that runs a cell, to be given `launch/main.py`'s flags.
+    """Runs `launch/sweep.py`; `program` is the command that runs a cell, to be given `launch/main.py`'s flags.
 
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.

@@ -39,10 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
-    """The config with its overrides applied, and the workdir.
-
-    Args:
-      arguments: as `sys.argv`, with the program's name first.
+    """The config of a command (as `sys.argv`), with its overrides applied, and the workdir.
 
     Raises:
       UserError: an unknown flag or field, a value of the wrong type, or no config.

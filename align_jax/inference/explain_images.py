@@ -42,13 +42,7 @@ Explained = tuple[Float[Array, "b k"], Float[Array, "b h w"], Float[Array, "b h 
 
 @dataclasses.dataclass(frozen=True)
 class Explanations:
-    """What was written.
-
-    Attributes:
-      page: the HTML page; `predictions.json` and `overlays/` lie beside it.
-      explained: the number of explained images.
-      skipped: the images that could not be read, and why.
-    """
+    """The page that was written, the number of explained images, and the images that could not be read."""
 
     page: Path
     explained: int

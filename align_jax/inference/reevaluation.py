@@ -36,7 +36,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
     """Scores every evaluation split of the data set and protocol that `config.data` names.
 
     Args:
-      trained: see `trained.load_trained`.
+      trained: the run.
       config: the run's own, except for `data` and `evaluation`.
 
     Returns:

@@ -65,12 +65,7 @@ def _component(name: str) -> str:
 def grid(
     methods: Sequence[str], domains: Sequence[str], seeds: Sequence[int], varied: Mapping[str, Sequence[str]]
 ) -> list[Cell]:
-    """Every combination; the seeds vary fastest.
-
-    Args:
-      methods, domains, seeds: at least one value each.
-      varied: values by config field.
-    """
+    """Every combination, where `varied` has values by config field; the seeds vary fastest."""
     fields = sorted(varied)
     combinations = itertools.product(*(varied[field] for field in fields))
     overrides = [tuple(zip(fields, values, strict=True)) for values in combinations]
@@ -81,13 +76,7 @@ def grid(
 
 
 def share(cells: Sequence[Cell], worker: int, workers: int) -> list[Cell]:
-    """The cells of one of several workers: the shares of all workers have each cell once.
-
-    Args:
-      cells: the whole grid, the same for all workers.
-      worker: from 0 to `workers` - 1.
-      workers: their number.
-    """
+    """The cells of one of `workers` workers, numbered from 0: the shares of all workers have each cell once."""
     if not 0 <= worker < workers:
         raise ValueError(f"worker {worker} of {workers}")
     return list(cells[worker::workers])

@@ -24,14 +24,7 @@ class Events(NamedTuple):
 
 
 def events(config: ml_collections.ConfigDict, length: Length, step: int, taken: int) -> Events:
-    """What is due at a step.
-
-    Args:
-      config: the run's.
-      length: the run's.
-      step: classifier updates so far.
-      taken: the steps of the last call of a program; a round can take several at once.
-    """
+    """What is due at a step, after a call of a program that took `taken` steps; a round can take several."""
 
     def crosses(every: int) -> bool:
         """Whether a multiple of `every` lies in (step - taken, step]."""

@@ -13,11 +13,7 @@ from align_jax.training.run import Reached, Run
 
 
 def finish(run: Run, reached: Reached) -> dict[str, Any]:
-    """Evaluates the selected checkpoint, and writes `predictions.npz`, the gallery and `summary.json`.
-
-    Returns:
-      The summary.
-    """
+    """Evaluates the selected checkpoint, writes `predictions.npz`, gallery and `summary.json`; returns the summary."""
     config, data, selected = run.plan.config, run.data, reached.selected
     assert selected is not None
     states = run.checkpoints.restore(selected.step, reached.states)

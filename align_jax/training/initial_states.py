@@ -15,15 +15,7 @@ from align_jax.training.method import Method
 def initial_states(
     method: Method, key: jax.Array, mesh: jax.sharding.Mesh, *, num_classes: int, image_size: int
 ) -> States:
-    """Newly initialised states of both networks, on the devices of the mesh.
-
-    Args:
-      method: the run's.
-      key: the run's, on the mesh.
-      mesh: the devices.
-      num_classes: number of logits.
-      image_size: side of the images, in pixels.
-    """
+    """Newly initialised states of both networks, on the devices of the mesh; `key` lies there too."""
     image = jnp.zeros((1, image_size, image_size, 3), jnp.float32)
     update, masker = method.classifier, method.masker
 

@@ -64,12 +64,9 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
 
 
 def train(run: Run, reached: Reached) -> dict[str, Any]:
-    """The loop: update, log and checkpoint, evaluate, to the last step; then the final evaluation.
+    """The loop: update, log and checkpoint, evaluate, to the last step; then the final evaluation and the summary.
 
     A turn begins at a step whose checkpoint is saved if it was due, and whose evaluation is still to be made.
-
-    Returns:
-      The summary.
     """
     config, length = run.plan.config, run.length
     phase_at = phases(run.method, config.schedule, length)

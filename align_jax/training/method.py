@@ -35,14 +35,7 @@ class Method(NamedTuple):
 
 
 def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length) -> Method:
-    """The method that a plan names.
-
-    Args:
-      plan: the run's.
-      num_classes: number of logits.
-      num_domains: number of training domains.
-      length: the run's.
-    """
+    """The method that a plan names, for so many classes and training domains."""
     config, algorithm, objective = plan.config, plan.algorithm, plan.objective
     if algorithm.warms_up:
         objective = objective.ramped(algorithm.guided_terms, length.warmup, config.align.ramp)

@@ -1,6 +1,6 @@
 """Sweeps: which cells there are, what is refused, and that neither a crash nor a kill loses or repeats a run.
 
-Most of it with a program that pretends to train; the last test with the real one.
+Most tests use a program that pretends to train; the last test uses the real one.
 """
 
 import json
@@ -431,7 +431,7 @@ def test_the_slurm_script_survives_bash_with_every_argument_whole(tmp_path):
     script = tmp_path / "sweep.sbatch"
     script.write_text(slurm_script(command, 12, folder, "vlcs"))
     subprocess.run(["bash", "-n", str(script)], check=True)
-    # A function of that name stands in for exec, and shows what would be carried out, and where.
+    # A function named exec replaces exec: it prints the folder and the command that would run there.
     shown = subprocess.run(
         ["bash", "-c", f"exec() {{ printf '%s\\n' \"$PWD\" \"$@\"; }}; source {shlex.quote(str(script))}"],
         env=os.environ | {"SLURM_ARRAY_TASK_ID": "7"}, capture_output=True, text=True, check=True,
