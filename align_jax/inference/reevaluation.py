@@ -155,11 +155,10 @@ def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDic
     if any(before[field] != now[field] for field in SPLIT_FIELDS):
         return False
     # Splits are drawn from all images of a domain: if the number of images has changed, the splits have too.
-    counted, recorded = describe_data(config, data)["examples"], trained.data.examples
     return all(
-        recorded[part].get(domain, count) == count
-        for part in counted.keys() & recorded.keys()
-        for domain, count in counted[part].items()
+        trained.data.examples.get((domain, split), count) == count
+        for split, of_split in describe_data(config, data)["examples"].items()
+        for domain, count in of_split.items()
     )
 
 

@@ -58,9 +58,11 @@ def collect(folders: Sequence[pathlib.Path]) -> Collection:
                 if path.name == "summary.json":
                     for beside in ("config.json", "data.json"):
                         _check_inside(folder.resolve(), path.with_name(beside))
-                    if path.parent not in runs:
-                        runs[path.parent] = _read_tabled(path.parent)
-                        problems += _not_finite_values(runs[path.parent])
+                    run = read_run(path.parent)
+                    if not run.protocol:
+                        raise BrokenFile(path, "lacks protocol")
+                    if runs.setdefault(path.parent, run) is run:
+                        problems += _not_finite_values(run)
                 else:
                     planned, strays = read_sweep(path.parent)
                     problems += strays
@@ -89,8 +91,10 @@ def read_sweep(workdir: pathlib.Path) -> tuple[list[PlannedCell], list[str]]:
                     path=_resolved(workdir, cell),
                     method=cell.text("method"),
                     domain=cell.text("domain"),
-                    seed=cell.whole("seed"),
-                    overrides=_overrides(cell),
+                    seed=cell.required("seed", int),
+                    overrides=tuple(
+                        sorted((printable(n), setting_text(v)) for n, v in cell.object("overrides").content.items())
+                    ),
                 )
             )
         except BrokenFile as error:
@@ -100,14 +104,6 @@ def read_sweep(workdir: pathlib.Path) -> tuple[list[PlannedCell], list[str]]:
 
 def _left_out(problem: str) -> str:
     return printable(f"{problem}: left out.")
-
-
-def _read_tabled(folder: pathlib.Path) -> Run:
-    """A run that a table has a place for."""
-    run = read_run(folder)
-    if not run.protocol:
-        raise BrokenFile(folder / "summary.json", "lacks protocol")
-    return run
 
 
 def _found(folder: pathlib.Path, wanted: Sequence[str], problems: list[str]) -> list[pathlib.Path]:
@@ -146,22 +142,8 @@ def _not_finite_values(run: Run) -> list[str]:
     ]
 
 
-def _overrides(cell: Fields) -> tuple[tuple[str, str], ...]:
-    """`{"optim.lr": 1e-3}` or `["--config.optim.lr=1e-3"]` as sorted pairs."""
-    value = cell.content.get("overrides")
-    if isinstance(value, dict):
-        pairs = [(name, setting_text(part)) for name, part in value.items()]
-    elif isinstance(value, list) and all(isinstance(part, str) for part in value):
-        pairs = [(name, text) for name, _, text in (part.partition("=") for part in value)]
-    elif value is None:
-        pairs = []
-    else:
-        raise cell.broken(f"has overrides = {short(value)}, which is no object and no list of text")
-    return tuple(sorted((printable(name.lstrip("-").removeprefix("config.")), printable(t)) for name, t in pairs))
-
-
 def _resolved(workdir: pathlib.Path, cell: Fields) -> pathlib.Path:
-    relative = cell.raw("path", str)
+    relative = cell.required("path", str)
     try:
         run = (workdir / relative).resolve()
     except (OSError, ValueError, RuntimeError) as error:

@@ -67,13 +67,13 @@ class Data:
     """What a run was trained on; names are as the data set has them.
 
     Attributes:
-      examples: how many there are, by split and domain; empty where an earlier version did not say.
+      examples: how many there are, by domain and split; empty where an earlier version did not say.
     """
 
     name: str
     class_names: tuple[str, ...]
     train_domains: tuple[str, ...]
-    examples: Mapping[str, Mapping[str, int]]
+    examples: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Run:
       config: flat (`optim.lr`), its values as JSON writes them.
       weights: None where it began with none, or does not say with which.
       timing: seconds and rates; finite ones.
-      examples: what its data.json says of the splits, trained on or tested, by domain, "" and split.
+      examples: how many there are, as far as its data.json says it, by domain and split.
     """
 
     path: pathlib.Path
@@ -107,7 +107,7 @@ class Run:
     weights: Weights | None = None
     validation_is_not_finite: bool = False
     timing: Mapping[str, float] = field(default_factory=dict)
-    examples: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    examples: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Line(NamedTuple):
@@ -139,10 +139,10 @@ def read_run(folder: pathlib.Path) -> Run:
     results = tuple(_result(Fields(row, summary.path)) for row in summary.items("results", dict))
     if len({(result.role, result.domain) for result in results}) < len(results):
         raise summary.broken("has two results of one domain and role")
-    protocol = summary.text("protocol") if summary.has("protocol") else ""
+    protocol = summary.optional_text("protocol")
     if protocol and protocol not in PROTOCOLS:
         raise summary.broken(f"has the protocol {short(protocol)}, which is none of {', '.join(PROTOCOLS)}")
-    timing = summary.object("timing")
+    config, timing = read_object(folder / "config.json"), summary.object("timing")
     return Run(
         path=folder,
         algorithm=summary.text("algorithm"),
@@ -150,23 +150,21 @@ def read_run(folder: pathlib.Path) -> Run:
         dataset=summary.text("dataset"),
         protocol=protocol,
         domain=summary.text("domain") if protocol else "",
-        seed=summary.whole("seed"),
-        step=summary.whole_or_none("step"),
-        best_step=summary.whole_or_none("best_step"),
+        seed=summary.required("seed", int),
+        step=summary.optional("step", int),
+        best_step=summary.optional("best_step", int),
         selection=summary.text("selection"),
         validation_accuracy=validation_accuracy,
-        validation_is_not_finite=validation_accuracy is None and summary.has("validation_accuracy"),
+        validation_is_not_finite=validation_accuracy is None and summary.content.get("validation_accuracy") is not None,
         train_domains=tuple(map(printable, summary.names("train_domains"))),
         held_out_domains=tuple(map(printable, summary.items("held_out_domains", str))),
         class_names=tuple(map(printable, summary.names("class_names"))),
         results=results,
-        config=read_flat_config(folder / "config.json"),
+        config={printable(name): setting_text(value) for name, value in flat(config.content).items()},
         weights=_weights(summary),
         timing=timing.numbers(timing.content, lambda key: False)[0],
         examples={
-            (printable(domain), "", printable(split)): count
-            for split, of_split in read_data(folder).examples.items()
-            for domain, count in of_split.items()
+            (printable(domain), printable(split)): n for (domain, split), n in read_data(folder).examples.items()
         },
     )
 
@@ -183,23 +181,15 @@ def read_data(folder: pathlib.Path) -> Data:
     data = read_object(path)
     splits = data.object("examples")
     return Data(
-        name=data.raw(name, str),
+        name=data.required(name, str),
         class_names=data.names("class_names"),
         train_domains=data.names("train_domains"),
         examples={
-            split: {domain: splits.object(split).whole(domain) for domain in splits.raw(split, dict)}
+            (domain, split): splits.object(split).required(domain, int)
             for split in splits.content
+            for domain in splits.required(split, dict)
         },
     )
-
-
-def read_flat_config(path: pathlib.Path) -> dict[str, str]:
-    """`{"optim": {"lr": 1e-3}}` as `{"optim.lr": "0.001"}`, so that settings can be compared and printed.
-
-    Raises:
-      BrokenFile: the file is missing or no JSON object.
-    """
-    return {printable(name): setting_text(value) for name, value in flat(read_object(path).content).items()}
 
 
 def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,14 +249,14 @@ def _line(fields: Fields) -> Line:
     step = fields.number("step")
     if step is None:
         raise fields.broken("lacks a step that is finite")
-    split = fields.text_or_empty("split")
+    split = fields.optional_text("split")
     values = {printable(key): as_float(value) for key, value in fields.content.items() if key != "step"}
     return Line(
         step=step,
         split=split,
-        phase=fields.text_or_empty("phase"),
-        role="validation" if split == "validation" else fields.text_or_empty("role"),
-        domain=fields.text_or_empty("domain"),
+        phase=fields.optional_text("phase"),
+        role="validation" if split == "validation" else fields.optional_text("role"),
+        domain=fields.optional_text("domain"),
         values={key: value for key, value in values.items() if value is not None},
     )
 
@@ -276,13 +266,13 @@ def _result(fields: Fields) -> Result:
     values, not_finite = fields.numbers(measured, lambda key: key.removeprefix("random_") in SHARES)
     classes = fields.object("per_class_accuracy")
     by_class, no_class = classes.numbers(classes.content, lambda name: True)
-    split = fields.text_or_empty("split")
+    split = fields.optional_text("split")
     return Result(
         domain=fields.text("domain"),
         role="validation" if split == "validation" else fields.text("role"),
         split=split,
-        examples=fields.whole_or_none("examples"),
-        faithfulness_images=fields.whole_or_none("faithfulness_images"),
+        examples=fields.optional("examples", int),
+        faithfulness_images=fields.optional("faithfulness_images", int),
         values=values,
         per_class_accuracy=by_class,
         not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
@@ -290,9 +280,9 @@ def _result(fields: Fields) -> Result:
 
 
 def _weights(summary: Fields) -> Weights | None:
-    if not summary.has("pretrained"):
-        return None
     weights = summary.object("pretrained")
+    if not weights.content:
+        return None
     sha256 = weights.text("sha256")
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise summary.broken(f"has sha256 = {short(sha256)}, which is no such checksum")

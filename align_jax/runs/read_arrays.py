@@ -3,18 +3,20 @@
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 
-from align_jax.runs.untrusted_json import BrokenFile, check_file, printable, reason
+from align_jax.runs.untrusted_json import BrokenFile, printable, reason
 
 # Of a file's arrays, unpacked. Predictions of DomainNet's images, all of them, take about a quarter of it.
 MOST_BYTES = 4 * 2**30
 
+REMEDY = "delete it to have a report without what it holds, or train again in another folder"
 FAILED_READS = (OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -69,7 +71,9 @@ def read_gallery(folder: pathlib.Path) -> Gallery | None:
         return gallery
     earlier = _gallery(before)
     if not gallery.same_images(earlier):
-        raise _no_gallery(before, f"holds other images than {final}")
+        raise BrokenFile(
+            before, f"holds other images than {final}", remedy="delete it, or train again in another folder"
+        )
     return replace(gallery, grad_cam_before=earlier.grad_cam)
 
 
@@ -89,54 +93,33 @@ def read_predictions(folder: pathlib.Path, tests: Sequence[str]) -> Predictions 
     path = folder / "predictions.npz"
     if not path.exists() or not tests:
         return None
-    try:
-        with _opened(path) as arrays:
-            stored = {printable(name): name for name in arrays.files}
-            if any(f"{test}/concept" not in stored for test in tests):
-                return None
-            parts = [
-                [arrays[stored[f"{test}/{name}"]] for name in ("probabilities", "label", "concept", "id")]
-                for test in tests
-            ]
-        for probabilities, *of_images in parts:
-            if probabilities.ndim != 2 or any(array.shape != probabilities.shape[:1] for array in of_images):
-                raise ValueError("arrays of different lengths")
-        correct, concept, identity = (
-            np.concatenate(columns)
-            for columns in zip(*((p.argmax(-1) == label, c, i) for p, label, c, i in parts), strict=True)
+    with _arrays(path) as arrays:
+        stored = {printable(name): name for name in arrays.files}
+        if any(f"{test}/concept" not in stored for test in tests):
+            return None
+        probabilities, label, concept, identity = (
+            np.concatenate([arrays[stored[f"{test}/{name}"]] for test in tests])
+            for name in ("probabilities", "label", "concept", "id")
         )
-    except FAILED_READS as error:
-        remedy = "delete it to go on without standard errors, or train again in another folder"
-        raise BrokenFile(path, f"is broken ({_reason(error)})", remedy=remedy) from error
-    return Predictions(correct.astype(np.float64), concept, identity)
-
-
-def _opened(path: pathlib.Path) -> np.lib.npyio.NpzFile:
-    check_file(path, MOST_BYTES)
-    with zipfile.ZipFile(path) as archive:
-        # A small archive may unpack to something that fills the memory.
-        if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
-            raise ValueError(f"its arrays are larger than {MOST_BYTES // 2**30} GiB")
-    return np.load(path, allow_pickle=False)
+        if probabilities.ndim != 2 or {label.shape, concept.shape, identity.shape} != {probabilities.shape[:1]}:
+            raise ValueError("its arrays do not belong together")
+        return Predictions((probabilities.argmax(-1) == label).astype(np.float64), concept, identity)
 
 
 def _gallery(path: pathlib.Path) -> Gallery:
-    try:
-        with _opened(path) as arrays:
-            stored = {name: arrays[name] for name in arrays.files}
-        image = stored["image"]
+    with _arrays(path) as arrays:
+        image = arrays["image"]
         if image.dtype != np.uint8 or image.ndim != 4 or image.shape[-1] != 3:
             raise ValueError(f"image is {image.dtype}{list(image.shape)}, not uint8 [n, height, width, 3]")
 
-        def maps(key: str) -> Float[np.ndarray, "n h w"]:
-            if stored[key].shape != image.shape[:3]:
-                raise ValueError(f"{key} is {list(stored[key].shape)}, not {list(image.shape[:3])}")
-            return np.clip(np.nan_to_num(stored[key].astype(np.float32)), 0.0, 1.0)
+        def column(key: str, kind: str, shape: tuple[int, ...] = image.shape[:1]) -> np.ndarray:
+            values = arrays[key]
+            if values.shape != shape or values.dtype.kind not in kind:
+                raise ValueError(f"{key} is {values.dtype}{list(values.shape)}")
+            return values
 
-        def column(key: str, kind: str) -> np.ndarray:
-            if stored[key].shape != image.shape[:1] or stored[key].dtype.kind not in kind:
-                raise ValueError(f"{key} is {stored[key].dtype}{list(stored[key].shape)}")
-            return stored[key]
+        def maps(key: str) -> Float[np.ndarray, "n h w"]:
+            return np.clip(np.nan_to_num(column(key, "f", image.shape[:3]).astype(np.float32)), 0.0, 1.0)
 
         return Gallery(
             image=image,
@@ -146,17 +129,24 @@ def _gallery(path: pathlib.Path) -> Gallery:
             domain=tuple(map(printable, map(str, column("domain", "U")))),
             role=tuple(map(printable, map(str, column("role", "U")))),
             grad_cam=maps("grad_cam"),
-            learned_mask=maps("learned_mask") if "learned_mask" in stored else None,
-            true_mask=maps("true_mask") if "true_mask" in stored else None,
+            learned_mask=maps("learned_mask") if "learned_mask" in arrays else None,
+            true_mask=maps("true_mask") if "true_mask" in arrays else None,
         )
+
+
+@contextmanager
+def _arrays(path: pathlib.Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Opens a file of arrays; whatever goes wrong with them is a `BrokenFile`."""
+    try:
+        # A pipe of that name would be waited for.
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        with zipfile.ZipFile(path) as archive:
+            # A small archive may unpack to something that fills the memory.
+            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                raise ValueError(f"its arrays are larger than {MOST_BYTES // 2**30} GiB")
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
     except FAILED_READS as error:
-        raise _no_gallery(path, f"is no gallery ({_reason(error)})") from error
-
-
-def _no_gallery(path: pathlib.Path, problem: str) -> BrokenFile:
-    remedy = "delete it to have a report without images, or train again in another folder"
-    return BrokenFile(path, problem, remedy=remedy)
-
-
-def _reason(error: Exception) -> str:
-    return f"it lacks {error.args[0]}" if isinstance(error, KeyError) else reason(error)
+        text = f"it lacks {error.args[0]}" if isinstance(error, KeyError) else reason(error)
+        raise BrokenFile(path, f"is broken ({text})", remedy=REMEDY) from error

@@ -81,7 +81,7 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
         raise UserError(f"{run} has no checkpoint yet; wait for its first one, or train it with launch/main.py.")
     chosen = _selected_step(run, saved) if step is None else step
     if chosen not in saved:
-        raise UserError(f"{run} has no checkpoint of step {chosen}; it has {_listed(list(map(str, saved)))}.")
+        raise UserError(f"{run} has no checkpoint of step {chosen}; it has {', '.join(map(str, saved))}.")
     networks, states = _restored(run / "checkpoints" / str(chosen), config, len(data.class_names))
     return TrainedRun(run, config, defaulted, data, networks, states, chosen)
 
@@ -93,7 +93,7 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
         raise UserError(f"{run} is no folder; give a run's folder, the --workdir that it was trained in.")
     if not path.is_file():
         inside = sorted(str(found.parent) for found in run.glob("*/config.json"))
-        remedy = f"the runs in it are {_listed(inside)}" if inside else "give the --workdir that a run was trained in"
+        remedy = f"the runs in it are {', '.join(inside)}" if inside else "give the --workdir that a run was trained in"
         raise UserError(f"{run} is no run, for it has no config.json; {remedy}.")
     config, content = default_config(), read_object(path).content
     # A method of the user's own brings a group of settings, which using its networks does not need.
@@ -111,7 +111,7 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
     # After the check, which says how a masker of the user's own becomes known, and its settings with it.
     if unknown:
         raise UserError(
-            f"{path} has what this version of align_jax does not know ({_listed(unknown)}); use the version that "
+            f"{path} has what this version of align_jax does not know ({', '.join(unknown)}); use the version that "
             "trained it, or take these fields out if they do not matter to you."
         )
     return config, tuple(defaulted)
@@ -149,7 +149,7 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
 def _selected_step(run: Path, saved: Sequence[int]) -> int:
     """The step that the run selected, so far or for good; the newest where it has not selected any."""
     if (run / "summary.json").is_file():
-        return read_object(run / "summary.json").whole("best_step")
+        return read_object(run / "summary.json").required("best_step", int)
     with _quiet():
         # `checkpoints.Position`, but from a file that may say anything.
         position = _metadata(run / "checkpoints" / str(saved[-1])).custom_metadata
@@ -249,7 +249,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -22,26 +22,21 @@ KINDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
 
 
 class BrokenFile(UserError):
-    """A file of a run that is missing, damaged or foreign.
+    """A file of a run that is missing, damaged or foreign: the file, what is wrong with it, and what to do.
 
     Attributes:
-      problem: the file and what is wrong with it, for a reader who goes on without the file. The error's own sentence
-        also says what to do.
+      problem: the sentence without what to do, for a reader who goes on without the file.
     """
 
     def __init__(self, path: pathlib.Path, problem: str, *, line: int = 0, remedy: str = "") -> None:
         """Names the file; `problem` goes on from its name, or from the number of the `line`."""
+        if line:
+            remedy = "delete that line, then make the report again"
+        elif not remedy and path.name == "summary.json":
+            remedy = "the same training command writes it again from the last checkpoint"
+            remedy = f"delete it, and {remedy}" if path.exists() else remedy
         self.problem = printable(f"{path}, line {line}, {problem}" if line else f"{path} {problem}")
-        super().__init__(f"{self.problem}; {remedy or _remedy(path, line)}.")
-
-
-def _remedy(path: pathlib.Path, line: int) -> str:
-    if line:
-        return "delete that line, then make the report again"
-    if path.name == "summary.json":
-        again = "the same training command writes it again from the last checkpoint"
-        return f"delete it, and {again}" if path.exists() else again
-    return "put back what was there, or train again in another folder"
+        super().__init__(f"{self.problem}; {remedy or 'put back what was there, or train again in another folder'}.")
 
 
 @dataclass(frozen=True)
@@ -55,43 +50,36 @@ class Fields:
     def broken(self, problem: str) -> BrokenFile:
         return BrokenFile(self.path, problem, line=self.line)
 
-    def has(self, key: str) -> bool:
-        """Whether there is such a field; null is none."""
-        return self.content.get(key) is not None
-
-    def raw(self, key: str, kind: type) -> Any:
+    def optional(self, key: str, kind: type) -> Any:
+        """The value as it is in the file; None where it is absent or null."""
         value = self.content.get(key)
-        if value is None:
-            raise self.broken(f"lacks {shortened(key)}")
         # JSON's true is an int to Python, and no number to anybody else.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise self.broken(f"has {shortened(key)} = {short(value)}, which is not {KINDS[kind]}")
         return value
 
+    def required(self, key: str, kind: type) -> Any:
+        value = self.optional(key, kind)
+        if value is None:
+            raise self.broken(f"lacks {shortened(key)}")
+        return value
+
     def text(self, key: str) -> str:
-        text = printable(self.raw(key, str))
+        text = printable(self.required(key, str))
         if not text:
             raise self.broken(f"has an empty {key}")
         return text
 
-    def text_or_empty(self, key: str) -> str:
-        return printable(self.raw(key, str)) if self.has(key) else ""
-
-    def whole(self, key: str) -> int:
-        return self.raw(key, int)
-
-    def whole_or_none(self, key: str) -> int | None:
-        return self.whole(key) if self.has(key) else None
+    def optional_text(self, key: str) -> str:
+        return printable(self.optional(key, str) or "")
 
     def number(self, key: str, *, share: bool = False) -> float | None:
         """A finite value, of a share in [0, 1]; None where it is absent, null or not finite."""
         value = self.content.get(key)
-        if value is None:
-            return None
         number = as_float(value)
-        if number is None:
+        if value is not None and number is None:
             raise self.broken(f"has {shortened(key)} = {short(value)}, which is no number")
-        if not math.isfinite(number):
+        if number is None or not math.isfinite(number):
             return None
         if share and not -ROUNDING <= number <= 1 + ROUNDING:
             raise self.broken(f"has {shortened(key)} = {number:g}, which is no share between 0 and 1")
@@ -99,12 +87,12 @@ class Fields:
 
     def numbers(self, keys: Iterable[str], is_share: Callable[[str], bool]) -> tuple[dict[str, float], tuple[str, ...]]:
         """The finite values of several fields, and the names of those whose value is not finite."""
-        values = {key: self.number(key, share=is_share(key)) for key in keys}
+        values = {key: self.number(key, share=is_share(key)) for key in keys if self.content[key] is not None}
         finite = {printable(key): value for key, value in values.items() if value is not None}
-        return finite, tuple(printable(key) for key, value in values.items() if value is None and self.has(key))
+        return finite, tuple(printable(key) for key, value in values.items() if value is None)
 
     def items(self, key: str, kind: type) -> list[Any]:
-        items = self.raw(key, list)
+        items = self.required(key, list)
         if not all(isinstance(item, kind) for item in items):
             raise self.broken(f"has {key} = {short(items)}, with an entry of the wrong type")
         return items
@@ -118,24 +106,16 @@ class Fields:
 
     def object(self, key: str) -> "Fields":
         """The fields of an object in this one; there are none where it is absent or null."""
-        return Fields(self.raw(key, dict) if self.has(key) else {}, self.path, self.line)
+        return Fields(self.optional(key, dict) or {}, self.path, self.line)
 
 
 def read_object(path: pathlib.Path) -> Fields:
-    """A file's JSON object, of at most `MOST_BYTES`.
-
-    Raises:
-      BrokenFile: there is none.
-    """
+    """A file's JSON object, of at most `MOST_BYTES`; a `BrokenFile` is raised where there is none."""
     return parse_object(read_bytes(path, MOST_BYTES), path)
 
 
 def parse_object(content: bytes, path: pathlib.Path, line: int = 0) -> Fields:
-    """The JSON object that a file, or one of its lines, consists of.
-
-    Raises:
-      BrokenFile: it is something else.
-    """
+    """The JSON object that a file, or one of its lines, consists of; else a `BrokenFile` is raised."""
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -146,32 +126,16 @@ def parse_object(content: bytes, path: pathlib.Path, line: int = 0) -> Fields:
 
 
 def read_bytes(path: pathlib.Path, most: int) -> bytes:
-    """The content of a file of at most `most` bytes.
-
-    Raises:
-      BrokenFile: it is larger, no regular file, or cannot be read.
-    """
-    check_file(path, most)
+    """The content of a file of at most `most` bytes; else a `BrokenFile` is raised."""
     try:
+        # A pipe of that name would be waited for.
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")
+        if path.stat().st_size > most:
+            raise ValueError(f"it is larger than {most // 2**20} MiB")
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BrokenFile(path, f"cannot be read ({reason(error)})") from error
-
-
-def check_file(path: pathlib.Path, most: int) -> None:
-    """Refuses what is no file of at most `most` bytes: a pipe of that name would be waited for.
-
-    Raises:
-      BrokenFile: it is none.
-    """
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise BrokenFile(path, f"cannot be read ({reason(error)})") from error
-    if not path.is_file():
-        raise BrokenFile(path, "is no file")
-    if size > most:
-        raise BrokenFile(path, f"is larger than {most // 2**20} MiB")
 
 
 def as_float(value: Any) -> float | None:

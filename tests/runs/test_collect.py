@@ -5,7 +5,7 @@ import pytest
 
 from align_jax.errors import UserError
 from align_jax.runs.collect import collect, read_sweep
-from align_jax.runs.read import read_flat_config, read_run
+from align_jax.runs.read import read_run
 from align_jax.runs.untrusted_json import MOST_BYTES
 
 SUMMARY = {
@@ -81,7 +81,7 @@ def test_a_run_says_with_which_weights_and_data_it_began(tmp_path):
     (run / "data.json").write_text(json.dumps(DATA | {"examples": examples}))
     read = read_run(run)
     assert (read.weights.source, read.weights.sha256) == ("hf:a/b", "0f" * 32)
-    assert read.examples == {("LabelMe", "", "train"): 80, ("SUN09", "", "test"): 100}
+    assert read.examples == {("LabelMe", "train"): 80, ("SUN09", "test"): 100}
     for broken in ({"examples": [1]}, {"examples": {"train": {"LabelMe": "80"}}}, {"examples": {"train": 80}}):
         (run / "data.json").write_text(json.dumps(DATA | broken))
         (problem,) = problems(tmp_path)
@@ -221,11 +221,12 @@ def test_text_has_no_lines_controls_or_lone_surrogates(tmp_path):
     run.algorithm.encode()
 
 
-def test_a_deep_config_is_flat_or_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"a":' * 500 + "1" + "}" * 500)
-    assert read_flat_config(tmp_path / "config.json") == {".".join("a" * 500): "1"}
-    (tmp_path / "config.json").write_text('{"a": {}, "b": ""}')
-    assert read_flat_config(tmp_path / "config.json") == {"a": "{}", "b": '""'}
+def test_a_deep_config_is_flat(tmp_path):
+    run = write(tmp_path)
+    (run / "config.json").write_text('{"a":' * 500 + "1" + "}" * 500)
+    assert read_run(run).config == {".".join("a" * 500): "1"}
+    (run / "config.json").write_text('{"a": {}, "b": ""}')
+    assert read_run(run).config == {"a": "{}", "b": '""'}
 
 
 def test_a_sweep_says_what_was_planned(tmp_path):
@@ -237,19 +238,26 @@ def test_a_sweep_says_what_was_planned(tmp_path):
             "seed": 0,
             "overrides": {"optim.lr": "0.1"},
         },
-        {"path": "x", "method": "erm", "domain": "SUN09", "seed": 1, "overrides": ["--config.b=2", "--config.a=1"]},
+        {"path": "x", "method": "erm", "domain": "SUN09", "seed": 1, "overrides": {"b": "", "a": "1"}},
         {"path": "y", "method": "erm", "domain": "SUN09", "seed": 2},
     ]
     (tmp_path / "sweep.json").write_text(json.dumps({"cells": cells}))
     found, strays = read_sweep(tmp_path)
     assert strays == []
     assert [cell.path.relative_to(tmp_path).as_posix() for cell in found] == ["align/SUN09/seed0", "x", "y"]
-    assert [cell.overrides for cell in found] == [(("optim.lr", "0.1"),), (("a", "1"), ("b", "2")), ()]
+    assert [cell.overrides for cell in found] == [(("optim.lr", "0.1"),), (("a", "1"), ("b", '""')), ()]
 
 
 def test_a_cell_that_leaves_the_folder_or_makes_no_sense_is_named(tmp_path):
     good = {"path": "run", "method": "align", "domain": "SUN09", "seed": 0, "overrides": {}}
-    wrong = [{"path": "../x"}, {"path": "/etc"}, {"path": "a\0b"}, {"path": 3}, {"seed": "0"}, {"overrides": 7}]
+    wrong = [
+        {"path": "../x"},
+        {"path": "/etc"},
+        {"path": "a\0b"},
+        {"path": 3},
+        {"seed": "0"},
+        {"overrides": ["--config.b=2"]},
+    ]
     cells = [good, *(good | change for change in wrong)]
     (tmp_path / "sweep.json").write_text(json.dumps({"cells": cells}))
     collection = collect([tmp_path])

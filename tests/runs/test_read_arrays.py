@@ -22,7 +22,7 @@ def test_gallery_arrays_must_belong_together(make_run, key, value):
     path = run / "gallery" / "final.npz"
     arrays = dict(np.load(path)) | {key: value}
     np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=f"{path} is no gallery .*delete it to have a report without images"):
+    with pytest.raises(ValueError, match=f"{path} is broken .*delete it to have a report without"):
         read_gallery(run)
     del arrays[key]
     np.savez(path, **arrays)

@@ -25,7 +25,7 @@ def data_versions(runs: Sequence[Run]) -> list[tuple[Examples, list[Run]]]:
     versions: list[tuple[dict[tuple[str, str, str], int], list[Run]]] = []
     for run in runs:
         tested = {(r.domain, r.role, r.split): r.examples for r in run.results if r.examples is not None}
-        own = {**run.examples, **tested}
+        own = {(domain, "", split): n for (domain, split), n in run.examples.items()} | tested
         fitting = [version for version in versions if all(version[0].get(test, n) == n for test, n in own.items())]
         if not fitting:
             versions.append((own, [run]))

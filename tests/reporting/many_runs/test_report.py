@@ -240,7 +240,7 @@ def test_versions_of_the_data_are_neither_averaged_nor_set_beside_each_other():
 
 def test_what_runs_were_trained_on_tells_versions_apart_where_no_test_does():
     def of_copy(domain, trained_on):
-        examples = {(d, "", "train"): trained_on for d in VLCS if d != domain}
+        examples = {(d, "train"): trained_on for d in VLCS if d != domain}
         return of_size("erm", domain, 0, 100, examples=examples)
 
     runs = [of_copy("SUN09", 80), of_copy("LabelMe", 80), of_copy("VOC2007", 70)]
