@@ -1,8 +1,8 @@
-"""What a round costs, in ERM steps, by XLA's count of floating-point operations: ResNet-50, 224 pixels.
+"""The cost of a round in ERM steps, by XLA's count of floating-point operations: ResNet-50, 224 pixels.
 
     python benchmarks/flops.py
 
-Nothing is run, and nothing compiled: the count is of the program as it is lowered, so the machine does not matter.
+Nothing is compiled or run: XLA counts the operations of the lowered program, so the machine does not matter.
 """
 
 import jax

@@ -1,12 +1,13 @@
-"""Images a second of the training input at 224 pixels, beside a PyTorch DataLoader with the same transforms.
+"""Images per second of the training input at 224 pixels, compared with a PyTorch DataLoader with the same transforms.
 
     python -m benchmarks.input_pipeline --peer-python=PATH
 
-PATH is a Python that has torch, torchvision and Pillow. Both sides read the same JPEG files (320 x 240, cut from the
-panoramas of emoji_scenes) on the same two cores, by two threads here and two worker processes there; they take turns.
+PATH is a Python that has torch, torchvision and Pillow. Both sides take turns on the same two cores, and read the same
+JPEG files (320 x 240, cut from the panoramas of emoji_scenes): this library with two threads, the DataLoader with two
+worker processes.
 
-Here a batch ends as uint8 on JAX's CPU device, as training gets it: normalisation is the first thing that the step does
-(`normalised` adds it, on the same cores). There it ends as normalised float32, as DomainBed's does.
+This library's batches are uint8 on JAX's CPU device, as training gets them: the step itself normalises them first
+(`normalised` adds that, on the same cores). The DataLoader's batches are normalised float32, as DomainBed's are.
 """
 
 import argparse
@@ -38,7 +39,7 @@ HEIGHT, WIDTH = 240, 320
 
 
 def write_images(folder: Path, number: int) -> None:
-    """JPEG files of natural content: windows of the panoramas, which are 360 degrees wide."""
+    """Writes JPEG files of natural content: windows of the 360-degree panoramas."""
     random = np.random.default_rng(0)
     panoramas = list(assets.load_panoramas(assets.load_index()).values())
     for index in range(number):
@@ -49,7 +50,7 @@ def write_images(folder: Path, number: int) -> None:
 
 
 class Files:
-    """Image files as `align_jax.data.records.Records` gives records: the bytes are read and decoded on access."""
+    """Image files with the interface of `align_jax.data.records.Records`: they are read and decoded on access."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = sorted(folder.glob("*.jpg"))
@@ -64,7 +65,7 @@ class Files:
 def images_per_s(
     folder: Path, arguments: argparse.Namespace, finish: Callable[[jax.Array], jax.Array] = lambda image: image
 ) -> float:
-    """Of the training input, from the first batch after those that fill the buffers."""
+    """Images per second of the training input, after the batches that fill the buffers."""
     examples = training_examples(
         {"files": Files(folder)}, size=arguments.size, seed=0, with_masks=False, augmentation=Augmentation()
     )
@@ -82,7 +83,7 @@ def images_per_s(
 
 
 def peer_images_per_s(folder: Path, arguments: argparse.Namespace) -> tuple[float, str]:
-    """Of the DataLoader, and the versions of torch and torchvision."""
+    """Images per second of the DataLoader, and the versions of torch and torchvision."""
     settings = [f"--{name}={getattr(arguments, name.replace('-', '_'))}" for name in ("images", "size", "batch-size")]
     command = [arguments.peer_python, str(PEER), str(folder), *settings, f"--workers={arguments.threads}"]
     answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -94,12 +95,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--images", type=int, default=1920, help="timed in each repeat")
+    parser.add_argument("--images", type=int, default=1920, help="timed images in each repeat")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=2, help="here; there: worker processes; and cores")
+    parser.add_argument("--threads", type=int, default=2, help="here; worker processes there; cores")
     arguments = parser.parse_args()
-    # The other side's processes inherit it.
+    # The DataLoader's processes inherit the cores.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     jax.config.update("jax_platforms", "cpu")
     normalised = jax.jit(normalise)

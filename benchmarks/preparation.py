@@ -1,9 +1,9 @@
-"""Images a second and memory of preparing a data set of Terra Incognita's size and layout.
+"""Images per second and memory when preparing a data set of Terra Incognita's size and layout.
 
     python -m benchmarks.preparation --images=24788
 
-Makes JPEG files of 320 x 240 pixels in a temporary folder (some 35 kB each: twice 0.9 GB at the default), prepares them
-in a process of their own, and prints what that took.
+Makes JPEG files of 320 x 240 pixels in a temporary folder (about 35 kB each: twice 0.9 GB at the default), prepares
+them in a separate process, and prints its time and memory.
 """
 
 import argparse
@@ -33,10 +33,10 @@ print(builder.info.splits.total_num_examples, elapsed, before / 1024, peak / 102
 
 
 def make_images(root: Path, number: int) -> int:
-    """JPEG files in root/LOCATION/CLASS/, the same number in each; returns their bytes."""
+    """Writes JPEG files to root/LOCATION/CLASS/, the same number to each; returns their total size in bytes."""
     random = np.random.default_rng(0)
     places = itertools.cycle(itertools.product(DOMAINS, CLASSES))
-    # Blurred noise compresses about as night-time photographs do. A few hundred pictures are enough.
+    # Blurred noise compresses about as well as night-time photographs. A few hundred pictures are enough.
     contents = []
     for _ in range(min(number, 200)):
         pixels = cv2.resize(random.integers(0, 256, (30, 40, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC)
@@ -45,7 +45,7 @@ def make_images(root: Path, number: int) -> int:
     for index, (domain, name) in zip(range(number), places, strict=False):
         folder = root / domain / name
         folder.mkdir(parents=True, exist_ok=True)
-        # Bytes behind an image are not read; here they make the files differ, as photographs do.
+        # Bytes after the end of an image are not read; they make the files differ, as photographs do.
         content = contents[index % len(contents)] + index.to_bytes(4, "big")
         total += (folder / f"{index:06d}.jpg").write_bytes(content)
     return total

@@ -1,8 +1,8 @@
-"""The PyTorch side of benchmarks/input_pipeline.py, which runs it; needs torch, torchvision and Pillow, not align_jax.
+"""The PyTorch side of benchmarks/input_pipeline.py, which runs it. Needs torch, torchvision and Pillow, not align_jax.
 
     python benchmarks/torch_input_pipeline.py FOLDER --images=1920 --workers=2
 
-Reads the JPEG files in FOLDER with Pillow, transforms them by DomainBed's recipe in a DataLoader, and prints images a
+Reads the JPEG files in FOLDER with Pillow, transforms them by DomainBed's recipe in a DataLoader, and prints images per
 second as JSON.
 """
 

@@ -1,1 +1,1 @@
-"""Studies made with the library. They are not part of it."""
+"""Studies that use the library and are not part of it."""

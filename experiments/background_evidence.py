@@ -1,19 +1,20 @@
-"""Where a classifier's evidence lies, and whether it comes from there: what guidance of Grad-CAM can and cannot reach.
+"""Where a classifier's evidence lies, and whether it comes from there: what guiding Grad-CAM can and cannot achieve.
 
     python -m experiments.background_evidence RUN [RUN ...]
 
-For each run on emoji_scenes, over the training domains' test images without correlation. Each object is there twice, at
-the same place, on two random backgrounds:
+Prints a row for each run on emoji_scenes, measured on the training domains' test images without correlation. They show
+each object twice, at the same place, on two random backgrounds. Cells are those of the last convolutional map.
 
-* evidence outside: the label's mean Grad-CAM (before ReLU and normalisation) over cells beside the object, as a share
-  of that over the object's cells;
-* changed by the background: objects whose two predictions differ;
-* ... through the object's cells: predictions that change when the cells over the object are those of the other
-  background's image, and all others stay as they were. Each cell has seen more of the image than what lies below it;
-* ... through the background's cells: the same with the cells beside the object;
-* label's logit: by how much the latter changes it (root mean square). Evidence outside has a sign, and that of two
-  backgrounds may cancel in its mean: this does not;
-* in Phi: by how much the mean of min-max normalised Grad-CAM (0 to 1) beside the object differs between the two images.
+* evidence outside: the label's mean Grad-CAM (before ReLU and normalisation) over the cells beside the object, as a
+  share of its mean over the object's cells;
+* changed by the background: the share of objects with two different predictions;
+* through the object's cells: the share of predictions that change when the object's cells are taken from the other
+  image, and the other cells stay. Each cell sees more of the image than the part that it covers;
+* through the background's cells: the same with the cells beside the object;
+* label's logit: its change through the background's cells (root mean square). Evidence outside has a sign, and that of
+  two backgrounds may cancel in its mean; this number cannot;
+* in Phi: the difference between the two images in the mean min-max normalised Grad-CAM (0 to 1) beside the object (root
+  mean square).
 """
 
 import argparse
@@ -36,12 +37,12 @@ from align_jax.networks import Classifier
 from align_jax.runs.trained import TrainedRun, load_trained
 from align_jax.states import ClassifierState
 
-# Share of a cell that the object has to cover.
+# A cell is the object's if the object covers more than this share of it.
 COVERED = 0.5
 
 
 class Pairs(NamedTuple):
-    """Objects on two backgrounds: normalised images, masks in [0, 1], which both share, and labels."""
+    """Objects on two backgrounds: normalised images, their common masks in [0, 1], and labels."""
 
     image: Float[Array, "b h w 3"]
     other: Float[Array, "b h w 3"]
@@ -50,7 +51,7 @@ class Pairs(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """The mean Grad-CAM on and beside objects, shares of predictions, and changes; see the head of this file."""
+    """Mean Grad-CAM on and beside objects, shares of predictions, and changes; see the docstring of this file."""
 
     inside: Float[Array, ""]
     outside: Float[Array, ""]
@@ -62,7 +63,7 @@ class Evidence(NamedTuple):
 
 
 def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evidence:
-    """What a classifier, as in evaluation, reads from pairs."""
+    """Measures a classifier, as in evaluation, on pairs."""
 
     def features(image: Float[Array, "b h w 3"]) -> Float[Array, "b u v d"]:
         return network.features(state.params, state.batch_stats, image, False, None)[0]
@@ -102,7 +103,7 @@ def _root_mean_square(values: Float[Array, " b"]) -> Float[Array, ""]:
 
 
 def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
-    """The test images of the domains that a run was trained on.
+    """The test images of a run's training domains, in pairs.
 
     Raises:
       UserError: the run was not trained on emoji_scenes.
@@ -133,7 +134,7 @@ def main() -> int:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--prepared", default="data", help="where prepared data sets are kept")
+    parser.add_argument("--prepared", default="data", help="the folder of prepared data sets")
     arguments = parser.parse_args()
 
     def report() -> int:

@@ -1,4 +1,4 @@
-"""From a config to its networks: the one place where a classifier and a masker are chosen by name."""
+"""Builds a config's networks: classifiers and maskers are chosen by name here, and nowhere else."""
 
 import jax.numpy as jnp
 import ml_collections
@@ -13,7 +13,7 @@ def build_classifier(config: ml_collections.ConfigDict, num_classes: int) -> Cla
 
     Args:
       config: the whole run's.
-      num_classes: how many logits.
+      num_classes: the number of logits.
     """
     module = resnet(
         config.classifier.name,

@@ -18,17 +18,17 @@ HE_NORMAL = nn.initializers.he_normal()
 class EncoderDecoder(nn.Module):
     """image -> mask in [0, 1] at the image's resolution, near 0.5 before training.
 
-    Each encoder stage halves the resolution, and a dilated convolution at the coarsest one widens what a pixel of the
-    mask can see. Each decoder stage convolves, upsamples, and puts what the encoder saw at that resolution beside it.
-    It convolves *before* it upsamples, and ends at half the image's resolution: convolutions on fine maps are what a
-    masker's time goes into. At 224 pixels it has 3.4 % of ResNet-50's FLOPs.
+    Each encoder stage halves the resolution. A dilated convolution at the coarsest one widens the receptive field. Each
+    decoder stage convolves, upsamples, and concatenates the encoder's map of that resolution. It convolves *before* it
+    upsamples, and ends at half the image's resolution, because convolutions on fine maps take most of a masker's time.
+    At 224 pixels it has 3.4 % of ResNet-50's FLOPs.
 
-    There are no normalisation layers: a mask is a function of its image alone, whatever else is in the batch and
-    whichever statistics the masker met in training.
+    There are no normalisation layers: a mask is a function of its image alone, and not of the other images in its batch
+    or of training statistics.
 
     Attributes:
       widths: channels of the encoder's stages, finest first.
-      dtype: what the convolutions compute in. Parameters, sigmoid and mask are at least float32.
+      dtype: the convolutions' data type. Parameters, sigmoid and mask are at least float32.
 
     Source: ALIGN, "Networks" (a lightweight convolutional network); the layers are this project's decision.
     """
@@ -41,7 +41,7 @@ class EncoderDecoder(nn.Module):
         self.encoder = [self._conv(width, stride=2) for width in self.widths]
         self.context = self._conv(coarsest, dilation=2)
         self.decoder = [self._conv(width) for width in reversed(skip_widths)]
-        # Small weights: the mask starts near 0.5, where the sigmoid is steepest, and not at one drawn by chance.
+        # Small weights: the mask starts near 0.5, where the sigmoid is steepest, and not at random values.
         self.mask = self._conv(1, kernel_init=nn.initializers.normal(1e-2))
 
     def __call__(self, image: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w 1"]:
@@ -49,17 +49,17 @@ class EncoderDecoder(nn.Module):
 
         Args:
           image: normalised; height and width are multiples of 2 ** len(widths).
-          train: makes no difference here; the networks share a signature, and a masker with dropout would read it.
+          train: unused; all networks share this signature, and a masker with dropout would read it.
 
         Raises:
-          ValueError: height or width is not such a multiple.
+          ValueError: height or width is not a multiple of 2 ** len(widths).
         """
         height, width = image.shape[1:3]
         multiple = 2 ** len(self.widths)
         if height % multiple or width % multiple:
             raise ValueError(
                 f"A masker with {len(self.widths)} widths needs images whose sides are multiples of {multiple}, "
-                f"not {height} x {width}: resize them, or give it fewer widths."
+                f"not {height} x {width}: resize them, or give the masker fewer widths."
             )
         x, skips = image, []
         for convolve in self.encoder:
@@ -96,7 +96,7 @@ def _upsample(x: Float[Array, "b h w c"], height: int, width: int) -> Float[Arra
     return jax.image.resize(x, (x.shape[0], height, width, x.shape[3]), "bilinear")
 
 
-# The old name, which the README and the tutorials had.
+# The old name, which earlier READMEs and tutorials imported.
 Masker = EncoderDecoder
 
 

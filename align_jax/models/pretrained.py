@@ -1,9 +1,9 @@
-"""ResNet weights from torchvision and timm, and ours as theirs: `.safetensors` files with torchvision's names.
+"""ResNet weights in torchvision's format: `.safetensors` files with torchvision's names, which timm shares.
 
 `load_weights` reads such a file into the networks of `align_jax.models.resnet`. `save_weights` writes one that
-torchvision's own `load_state_dict` takes. Names and layout change on the way (`torchvision_names`), and nothing is
-computed. A file is not trusted: its header is checked before anything is read, and pickles, which run code when they
-are opened, are refused.
+torchvision's own `load_state_dict` takes. Names and layout are converted (`torchvision_names`); values stay the same. A
+file is not trusted: its header is checked before anything is read, and pickles, which run code when they are opened,
+are refused.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ from align_jax.models.torchvision_names import (
 from align_jax.networks import BatchStats, Params
 from align_jax.runtime.files import write_atomically
 
-# What wrappers of a network put before its names: DataParallel, Lightning, torch.compile.
+# Prefixes that DataParallel, Lightning and torch.compile put before the names.
 WRAPPERS = r"^((module|model|_orig_mod)\.)+"
 
-# What config.classifier.pretrained = "emoji" names; ATTRIBUTION.md beside it says what it was trained on.
+# The value of config.classifier.pretrained for this file; the ATTRIBUTION.md beside it names its training images.
 EMOJI = "emoji"
 EMOJI_BACKBONE = Path(__file__).parent / "emoji_backbone" / "resnet_small.safetensors"
 
@@ -53,15 +53,15 @@ CONVERSION = (
 
 
 class Loaded(NamedTuple):
-    """Weights from a file, and what became of every tensor.
+    """Weights from a file, and how each tensor was used.
 
     Attributes:
       params, batch_stats: the network's, in its own data types.
       path: the file.
-      sha256: of the file, in hexadecimal: which weights these were.
+      sha256: the file's, in hexadecimal.
       taken: how many of the network's tensors came from the file.
-      replaced: the network's tensors that stayed as they were initialised (the head's, or none), and why.
-      ignored: the file's tensors that the network has no place for; BatchNorm's counters of batches are not listed.
+      replaced: the network's tensors that kept their initial values (the head's, or none), and why.
+      ignored: the file's tensors that the network does not have; BatchNorm's counters of batches are not listed.
     """
 
     params: Params
@@ -83,7 +83,7 @@ class Loaded(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A tensor of a file by its header: its name there, torchvision's shape, and safetensors' name of its data type."""
+    """A tensor as the file's header lists it: its name, its shape, and safetensors' name of its data type."""
 
     name: str
     shape: tuple[int, ...]
@@ -91,7 +91,7 @@ class _Tensor(NamedTuple):
 
 
 def locate(source: str) -> Path:
-    """The file that `source` names, fetched if it has to be.
+    """The file that `source` names; it is fetched if necessary.
 
     Args:
       source: a path; "emoji" for the backbone of `resnet_small` that comes with this package; "hf:OWNER/NAME" for that
@@ -114,39 +114,39 @@ def locate(source: str) -> Path:
         return path
     repository = source.removeprefix("hf:")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise UserError(f"{source!r} names no repository; write hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k.")
+        raise UserError(f"{source!r} is not a repository; write hf:OWNER/NAME, such as hf:timm/resnet50.tv_in1k.")
     try:
         return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:  # whatever the hub's HTTP client raises: it has no class in common
+    except Exception as error:  # the errors of the hub's HTTP client have no common class
         match error:
             case huggingface_hub.errors.RemoteEntryNotFoundError():
                 reason = "the repository has no model.safetensors"
             case huggingface_hub.errors.RepositoryNotFoundError():
-                reason = "there is no such repository, or not for everyone"
+                reason = "there is no such repository, or it is private"
             case huggingface_hub.errors.LocalEntryNotFoundError():
                 reason = "the hub cannot be reached, and the cache has no copy"
             case _:
                 reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{source} could not be fetched ({reason}); mend that, or give the path of a .safetensors file."
+            f"{source} could not be fetched ({reason}); correct that, or give the path of a .safetensors file."
         ) from error
 
 
 def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
-    """Reads a ResNet's weights: every tensor but the head's has to be there, with the network's shape.
+    """Reads a ResNet's weights: every tensor except the head's must be in the file, with the network's shape.
 
-    The head is taken where the numbers of classes agree, and else stays as it was initialised; so it does where the
-    file has none. Half precision and double are cast to the network's data type. Names may begin with `module.` or
-    `model.`, and BatchNorm's counters of batches may be absent. Tensors outside the backbone are ignored; such as would
-    be part of it (further blocks, say) mean that the file is of another network.
+    The head is read if the numbers of classes agree; otherwise, or if the file has none, it keeps its initial values.
+    Half and double precision are cast to the network's data type. Names may begin with `module.` or `model.`, and
+    BatchNorm's counters of batches may be absent. Tensors outside the backbone are ignored; further tensors inside it,
+    such as more blocks, mean that the file is of another network.
 
     Args:
       path: a .safetensors file with torchvision's names, which timm's ResNets share; it need not be trusted.
       params, batch_stats: a freshly initialised network's.
 
     Raises:
-      UserError: a missing or malformed file, a pickle, or the weights of another network; then every tensor that does
-        not match is listed.
+      UserError: a missing or malformed file, a pickle, or the weights of another network; for the last, the message
+        lists every tensor that does not match.
     """
     if path.suffix.lower() in PICKLES:
         raise _pickle_refused(path)
@@ -174,7 +174,7 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         if start[:1] == b"\x80" or start == b"PK\x03\x04":  # a pickle's first opcode, or torch.save's archive
             raise _pickle_refused(path) from error
         reason = str(error).removeprefix("Error while deserializing header: ")
-        raise UserError(f"{path} is no complete safetensors file ({reason}); fetch it again.") from error
+        raise UserError(f"{path} is not a complete safetensors file ({reason}); fetch it again.") from error
     except OSError as error:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
     known = known_names(expected)
@@ -189,34 +189,34 @@ def save_weights(path: Path, params: Params, batch_stats: BatchStats) -> Path:
     so does `load_weights`, bit for bit.
 
     Raises:
-      UserError: the name does not end in .safetensors, which tells others what it is.
+      UserError: the name does not end in .safetensors.
     """
     if path.suffix != ".safetensors":
-        raise UserError(f"{path} is no name for weights; let it end in .safetensors.")
+        raise UserError(f"{path} cannot hold weights: its name must end in .safetensors.")
     tensors: dict[str, np.ndarray] = {}
     for key_path, leaf in jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(batch_stats):
         name = torchvision_name(key_path)
         tensors[name] = np.ascontiguousarray(transposed(np.asarray(leaf, np.float32), TO_TORCHVISION))
         if name.endswith(".running_mean"):
             tensors[batch_counter(name)] = np.asarray(0, np.int64)
-    # Without the mark that the layout is PyTorch's, some of its users' loaders refuse a file.
+    # Some loaders refuse a file that is not marked as PyTorch's layout.
     return write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
 
 
 def _tensors(file: Any, path: Path) -> dict[str, _Tensor]:
-    """What the file's header lists, by torchvision's name."""
+    """The tensors in the file's header, by torchvision's name."""
     found: dict[str, _Tensor] = {}
-    for name in file.keys():  # noqa: SIM118  # no mapping
+    for name in file.keys():  # noqa: SIM118  # not a mapping
         plain = re.sub(WRAPPERS, "", name)
         if plain in found:
-            raise UserError(f"{path} holds {plain!r} twice, as {found[plain].name!r} and {name!r}; keep one network's.")
+            raise UserError(f"{path} holds {plain!r} twice, as {found[plain].name!r} and {name!r}; keep one of them.")
         header = file.get_slice(name)
         found[plain] = _Tensor(name, tuple(header.get_shape()), header.get_dtype())
     return found
 
 
 def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """The head's tensors and why they stay as they were initialised; empty where the file's are to be taken."""
+    """The head's tensors with the reason why they keep their initial values; empty if the file's are used."""
     if not any(name in found for name in HEAD):
         return dict.fromkeys(HEAD, "not in the file")
     if all(name in found for name in HEAD):
@@ -233,7 +233,7 @@ def _check_fit(
     replaced: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Refuses another network's weights, a ResNet-34's in a ResNet-18 among them, which has all of its tensors."""
+    """Refuses another network's weights, even a ResNet-34's in a ResNet-18, all of whose tensors it has."""
     missing = [name for name in expected if name not in found and name not in replaced]
     reshaped = [
         f"{name} {found[name].shape} for {shape}"
@@ -248,7 +248,7 @@ def _check_fit(
     if not (missing or reshaped or surplus):
         return
     theirs, ours = resembling_network(found), resembling_network(expected)
-    advice = "choose the checkpoint of a torchvision or timm ResNet that is config.classifier.name"
+    advice = "choose a torchvision or timm checkpoint of the ResNet that config.classifier.name names"
     if theirs and theirs != ours:
         advice = f"it looks like {theirs}, so set config.classifier.name or choose another file"
     lists = {"not in the file": missing, "not in the network": surplus, "of another shape": reshaped}
@@ -257,10 +257,10 @@ def _check_fit(
 
 
 def _read(file: Any, tensor: _Tensor, path: Path) -> np.ndarray:
-    """A tensor's values, as floats of whatever precision the file has."""
+    """A tensor's values, in the file's precision."""
     if tensor.dtype not in FLOATS:
         raise UserError(
-            f"{path} holds {tensor.name!r} as {tensor.dtype}; weights have to be one of {', '.join(FLOATS)}: "
+            f"{path} holds {tensor.name!r} as {tensor.dtype}; weights must be one of {', '.join(FLOATS)}: "
             "choose a checkpoint that is not quantised."
         )
     array: np.ndarray = file.get_tensor(tensor.name)
@@ -274,6 +274,6 @@ def _read(file: Any, tensor: _Tensor, path: Path) -> np.ndarray:
 def _pickle_refused(path: Path) -> UserError:
     files = shlex.join([str(path), f"{path}.safetensors"])
     return UserError(
-        f"{path} is a pickle, which could run any code when it is opened; where PyTorch and safetensors are "
+        f"{path} is a pickle, which could run any code when it is opened; if PyTorch and safetensors are "
         f"installed, convert it with: {CONVERSION} {files}"
     )

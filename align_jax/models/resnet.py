@@ -1,9 +1,9 @@
 """ResNets as torchvision builds them, split where Grad-CAM reads: `features`, then `head`.
 
-He et al., "Deep Residual Learning for Image Recognition" (2016), with torchvision's reading of it ("v1.5"): a
-bottleneck's stride sits on its 3x3 convolution, and every padding is explicit, because `"SAME"` would pad a strided
-convolution on one side only and move its map by a pixel. Parameters carry torchvision's names, list indices joined
-by an underscore, so a checkpoint is a change of layout: `layer1.0.conv1.weight` is `params/layer1_0/conv1/kernel`.
+He et al., "Deep Residual Learning for Image Recognition" (2016), in torchvision's version ("v1.5"): a bottleneck's 3x3
+convolution has the stride. Every padding is explicit, because `"SAME"` would pad a strided convolution on one side only
+and move its map by a pixel. Parameters have torchvision's names, with list indices joined by an underscore:
+`layer1.0.conv1.weight` is `params/layer1_0/conv1/kernel`.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.C
 def _batch_norm(dtype: DTypeLike) -> nn.BatchNorm:
     """Flax's momentum is the share of the old value: 0.9 is PyTorch's 0.1. Statistics are float32 whatever `dtype`.
 
-    One difference remains: the stored variance is the batch's own, where PyTorch stores n / (n - 1) times that.
+    One difference remains: the stored variance is the batch's own; PyTorch stores n / (n - 1) times that.
     """
     return nn.BatchNorm(momentum=0.9, epsilon=1e-5, dtype=dtype)
 
@@ -63,7 +63,7 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """1x1 down, 3x3 (which carries the stride), 1x1 up to four times the width (ResNet-50)."""
+    """1x1 down, 3x3 (which has the stride), 1x1 up to four times the width (ResNet-50)."""
 
     width: int
     stride: int = 1
@@ -98,11 +98,11 @@ class ResNet(nn.Module):
       num_classes: how many logits the head has.
       block: `BasicBlock` or `BottleneckBlock`.
       stage_sizes: blocks in each stage.
-      stage_widths: the blocks' width in each stage; a bottleneck puts out four times that.
+      stage_widths: the blocks' width in each stage; a bottleneck returns four times as many channels.
       stage_strides: stride of the first block of each stage.
       stem_kernel, stem_stride, stem_pool: the first convolution, and whether a 3x3 max-pool of stride 2 follows.
       freeze_batch_norm: normalise with the stored statistics even where `train` is true.
-      dtype: what the backbone computes in. Parameters, statistics, pooling, head and logits are at least float32.
+      dtype: the backbone's data type. Parameters, statistics, pooling, head and logits are at least float32.
     """
 
     num_classes: int
@@ -133,9 +133,9 @@ class ResNet(nn.Module):
     def features(self, image: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b h2 w2 c"]:
         """The last convolutional map, which Grad-CAM reads: channels last, in `dtype`.
 
-        With `train`, BatchNorm normalises with the statistics of this batch (under `jit` over a mesh: of the global
-        batch) and moves the stored ones, so `batch_stats` has to be mutable in `apply`; otherwise, and always with
-        `freeze_batch_norm`, it uses the stored ones and leaves them as they are.
+        With `train`, BatchNorm normalises with this batch's statistics (under `jit` over a mesh: the global batch's)
+        and updates the stored ones, so `batch_stats` must be mutable in `apply`. Otherwise, and always with
+        `freeze_batch_norm`, it uses the stored ones and does not change them.
         """
         stored = not train or self.freeze_batch_norm
         x = nn.relu(self.bn1(self.conv1(image), stored))
@@ -156,10 +156,10 @@ class ResNet(nn.Module):
         return self.head(self.features(image, train))
 
 
-# For images of 32 to 96 pixels, chosen by the time of a training step on CPUs among designs that learn equally well.
-# The stem reads patches of 4 x 4 pixels: at 64 pixels no convolution runs on a map above 16 x 16, where XLA's weight
-# gradients are slow, nor a max-pool, whose gradient is slower still. The last map, 8 x 8 at 64 pixels and 4 x 4 at 32,
-# is fine enough for Grad-CAM, and above the 2 x 2 at which XLA's CPU convolutions become sixty times slower.
+# For images of 32 to 96 pixels; among designs that learn equally well, the one with the fastest training step on CPUs.
+# The stem reads patches of 4 x 4 pixels, so at 64 pixels no convolution runs on a map above 16 x 16, where XLA's weight
+# gradients are slow. There is no max-pool, whose gradient is slower still. The last map, 8 x 8 at 64 pixels and 4 x 4
+# at 32, is fine enough for Grad-CAM, and above the 2 x 2 at which XLA's CPU convolutions become sixty times slower.
 SMALL: dict[str, Any] = {
     "block": BasicBlock,
     "stage_sizes": (1, 2, 1),
@@ -170,8 +170,8 @@ SMALL: dict[str, Any] = {
     "stem_pool": False,
 }
 
-# For what Grad-CAM can say: a cell of its last map has seen 36 pixels a side, where the small network's have seen 108,
-# and evidence comes from near where it lies. One 3 x 3 convolution a stage, after BagNets (Brendel and Bethge 2019).
+# For precise Grad-CAMs: a cell of its last map sees 36 x 36 pixels, and a cell of the small network's 108 x 108, so
+# evidence comes from near its cell. One 3 x 3 convolution a stage, after BagNets (Brendel and Bethge 2019).
 LOCAL = SMALL | {"block": BottleneckBlock, "stage_sizes": (1, 1, 1)}
 
 RESNETS: dict[str, dict[str, Any]] = {
@@ -190,10 +190,10 @@ def resnet(name: str, num_classes: int, *, freeze_batch_norm: bool = False, dtyp
       name: one of `RESNETS`; the numbered ones are torchvision's, the other two are for small images.
       num_classes: how many logits the head has.
       freeze_batch_norm: normalise with the stored statistics even in training.
-      dtype: what the backbone computes in.
+      dtype: the backbone's data type.
 
     Raises:
-      ValueError: no network of that name.
+      ValueError: no network has that name.
     """
     if name not in RESNETS:
         raise ValueError(f"There is no network {name!r}; choose one of {', '.join(RESNETS)}.")

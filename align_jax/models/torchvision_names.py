@@ -1,4 +1,4 @@
-"""torchvision's names and layout of a ResNet's tensors, and the way there from ours. Nothing is computed."""
+"""Conversion between our names and layout of a ResNet's tensors and torchvision's. Values stay the same."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -48,13 +48,13 @@ def torchvision_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def known_names(expected: Iterable[str]) -> set[str]:
-    """The names that a file may have: the network's, and those of the counters that its BatchNorms do without."""
+    """The names that a file may have: the network's, and torchvision's BatchNorm counters, which ours does not have."""
     names = set(expected)
     return names | {batch_counter(name) for name in names if name.endswith(".running_mean")}
 
 
 def resembling_network(names: Iterable[str]) -> str:
-    """The network of `RESNETS` that has such blocks, or ""."""
+    """The network of `RESNETS` that has these blocks, or ""."""
     names = list(names)
     blocks = {match.groups() for name in names if (match := re.match(r"layer([1-9])\.(\d+)\.", name))}
     sizes = tuple(sum(stage == other for other, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))

@@ -1,1 +1,1 @@
-"""Every method on emoji_scenes with one budget: which runs, their table, and how much of what is possible they gain."""
+"""Every method on emoji_scenes with the same budget: the runs, their tables, and how much each method gains."""

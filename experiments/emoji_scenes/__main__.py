@@ -1,10 +1,10 @@
-"""Every method on emoji_scenes with one budget: configs/quickstart.py for each row of `plan.py`, correlation and seed.
+"""Every method on emoji_scenes with the same budget: configs/quickstart.py for each row, correlation and seed.
 
     python -m experiments.emoji_scenes --workdir=runs/emoji_scenes --csv=docs/results/emoji_scenes.csv --jobs=2
 
-It is a sweep: what is complete is not repeated, what was stopped goes on, and `launch/report.py` reads the same folder.
-Prints the tables of docs/emoji_scenes.md and writes one CSV row a run and test set. `--complete_only` trains nothing
-and takes the runs that are there.
+This is a sweep: complete runs are not repeated, stopped runs go on, and `launch/report.py` reads the same folder.
+Prints the tables of docs/emoji_scenes.md and writes one CSV row per run and test set. `--complete_only` trains nothing
+and uses the runs that are complete.
 """
 
 import argparse
@@ -29,8 +29,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--prepared", default="data", help="where prepared data sets are kept")
+    parser.add_argument("--jobs", type=int, default=1, help="the number of runs at a time")
+    parser.add_argument("--prepared", default="data", help="the folder of prepared data sets")
     parser.add_argument("--complete_only", action="store_true", help="train nothing")
     arguments = parser.parse_args()
     again = shlex.join(["python", "-m", "experiments.emoji_scenes", *sys.argv[1:]])
@@ -44,7 +44,7 @@ def main() -> int:
                 f"--domains={DOMAIN}",
                 f"--jobs={arguments.jobs}",
                 f"--config.data.prepared={arguments.prepared}",
-                # Each image costs a hundred forward passes.
+                # Each image costs about a hundred forward passes.
                 "--config.evaluation.faithfulness_images=24",
             ]
         )

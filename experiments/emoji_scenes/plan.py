@@ -1,11 +1,11 @@
-"""Which runs the table has: rows, their settings, and the seeds of each correlation."""
+"""The runs of the tables: rows, their settings, and the seeds of each correlation."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from align_jax.sweeping.cells import Cell
 
-# Vendor and fold that settings were tuned on are others: twemoji, fold 1.
+# Settings were tuned on another vendor and fold: twemoji, fold 1.
 DOMAIN = "fluent3d"
 FIVE, TWO = (0, 1, 2, 3, 4), (0, 1)
 
@@ -16,8 +16,8 @@ class Row(NamedTuple):
     Attributes:
       name: as it is printed.
       algorithm: `config.algorithm`.
-      settings: other config fields, as they are written in a command.
-      seeds: by the class-background correlation that is trained at.
+      settings: other config fields, as written in a command.
+      seeds: by the class-background correlation of the training images.
     """
 
     name: str
@@ -33,7 +33,7 @@ BEYOND_THE_PAPER = {"0.3": TWO, "0.7": TWO}
 SWAPPED = {"align.classifier.swapped_cls": "1.0"}
 SCRATCH = {"classifier.pretrained": ""}
 
-# No method can use backgrounds that say nothing: what a classifier reaches that never met the correlation.
+# The ceiling: without a correlation there is nothing about backgrounds to learn.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
 TRUE_MASKS = Row("true masks", "align", {"guidance": "true"}, MAIN)
 ERM = Row("ERM", "erm", {}, MAIN)
@@ -47,7 +47,7 @@ ROWS: tuple[Row, ...] = (
     Row("true masks, swapped backgrounds", "align", {"guidance": "true"} | SWAPPED, BEYOND_THE_PAPER),
     CEILING,
     Row("SGT", "sgt", {}, OTHERS),
-    # DomainBed's penalties wait for a tenth of its 5000 steps.
+    # DomainBed's penalties start after a tenth of its 5000 steps.
     Row("IRM", "irm", {"irm.switch_step": "60"}, OTHERS),
     Row("GroupDRO", "group_dro", {}, OTHERS),
     Row("Mixup", "mixup", {}, OTHERS),
@@ -68,7 +68,7 @@ def cell(row: Row, correlation: str, seed: int) -> Cell:
 
 
 def cells(rows: tuple[Row, ...] = ROWS) -> list[Cell]:
-    """Every run: the first seeds of all rows before the next ones, so that a first table is there early."""
+    """Every run: the first seed of all rows before the second, so that a first table is complete early."""
     found = [
         (seed, cell(row, correlation, seed))
         for row in rows

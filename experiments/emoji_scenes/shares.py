@@ -1,12 +1,12 @@
-"""What share of the distance from a reference to a ceiling a method closes, with an interval.
+"""The share of the distance from a reference to a ceiling that a method closes, with an interval.
 
     share = (accuracy(method) - accuracy(reference)) / (accuracy(ceiling) - accuracy(reference))
 
-All three are of the same seeds: a seed gives each method the same batches, and mostly the same weights to begin with,
-so that much of what it changes cancels. The interval covers a new draw of both test concepts and training seeds: each
-resample draws both with replacement, the same for all three. n seeds that are drawn with replacement vary by n - 1
-parts in n too little, for which the draws are stretched; two seeds remain two, and intervals that rest on them are
-rough. A ratio says nothing where its denominator may be 0; it is then left out.
+All three have the same seeds: a seed gives each method the same batches, and mostly the same initial weights, so much
+of its effect cancels. The interval covers a new draw of both test concepts and training seeds: each resample draws both
+with replacement, the same for all three. The variance of n seeds drawn with replacement is too small by a factor of
+(n - 1) / n, so the draws are stretched; intervals from only two seeds remain rough. Where the denominator may be 0, the
+share is left out.
 """
 
 from typing import NamedTuple
@@ -23,11 +23,11 @@ class Estimate(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What a method gains over the reference.
+    """A method's gain over the reference.
 
     Attributes:
-      difference: of the accuracies, in [-1, 1].
-      share: of the distance to the ceiling that it closes; None where that distance may be 0.
+      difference: the difference of the accuracies, in [-1, 1].
+      share: the share of the distance to the ceiling that it closes; None where that distance may be 0.
     """
 
     difference: Estimate
@@ -43,11 +43,12 @@ def gain(
     resamples: int = 4000,
     seed: int = 0,
 ) -> Gain:
-    """The gain of a method, from what was right: 1 or 0 for each seed and image, the images in one order.
+    """The gain of a method, from 1 (correct) or 0 for each seed and image, with the images in the same order.
 
     Args:
-      method, reference, ceiling: one row a seed, the same seeds in one order. Without a ceiling there is no share.
-      concept: what each image was made from; images of one concept are drawn together.
+      method, reference, ceiling: one row per seed, with the seeds in the same order. Without a ceiling there is no
+        share.
+      concept: each image's concept; images of one concept are drawn together.
       resamples: draws of concepts and seeds.
       seed: of the draws.
     """
@@ -73,7 +74,7 @@ def gain(
     if _interval(of_ceiling - of_reference)[0] <= 0:
         return Gain(difference, None)
     value = difference.value / float(ceiling.mean() - reference.mean())
-    # The few draws in which the distance is not positive cannot be divided by; they count as unbounded, either way.
+    # In a few draws the distance is not positive, and no divisor: their shares count as plus or minus infinity.
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(
             of_ceiling > of_reference,

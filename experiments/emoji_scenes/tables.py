@@ -1,4 +1,4 @@
-"""The runs' results as CSV and in tables."""
+"""The runs' results as CSV and as tables."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,10 @@ class Result(NamedTuple):
     """One complete run.
 
     Attributes:
-      row: of the table.
-      correlation: that it was trained at.
+      row: its row of the table.
+      correlation: the correlation of its training images.
       seed: the run's.
-      run: what it left.
+      run: the run as read from its folder.
     """
 
     row: Row
@@ -42,7 +42,7 @@ class Result(NamedTuple):
 
 
 def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
-    """What is there, in the order of the rows."""
+    """The complete runs in a folder, in the order of the rows."""
     found = []
     for row in rows:
         for correlation, seeds in row.seeds.items():
@@ -54,7 +54,7 @@ def complete_runs(workdir: Path, rows: Sequence[Row]) -> list[Result]:
 
 
 def as_csv(results: Sequence[Result]) -> str:
-    """One row a run and test set."""
+    """One row per run and test set."""
     rows = [
         (result.row.name, result.correlation, result.seed, test.domain, test.role, *map(test.values.get, METRICS))
         for result in results
@@ -70,7 +70,7 @@ def score(result: Result, role: str, metric: str) -> float | None:
 
 
 def worst_domain(result: Result) -> float:
-    """The least accuracy of a test set out of distribution: any vendor, the held-out one too, on random backgrounds."""
+    """The lowest accuracy on a test set out of distribution: of all vendors, the held-out one included."""
     return min(test.values["accuracy"] for test in result.run.results if test.role in SHIFTS)
 
 
@@ -81,7 +81,7 @@ def accuracy_table(results: Sequence[Result], correlation: str) -> Table:
     for name, runs in by_method(results, correlation).items():
         row = runs[0].row
         cells = [Cell(str(len(runs)))]
-        # In distribution the ceiling is tested without the correlation: no number to put beside the others.
+        # The ceiling's test in distribution has no correlation: it cannot be compared with the others.
         cells += [
             Cell() if row is CEILING and role == "id" else _accuracy([score(run, role, "accuracy") for run in runs])
             for role in ROLES
@@ -95,7 +95,7 @@ def accuracy_table(results: Sequence[Result], correlation: str) -> Table:
 
 
 def gain_table(results: Sequence[Result], correlation: str) -> Table:
-    """What each method gains over ERM, and the share of the distance to each ceiling that it closes."""
+    """Each method's gain over ERM, and the share of the distance to each ceiling that it closes."""
     titles = [
         f"{ROLES[role]}: {what}"
         for role in SHIFTS
@@ -122,10 +122,10 @@ def gain_table(results: Sequence[Result], correlation: str) -> Table:
 def of_common_seeds(
     names: Sequence[str], seeds: Mapping[str, Sequence[int]], correct: Mapping[str, Float[np.ndarray, "s n"]]
 ) -> list[Float[np.ndarray, "s n"]]:
-    """The rows of those seeds that every one of these methods was run with, one array a method.
+    """The rows of the seeds that all of these methods have, one array per method.
 
     Returns:
-      An empty list where no seed is common, or where a name stands there twice: a ceiling's share of the way to itself.
+      An empty list if they have no seed in common, or if a name appears twice (a ceiling's share of the way to itself).
     """
     common = set.intersection(*(set(seeds.get(name, ())) for name in names))
     if not common or len(set(names)) < len(names):
@@ -134,7 +134,7 @@ def of_common_seeds(
 
 
 def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
-    """Deletion and insertion on the held-out vendor, each beside what a random map gets."""
+    """Deletion and insertion on the held-out vendor, each with a random map's value."""
     measures = {
         "comprehensiveness": "comprehensiveness",
         "sufficiency": "sufficiency",
@@ -154,7 +154,7 @@ def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
 
 
 def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Result]]:
-    """The runs of each row at one correlation, and the ceiling's, by the rows' names."""
+    """The runs of each row at one correlation, and those of the ceiling, by the rows' names."""
     found: dict[str, list[Result]] = {}
     for result in results:
         if result.correlation == correlation or result.row is CEILING:
@@ -165,7 +165,7 @@ def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Res
 def correct_by_method(
     methods: Mapping[str, Sequence[Result]], role: str
 ) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
-    """What each run had right of a role's images, and the images' concepts.
+    """Which of a role's images each run classified correctly, and the images' concepts.
 
     Raises:
       UserError: two runs were tested on different images.
@@ -178,8 +178,8 @@ def correct_by_method(
             images = correct_images(result.run, role)
             if images is None or (identity is not None and not np.array_equal(images.identity, identity)):
                 raise UserError(
-                    f"{result.run.path} was not tested on the images of the other runs; delete it, and the same "
-                    "command makes it again."
+                    f"{result.run.path} was not tested on the images of the other runs; delete it, "
+                    "and the same command trains it again."
                 )
             concept, identity = images.concept, images.identity
             rows.append(images.correct)
@@ -197,7 +197,7 @@ def _accuracy(values: Sequence[float | None]) -> Cell:
 
 
 def _score(values: Sequence[float | None], digits: int) -> Cell:
-    """Scores between 0 and 1 are printed without their spread; each run's score is in the CSV."""
+    """A mean without its standard error; each run's score is in the CSV."""
     return dataclasses.replace(cell_over_seeds([value for value in values if value is not None], 1, digits), error="")
 
 

@@ -1,8 +1,8 @@
-"""The theory as an experiment: guidance by masks of falling quality, with ALIGN's learned masks and no masks beside it.
+"""Are bad masks worse than none? Guidance by masks of falling quality, compared with learned masks and with no masks.
 
-`launch/mask_quality.py` trains one cell a quality and seed with the machinery of a sweep (what is complete is not
-repeated, what was stopped goes on), and writes WORKDIR/mask_quality.csv, one row a run, and the figure,
-WORKDIR/mask_quality.svg and .png. It can show that bad masks are worse than none (DRE and ERM), or fail to show it.
+`launch/mask_quality.py` trains one run for each quality and seed as a sweep does (complete runs are not repeated,
+stopped runs go on), and writes WORKDIR/mask_quality.csv, one row per run, and the figure, WORKDIR/mask_quality.svg and
+.png. DRE and ERM are the methods without masks.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ USAGE = (
     "[--config.FIELD=VALUE ...] [--jobs=N]"
 )
 FLAGS = ("config", "workdir", "seeds", "jobs")
-# What tells the cells apart, and is therefore not to be set for all of them.
+# The fields that differ between cells, and so cannot be set for all of them.
 VARIED = ("algorithm", "compare", "guidance", "data.mask_quality")
 
 
 def conditions() -> dict[str, tuple[str, dict[str, str]]]:
-    """What is compared, as (algorithm, other config fields), by the condition's name."""
+    """The compared conditions: their (algorithm, other config fields) by name."""
     from align_jax.data.degraded_masks import QUALITIES
 
     guided = {quality: ("align", {"guidance": "true", "data.mask_quality": quality}) for quality in QUALITIES}
@@ -46,7 +46,7 @@ def conditions() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def cells(domain: str, seeds: Sequence[int]) -> dict[Cell, str]:
-    """Each cell's condition, all of a seed before the next one."""
+    """Each cell's condition; all cells of a seed come before the next seed."""
     return {
         Cell(algorithm, domain, seed, tuple(sorted(fields.items()))): name
         for seed in seeds
@@ -59,8 +59,8 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
 
     Args:
       arguments: as `sys.argv`.
-      config: the config file where --config is not given.
-      program: what runs a cell, given `launch/main.py`'s flags.
+      config: the config file, if --config is not given.
+      program: the command that trains a cell, given the flags of `launch/main.py`.
 
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
@@ -82,22 +82,22 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
 
 
 def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]:
-    """The sweep that a command asks for, and the condition of each of its cells, all of them checked.
+    """The sweep that a command asks for, checked, and the condition of each of its cells.
 
     Args:
       arguments: as `sys.argv`.
-      config: the config file where --config is not given.
+      config: the config file, if --config is not given.
 
     Raises:
-      UserError: as `sweeping.command_line.parse`; or a flag or field that this experiment sets itself.
+      UserError: as `cli.sweep.parse`; or a flag or field that this experiment sets itself.
     """
     answer_help(arguments, USAGE)
     given = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
     for name in given:
         if name in (f"config.{field}" for field in VARIED):
-            raise UserError(f"--{name} is what the experiment varies; leave it out.")
+            raise UserError(f"--{name} is varied by the experiment; leave it out.")
         if name not in FLAGS and not name.startswith("config."):
-            raise UserError(f"--{name} is no flag of this program; write {USAGE}.")
+            raise UserError(f"--{name} is not a flag of this program; write {USAGE}.")
     own = ["--methods=align"]
     if "config" not in given:
         own.append(f"--config={config}")
@@ -111,8 +111,8 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]
 
 
 def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
-    """Writes mask_quality.csv, .svg and .png from complete cells; the table as Markdown, and where the files are."""
-    # Imported late: they take seconds, and a mistyped flag should not cost them.
+    """Writes mask_quality.csv, .svg and .png from complete cells; returns the table as Markdown and the paths."""
+    # Imported late: they take seconds to import, and a mistyped flag should be refused at once.
     from align_jax.data.degraded_masks import QUALITIES
     from align_jax.data.load import load
     from experiments.mask_quality.figure import draw, png, svg
@@ -148,7 +148,7 @@ def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: i
     from align_jax.explanations.localisation import mask_iou
 
     examples = (source[index] for source in sources.values() for index in range(len(source)))
-    # Without the images, which need not be in memory.
+    # Keeps the masks alone: the images need not be in memory.
     masks = [(example["mask"], example["id"]) for example in examples]
     true = np.stack([resample(mask, size)[..., 0] > 127 for mask, _ in masks])
     means = {}

@@ -1,4 +1,4 @@
-"""The figure of `launch/mask_quality.py`: what guidance by masks of each quality does, against their IoU."""
+"""The figure of `launch/mask_quality.py`: scores of guidance by masks of each quality, against the masks' IoU."""
 
 import io
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ PANELS = {
     "cam_energy_ood": "Grad-CAM energy, held-out vendor, %",
 }
 
-# Okabe and Ito's colours, which the colour-blind can tell apart; the marks differ in shape as well.
+# Okabe and Ito's colours, for colour-blind readers; the marks differ in shape as well.
 GUIDED_COLOUR, LEARNED_COLOUR = "#0072b2", "#d55e00"
 UNGUIDED_STYLES: dict[str, dict[str, Any]] = {
     "dre": {"color": "#cc79a7", "linestyle": (0, (1, 1.5))},
     "erm": {"color": "#009e73", "linestyle": (0, (5, 2))},
 }
 TEXT, LINE = "#3b404a", "#dcdee3"
-# In inches, of a figure that is 900 pixels wide at 100 pixels an inch.
+# In inches; at 100 pixels per inch the figure is 900 pixels wide.
 WIDTH, ROW = 9.0, 3.5
-# In units of IoU: where names stand closer, they would run into each other.
+# In units of IoU: names that are closer would overlap.
 CLOSEST_NAMES = 0.06
 
 
 def draw(measured: Sequence[Measured]) -> Figure:
-    """One panel a score that was measured: a mark a seed, a line through the means, no masks as bands.
+    """One panel per measured score: a mark per seed, a line through the means, a band per method without masks.
 
     Args:
       measured: every run's row.
@@ -63,7 +63,7 @@ def svg(figure: Figure) -> bytes:
 
 
 def png(figure: Figure) -> bytes:
-    """As PNG, 1800 pixels wide: sharp where it is shown at 900."""
+    """As PNG, 1800 pixels wide, to be sharp when shown at 900."""
     return _saved(figure, "png", dpi=200, metadata={"Software": None})
 
 
@@ -74,7 +74,7 @@ def _saved(figure: Figure, kind: str, **settings: Any) -> bytes:
 
 
 def _legend() -> list[Artist]:
-    """Beside the panels, as names within them would lie on the marks."""
+    """One legend above the panels: inside them it would hide marks."""
     return [
         Line2D([], [], color=GUIDED_COLOUR, marker="o", markersize=4, label="true masks made worse"),
         Line2D([], [], color=LEARNED_COLOUR, marker="D", markersize=7, linestyle="", label="ALIGN, learned masks"),
@@ -105,7 +105,7 @@ def _draw_panel(axes: Axes, measured: Sequence[Measured], name: str) -> None:
         axes.plot([iou] * len(values), values, "o", color=GUIDED_COLOUR, markersize=5, fillstyle="none", alpha=0.8)
     means = [float(np.mean(values)) for _, (_, values) in in_order]
     axes.plot(ious, means, "o-", color=GUIDED_COLOUR, linewidth=1.6, markersize=3)
-    # Every seed learns masks of its own.
+    # Each seed learns its own masks.
     learned = [
         (run.mask_iou, 100 * run.scores[name])
         for run in measured
@@ -128,7 +128,7 @@ def _draw_panel(axes: Axes, measured: Sequence[Measured], name: str) -> None:
 
 
 def _name_qualities(axes: Axes, names: Sequence[str], ious: Sequence[float]) -> None:
-    """Each quality's name above its IoU, in rising order, moved aside where two of them would meet."""
+    """Each quality's name above its IoU, in rising order, moved aside where two names would overlap."""
     places: list[float] = []
     for iou in ious:
         places.append(max(iou, places[-1] + CLOSEST_NAMES) if places else iou)

@@ -1,4 +1,4 @@
-"""The runs' results as CSV and in a table."""
+"""The runs' results as CSV and as a table."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from align_jax.runs.read import Result
 from align_jax.tables.csv_text import csv_text
 from align_jax.tables.table import Cell, Table, plain_table
 
-# Conditions that are no quality of the true masks.
+# Conditions that are not a quality of the true masks.
 LEARNED = "learned"
-# Without masks: ALIGN less the guidance, which is DRE and shows what guidance alone changes; and cross-entropy alone.
+# Without masks: DRE, which is ALIGN without guidance and so isolates the effect of guidance; and cross-entropy alone.
 UNGUIDED = ("dre", "erm")
 ROLES = ("id", "background_shift", "ood")
 METRICS = ("accuracy", "cam_energy")
@@ -25,9 +25,9 @@ class Measured:
     Attributes:
       condition: a quality of the true masks, `LEARNED` or one of `UNGUIDED`.
       seed: the run's.
-      mask_iou: of the masks that guided; None without any. Qualities: the mean over the training images. Learned
-        masks: over the test images of the training domains, where the run measured them.
-      scores: METRIC_ROLE, means over the role's domains; what does not apply is absent.
+      mask_iou: the guiding masks' IoU with the true ones; None without guidance. For a quality it is the mean over the
+        training images; for learned masks, over the test images of the training domains, where the run measured it.
+      scores: by METRIC_ROLE, means over the role's domains, for the metrics that apply.
     """
 
     condition: str
@@ -37,12 +37,12 @@ class Measured:
 
 
 def row(condition: str, seed: int, mask_iou: float | None, results: Sequence[Result]) -> Measured:
-    """What a run's results say; the learned masks' IoU is there, too.
+    """A run's row; the IoU of learned masks is taken from the results.
 
     Args:
       condition: the cell's.
       seed: the cell's.
-      mask_iou: of a quality's masks.
+      mask_iou: the IoU of a quality's masks.
       results: the run's.
     """
     scores = {}
@@ -61,7 +61,7 @@ def row(condition: str, seed: int, mask_iou: float | None, results: Sequence[Res
 
 
 def as_csv(measured: Sequence[Measured]) -> str:
-    """One row a run; what does not apply is left empty."""
+    """One row per run; a value that does not apply is left empty."""
     rows = [
         (run.condition, run.seed, run.mask_iou, *(run.scores.get(column) for column in COLUMNS[3:])) for run in measured
     ]
@@ -70,7 +70,7 @@ def as_csv(measured: Sequence[Measured]) -> str:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean over seeds and its standard error, NaN for a single seed."""
+    """The mean over seeds and its standard error, which is NaN for a single seed."""
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(np.mean(values)), float(error)
 
@@ -84,7 +84,7 @@ def cell_over_seeds(values: Sequence[float], factor: int, digits: int) -> Cell:
 
 
 def table(measured: Sequence[Measured]) -> Table:
-    """A row a condition: means over seeds with their standard errors."""
+    """One row per condition: means over seeds with their standard errors."""
     titles = {
         "accuracy_id": "in distribution, %",
         "accuracy_background_shift": "background shift, %",

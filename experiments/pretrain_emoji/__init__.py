@@ -1,4 +1,4 @@
-"""A small backbone pretrained on emoji that emoji_scenes does not use, on backgrounds that it does not use either.
+"""Pretrains a small backbone on emoji and backgrounds that emoji_scenes does not use.
 
-`launch/pretrain_emoji.py` makes the file that `config.classifier.pretrained = "emoji"` begins with.
+`launch/pretrain_emoji.py` makes the file that `config.classifier.pretrained = "emoji"` names.
 """

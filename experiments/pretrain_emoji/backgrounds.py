@@ -1,7 +1,8 @@
-"""Backgrounds out of nothing but random numbers: a backbone that saw them knows no photograph of the benchmark's.
+"""Backgrounds made of random numbers alone: a backbone trained on them has not seen the benchmark's photographs.
 
-Each is a gradient on which regions lie one above the other (discs, polygons, half-planes, with sharp or blurred edges),
-each with a gradient, stripes or noise of its own: occlusion, edges and texture at all scales, as photographs have.
+Each is a gradient covered by overlapping regions (ellipses, polygons, half-planes, with sharp or blurred edges). Each
+region has a gradient, stripes or noise of its own. So there are occlusion, edges and texture at all scales, as in
+photographs.
 """
 
 import cv2
@@ -16,10 +17,10 @@ Picture = Float32[np.ndarray, "s s 3"]
 
 
 def background(generator: np.random.Generator, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """A random picture; the same for the same state of the generator.
+    """A random picture; equal states of the generator give equal pictures.
 
     Args:
-      generator: what it is drawn from.
+      generator: the source of randomness.
       size: side in pixels.
     """
     colours = _palette(generator)
@@ -34,19 +35,19 @@ def background(generator: np.random.Generator, size: int) -> UInt8[np.ndarray, "
 
 
 def _palette(generator: np.random.Generator) -> Float32[np.ndarray, "6 3"]:
-    """Grey levels with a tint, weak in most pictures and strong in some, as in photographs."""
+    """Tinted grey levels; as in photographs, the tint is weak in most pictures and strong in some."""
     levels = generator.uniform(0, 255, (6, 1))
     tints = generator.normal(0, generator.exponential(30), (6, 3))
     return (levels + tints).astype(np.float32)
 
 
 def _surface(generator: np.random.Generator, size: int, colours: Float32[np.ndarray, "n 3"]) -> Picture:
-    """A gradient between two colours, linear or round, on half of the surfaces with stripes or noise upon it."""
+    """A linear or round gradient between two colours; some surfaces also have stripes or noise."""
     first, second = colours[generator.integers(len(colours), size=2)]
     share = _ramp(generator, size)
     kind = generator.random()
     if kind < 0.2:
-        # From smooth waves to hard edges; a few to many stripes.
+        # From smooth waves to hard edges, and from a few to many stripes.
         sharpness = generator.uniform(1, 8)
         share = 0.5 + 0.5 * np.tanh(sharpness * np.sin(share * generator.uniform(6, 80)))
     surface = first + share[..., None] * (second - first)
@@ -68,7 +69,7 @@ def _ramp(generator: np.random.Generator, size: int) -> Float32[np.ndarray, "s s
 
 
 def _noise(generator: np.random.Generator, size: int, strength: float) -> Picture:
-    """Noise at every scale, of which the coarse ones are the stronger the larger a random exponent is."""
+    """Noise at every scale; the larger a random exponent, the stronger the coarse scales."""
     exponent = generator.uniform(0, 1.5)
     coloured = generator.random() < 0.3
     total = np.zeros((1, 1, 3), np.float32)
@@ -81,10 +82,10 @@ def _noise(generator: np.random.Generator, size: int, strength: float) -> Pictur
 
 
 def _region(generator: np.random.Generator, size: int) -> Float32[np.ndarray, "s s 1"]:
-    """How much of each pixel a new surface covers: a random shape of random size, opaque or not quite."""
+    """The share of each pixel that a new surface covers: a random shape of random size, opaque or nearly so."""
     mask = np.zeros((size, size), np.uint8)
     unit = size << SHIFT
-    # Sizes by their logarithm: photographs have more small things than large ones.
+    # Uniform in the logarithm: photographs have more small things than large ones.
     extent = np.exp(generator.uniform(np.log(0.08), np.log(0.9)))
     centre = generator.uniform(-0.1, 1.1, 2)
     angle = generator.uniform(0, 2 * np.pi)

@@ -1,15 +1,14 @@
-"""`launch/pretrain_emoji.py`: makes the backbone with which `config.classifier.pretrained = "emoji"` begins.
+"""`launch/pretrain_emoji.py`: makes the backbone that `config.classifier.pretrained = "emoji"` names.
 
     npm pack emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0
     python launch/pretrain_emoji.py --to=FILE.safetensors \
         --archives=emoji-datasource-google-16.0.0.tgz,emoji-datasource-twitter-16.0.0.tgz [--steps=N] [--seed=N]
 
-`npm pack` fetches the two packages, 136 MB, and installs nothing. What is learnt from them, what is left out and under
-which licences: `models/emoji_backbone/ATTRIBUTION.md`.
+`npm pack` fetches the two packages, 136 MB, and installs nothing. `models/emoji_backbone/ATTRIBUTION.md` says which
+emoji are learnt from, which are left out, and their licences.
 """
 
 import hashlib
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ STEPS = 3000
 
 
 class Request(NamedTuple):
-    """What is asked for; as the flags."""
+    """The values of the flags."""
 
     archives: tuple[Path, ...]
     to: Path
@@ -39,7 +38,7 @@ def parse(arguments: Sequence[str]) -> Request:
       arguments: as `sys.argv`, with the program's name first.
 
     Raises:
-      UserError: an unknown or missing flag, or a value that could not work.
+      UserError: an unknown or missing flag, or an invalid value.
     """
     values, _ = parsed(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
     archives = tuple(Path(name) for name in (values.archives or "").split(",") if name)
@@ -61,20 +60,19 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         request = parse(arguments)
-        # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
+        # Imported late: JAX takes seconds to start, and a mistyped flag should be refused at once.
         from align_jax.models import pretrained
         from experiments.pretrain_emoji.emoji import load_emoji
         from experiments.pretrain_emoji.pretraining import pretrain
 
         began = time.perf_counter()
-        request.to.parent.mkdir(parents=True, exist_ok=True)  # what is not allowed is better known now than at the end
+        request.to.parent.mkdir(parents=True, exist_ok=True)  # fails now, not after the training
         result = pretrain(load_emoji(request.archives), steps=request.steps, seed=request.seed)
         path = pretrained.save_weights(request.to, result.params, result.batch_stats)
         print(
             f"{result.concepts} emoji of {result.subgroups} subgroups, {request.steps} steps, seed {request.seed}, "
             f"{(time.perf_counter() - began) / 60:.1f} minutes, accuracy on held-out emoji {result.accuracy:.3f}\n"
-            f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}\nWeights: {path}",
-            file=sys.stdout,
+            f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}\nWeights: {path}"
         )
 
     return exit_status(

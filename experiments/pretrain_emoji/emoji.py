@@ -1,7 +1,7 @@
-"""Which emoji are learnt from, and their pictures: the packages emoji-datasource-google and emoji-datasource-twitter.
+"""The emoji to learn from, and their pictures: from the packages emoji-datasource-google and emoji-datasource-twitter.
 
-The label is Unicode's subgroup. What emoji_scenes asks for must be unseen, in any of its eight classes, whoever draws
-it; `learnable` says what is therefore left out. The packages are not trusted.
+The label is Unicode's subgroup. The emoji of emoji_scenes must stay unseen, whatever their class or vendor; `learnable`
+says which emoji are therefore left out. The packages are not trusted.
 """
 
 import dataclasses
@@ -24,17 +24,17 @@ from align_jax.data.datasets.emoji_scenes.compose import cut_out
 from align_jax.data.preparing.archives import extract
 from align_jax.errors import UserError
 
-# Noto Emoji and Twemoji: emoji-datasource's other image sets may not be passed on, nor what was learnt from them.
+# Noto Emoji and Twemoji: other image sets of emoji-datasource, and what is learnt from them, may not be redistributed.
 VENDORS = ("google", "twitter")
 PACKAGE = "emoji-datasource-"
 SIDE = 64
 FEWEST_OF_A_SUBGROUP = 4
 
-# Flags are rectangles that differ in nothing but pattern, a fifth of all emoji; components are swatches of skin colour.
+# Flags are a fifth of all emoji, and rectangles that differ only in their pattern; components are skin-colour swatches.
 LEFT_OUT_CATEGORIES = ("Flags", "Component")
-# Subgroups that hold none of the benchmark's emoji and yet show what one of its classes is: mammals and buildings.
+# Subgroups without an emoji of the benchmark that still show one of its classes: mammals and buildings.
 LEFT_OUT_SUBGROUPS = ("cat-face", "monkey-face", "place-other")
-# So do these, each in a subgroup that does not.
+# Single emoji that show one of its classes, in subgroups that otherwise do not.
 LEFT_OUT_CODEPOINTS = frozenset({
     "1f3c7", "1f9f8", "1fa85",  # mammal: horse racing, teddy bear, piñata
     "1f344", "1f383", "1f33e",  # produce: mushroom, jack-o'-lantern, ear of rice
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Emoji:
-    """One vendor's drawing: a cut-out with premultiplied colour, see `compose.cut_out`."""
+    """One vendor's drawing of an emoji: a cut-out with premultiplied colour, see `compose.cut_out`."""
 
     codepoint: str
     subgroup: str
@@ -71,20 +71,20 @@ class Emoji:
 
 
 def plain_codepoint(codepoint: str) -> str:
-    """Code points joined by `-`, in lower case, less the variation selector, which not everyone writes."""
+    """Code points joined by `-`, in lower case, without the variation selector, which some lists omit."""
     return "-".join(part for part in codepoint.lower().split("-") if part != "fe0f")
 
 
 def benchmark_codepoints() -> frozenset[str]:
-    """What emoji_scenes shows, in all of its eight classes; the same for every vendor."""
+    """The code points of all emoji in the eight classes of emoji_scenes; the same for every vendor."""
     return frozenset(plain_codepoint(concept.codepoint) for concept in load_index().concepts)
 
 
 def learnable(entries: Sequence[Entry], benchmark: frozenset[str]) -> list[Entry]:
-    """The entries less everything that the benchmark's classes are about.
+    """The entries without everything that shows a class of the benchmark.
 
-    Left out are: its emoji; every subgroup that has one of them, whole; sequences that contain one (a firefighter is a
-    person and a fire engine); the categories, subgroups and emoji that are named at the head of this file.
+    Left out are: its emoji; every subgroup that contains one of them; sequences that contain one (a firefighter is a
+    person and a fire engine); and the categories, subgroups and emoji in the lists of this file.
     """
     left_out_subgroups = {entry.subgroup for entry in entries if entry.codepoint in benchmark} | {*LEFT_OUT_SUBGROUPS}
     left_out_codepoints = benchmark | LEFT_OUT_CODEPOINTS
@@ -99,13 +99,13 @@ def learnable(entries: Sequence[Entry], benchmark: frozenset[str]) -> list[Entry
 
 
 def load_emoji(archives: Iterable[Path]) -> list[Emoji]:
-    """All emoji to learn from, of all archives, without variants of skin colour; in the order of their code points.
+    """All emoji to learn from, of all archives, without skin-colour variants, in the order of their code points.
 
     Args:
       archives: npm's tarballs of emoji-datasource-google or emoji-datasource-twitter; they need not be trusted.
 
     Raises:
-      UserError: no such package, or the same one twice; an archive, a list or an image that is not sound.
+      UserError: another package, or the same one twice; an archive, a list or an image that cannot be read.
     """
     emoji: dict[str, list[Emoji]] = {}
     for archive in archives:
@@ -113,7 +113,7 @@ def load_emoji(archives: Iterable[Path]) -> list[Emoji]:
             package = extract(archive, Path(folder) / "extracted") / "package"
             vendor = _vendor(package, archive)
             if vendor in emoji:
-                raise UserError(f"{archive} is {PACKAGE}{vendor}, as an archive before it is; give each package once.")
+                raise UserError(f"{archive} is {PACKAGE}{vendor}, like an earlier archive; give each package once.")
             entries = learnable(_entries(package / "emoji.json", vendor, archive), benchmark_codepoints())
             with images.without_pillow_warnings():
                 emoji[vendor] = [
@@ -144,17 +144,17 @@ def _vendor(package: Path, archive: Path) -> str:
 def _entries(path: Path, vendor: str, archive: Path) -> list[Entry]:
     content = _json(path, archive)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise UserError(f"{archive} has an emoji.json that is no list of emoji; fetch it again.")
+        raise UserError(f"{archive} has an emoji.json that is not a list of emoji; fetch it again.")
     entries = {}
     for row in content:
         fields = [row.get(name) for name in ("unified", "category", "subcategory", "image")]
         if not all(isinstance(field, str) for field in fields):
             raise UserError(f"{archive} lists an emoji without code point, category or image in emoji.json.")
         codepoint, category, subgroup, image = fields
-        # What follows is joined to a path, and the list is not trusted.
+        # The image's name becomes part of a path, and the list is not trusted.
         if not re.fullmatch(r"[0-9a-f-]+\.png", image):
-            raise UserError(f"{archive} lists the image {image!r} in emoji.json, which is no name of one.")
-        # Packages may put another vendor's drawing where theirs has none.
+            raise UserError(f"{archive} lists the image {image!r}, which is not a valid file name; fetch it again.")
+        # Where a vendor has no drawing, its package may hold another vendor's.
         if row.get(f"has_img_{vendor}") is True:
             entries[plain_codepoint(codepoint)] = Entry(plain_codepoint(codepoint), category, subgroup, image)
     return list(entries.values())
@@ -173,10 +173,10 @@ def _json(path: Path, archive: Path) -> object:
 def _pixels(package: Path, vendor: str, name: str, archive: Path) -> UInt8[np.ndarray, "h w 4"]:
     try:
         content = (package / "img" / vendor / str(SIDE) / name).read_bytes()
-        # The careful reader first: it checks the size before it decodes, and that the file is whole.
+        # The careful reader first: it checks the size before it decodes, and refuses a truncated file.
         height, width, _ = images.decode(content).shape
     except FileNotFoundError as error:
-        raise UserError(f"{archive} lists {name} and does not have it; fetch it again.") from error
+        raise UserError(f"{archive} lists {name} but does not have it; fetch it again.") from error
     except images.BadImage as error:
         raise UserError(f"{archive} has an image {name} that cannot be read: {error}.") from error
     rgba = np.asarray(Image.open(io.BytesIO(content), formats=images.FORMATS).convert("RGBA"))

@@ -1,4 +1,4 @@
-"""The training of the backbone: cross-entropy on subgroups, by the step that trains every method's classifier."""
+"""Trains the backbone: cross-entropy on subgroups, with the step that trains every method's classifier."""
 
 import functools
 import itertools
@@ -28,22 +28,22 @@ from experiments.pretrain_emoji.scenes import Scenes, compose_scenes, hold_out, 
 
 NETWORK = "resnet_small"
 SIZE = 64
-# Scenes of each emoji of each vendor: 14,000 or so to learn from.
+# Scenes of each emoji of each vendor: about 14,000 to learn from.
 SCENES = 8
 VALIDATION_SCENES = 4
 REPORT_EVERY = 250  # steps
 LEARNING_RATE = 2e-3
-# DomainBed's, but that colour belongs to the class, as in configs/quickstart.py.
+# DomainBed's, with less change of hue, because colour belongs to the class; as in configs/quickstart.py.
 AUGMENTATION = Augmentation(hue=0.05)
 
 
 class Pretrained(NamedTuple):
-    """What came out.
+    """The pretrained backbone.
 
     Attributes:
-      params, batch_stats: of the backbone; the head is left out, since its classes are none of anyone's else.
-      accuracy: on scenes of emoji that were held out.
-      subgroups, concepts: how many there were, the held-out ones included.
+      params, batch_stats: the backbone's; the head is left out, since no other data set has its classes.
+      accuracy: on scenes of held-out emoji.
+      subgroups, concepts: their numbers, including held-out concepts.
     """
 
     params: Params
@@ -56,14 +56,14 @@ class Pretrained(NamedTuple):
 def pretrain(
     emoji: Sequence[Emoji], *, steps: int, seed: int, batch_size: int = 48, scenes: int = SCENES
 ) -> Pretrained:
-    """Trains `resnet_small` to name the subgroup of an emoji on a random background; a function of its arguments.
+    """Trains `resnet_small` to name the subgroup of an emoji on a random background; equal arguments, equal result.
 
     Args:
       emoji: those to learn from, of all vendors.
-      steps: updates, one at least; the learning rate falls to 0 over them.
+      steps: the number of updates, at least 1; the learning rate falls to 0 over them.
       seed: of the scenes, the batches and the initial weights.
       batch_size: scenes in a batch.
-      scenes: how many are composed of each emoji that is not held out.
+      scenes: how many are composed for each emoji that is not held out.
 
     Raises:
       UserError: too few emoji to fill a batch.
@@ -115,7 +115,7 @@ def pretrain(
 def _accuracy(
     logits: Callable[..., Float[Array, "b k"]], state: ClassifierState, held_out: Scenes, batch_size: int
 ) -> float:
-    """The share of held-out scenes whose subgroup is found."""
+    """The share of held-out scenes with the right subgroup."""
     correct = 0
     for start in range(0, len(held_out.label), batch_size):
         rows = slice(start, start + batch_size)

@@ -1,4 +1,4 @@
-"""Emoji on random backgrounds, composed as emoji_scenes composes its own, all at once and kept in memory."""
+"""Emoji on random backgrounds, composed as in emoji_scenes, and kept in memory."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from align_jax.data.datasets.emoji_scenes.layout import FRACTION, LONGER_SIDE, O
 from experiments.pretrain_emoji.backgrounds import background
 from experiments.pretrain_emoji.emoji import Emoji
 
-# Of each subgroup, every fifth concept is for validation.
+# Every fifth concept of each subgroup is for validation.
 HELD_OUT = 5
 
 
@@ -25,9 +25,9 @@ class Scenes(NamedTuple):
 
 
 def hold_out(emoji: Iterable[Emoji]) -> tuple[list[Emoji], list[Emoji]]:
-    """Splits by concept, whoever draws it: to learn from, and to validate on, at least one of each subgroup.
+    """Splits by concept, for all vendors alike: (to learn from, to validate on), the latter at least one per subgroup.
 
-    Within a subgroup the order is that of a digest of the code points, as in `emoji_scenes.concepts`.
+    Within a subgroup the order is by a digest of the code points, as in `emoji_scenes.concepts`.
     """
     by_subgroup: dict[str, list[Emoji]] = {}
     for drawing in emoji:
@@ -52,9 +52,9 @@ def compose_scenes(
     Args:
       emoji: what is shown.
       subgroups: the classes, in the order of their numbers.
-      each: how many scenes an emoji has.
+      each: the number of scenes per emoji.
       size: side in pixels.
-      generator: what all of it is drawn from.
+      generator: the source of randomness.
     """
     image = np.empty((len(emoji) * each, size, size, 3), np.uint8)
     view = SceneLayout(background="", side=size, top=0, left=0, flipped=False)  # the whole picture, as it is
@@ -71,7 +71,7 @@ def compose_scenes(
 def training_batches(
     scenes: Scenes, batch_size: int, generator: np.random.Generator, augmentation: Augmentation
 ) -> Iterator[Scenes]:
-    """Augmented batches without end; in every pass each scene comes at most once, in a new order."""
+    """Endless augmented batches; each pass shows a scene at most once, in a new order."""
     size = scenes.image.shape[1]
     while True:
         order = generator.permutation(len(scenes.label))

@@ -121,10 +121,10 @@ def test_a_command_is_the_quickstart_with_two_seeds_unless_told_otherwise(tmp_pa
 @pytest.mark.parametrize(
     ("flag", "match"),
     [
-        ("--config.guidance=grey", "--config.guidance is what the experiment varies"),
-        ("--config.data.mask_quality=noisy", "is what the experiment varies"),
-        ("--config.algorithm=erm", "is what the experiment varies"),
-        ("--methods=erm", "--methods is no flag of this program"),
+        ("--config.guidance=grey", "--config.guidance is varied by the experiment"),
+        ("--config.data.mask_quality=noisy", "is varied by the experiment"),
+        ("--config.algorithm=erm", "is varied by the experiment"),
+        ("--methods=erm", "--methods is not a flag of this program"),
         ("--config.data.fold=x", "fold"),
         ("--config.optim.lr=-1", "must be a positive number"),
         ("--jobs=0", "at least 1"),

@@ -268,7 +268,7 @@ def entry(shape, begin, end, dtype="F32"):
 def test_malformed_files_are_a_sentence(content, tmp_path):
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"hostile\.safetensors (is no complete|does not fit)") as error:
+    with pytest.raises(UserError, match=r"hostile\.safetensors (is not a complete|does not fit)") as error:
         pretrained.load_weights(path, *initial("resnet_small"))
     sentence(error)
 
@@ -276,7 +276,7 @@ def test_malformed_files_are_a_sentence(content, tmp_path):
 def test_a_truncated_file_is_a_sentence(tmp_path):
     path = write(tmp_path, small_tensors(tmp_path))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"no complete safetensors file \(.*\); fetch it again") as error:
+    with pytest.raises(UserError, match=r"not a complete safetensors file \(.*\); fetch it again") as error:
         pretrained.load_weights(path, *initial("resnet_small"))
     sentence(error)
 
@@ -322,7 +322,7 @@ class TestLocate:
     @pytest.mark.parametrize("source", ["hf:", "hf:resnet50", "hf:a/b/c", "hf:../x y"])
     def test_no_repository_is_not_asked_for(self, source, monkeypatch):
         monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("the hub was asked"))
-        with pytest.raises(UserError, match="names no repository; write hf:OWNER/NAME"):
+        with pytest.raises(UserError, match="is not a repository; write hf:OWNER/NAME"):
             pretrained.locate(source)
 
     def test_the_cached_copy_without_a_network(self, tmp_path, monkeypatch):
