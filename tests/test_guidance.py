@@ -241,7 +241,7 @@ def test_masks_of_a_folder_replace_those_of_the_data(tmp_path):
 
 def test_masks_that_are_missing_are_counted_and_named(tmp_path):
     sources = {"dark": Squares(0, 0, 8)}
-    with pytest.raises(UserError, match=r"mask_folder is .*none.*, which is no folder"):
+    with pytest.raises(UserError, match=r"mask_folder is .*none.*, which is not a folder"):
         with_masks(sources, tmp_path / "none")
     write_masks(tmp_path, sources)
     for index in range(2, 7):

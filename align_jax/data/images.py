@@ -32,7 +32,7 @@ END_OF_JPEG = b"\xff\xd9"
 
 
 class BadImage(ValueError):
-    """Bytes that are no image, or no whole one; the text says what is wrong, to be put behind the file's name."""
+    """Bytes that are not a whole image. The text says what is wrong; messages put it behind the file's name."""
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def decode_stored(content: bytes, channels: Literal[1, 3] = 3) -> UInt8[np.ndarr
     # What is stored is upright: an orientation beside it is not to be applied again.
     pixels = cv2.imdecode(encoded, colour | cv2.IMREAD_IGNORE_ORIENTATION) if encoded.size else None
     if pixels is None:
-        raise BadImage("stored bytes that are no image")
+        raise BadImage("stored bytes that are not an image")
     return pixels if channels == 3 else pixels[..., None]
 
 

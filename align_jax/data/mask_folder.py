@@ -41,7 +41,9 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
       UserError: the folder or masks are missing, or two images would have one mask.
     """
     if not folder.is_dir():
-        raise UserError(f"config.data.mask_folder is {str(folder)!r}, which is no folder; give one with ID.png in it.")
+        raise UserError(
+            f"config.data.mask_folder is {str(folder)!r}, which is not a folder; give one with ID.png in it."
+        )
     owners: dict[Path, str] = {}
     for source in sources.values():
         for identifier in column(source, "id"):

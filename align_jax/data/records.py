@@ -29,8 +29,7 @@ class Records:
         self._folder, self._split = Path(builder.data_dir), split
         with self._naming_damage():
             self._records: Any = builder.as_data_source(
-                split,
-                decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features},
+                split, decoders={name: tfds.decode.SkipDecoding() for name in PICTURES if name in builder.info.features}
             )
             if len(self._records) != builder.info.splits[split].num_examples:
                 raise ValueError(f"{len(self._records)} of {builder.info.splits[split].num_examples} records")

@@ -1,4 +1,8 @@
-"""Unpacks a data set's archive that came from anywhere: nothing is written outside its folder, and not without end."""
+"""Unpacks a data set's archive that came from anywhere: nothing is written outside its folder, and not without end.
+
+zipfile and tarfile read, but their `extract` and tarfile's data filter do not decide: they rename a member that would
+leave the folder, let some links and backslashes through, and have no limit. Here all of that is refused.
+"""
 
 import functools
 import gzip
@@ -34,17 +38,11 @@ CORRUPT = (
 
 
 class _Member(NamedTuple):
-    """One entry of an archive, whatever the kind of archive.
-
-    Attributes:
-      name: as the archive has it.
-      kind: "file", "folder", or what is refused, in words.
-      content: opens the bytes of a file.
-    """
+    """One entry of an archive: its name, "file", "folder" or what is refused, and what opens a file's bytes."""
 
     name: str
     kind: str
-    content: Callable[[], Any]
+    open: Callable[[], Any]
 
 
 def is_archive(path: Path) -> bool:
@@ -58,8 +56,8 @@ def extract(archive: Path, folder: Path) -> Path:
     Hidden files, `__MACOSX/` and empty folders are left out. A progress bar is shown where stderr is a terminal.
 
     Args:
-      archive: a .zip, .tar, .tar.gz or .tgz file; it need not be trusted.
-      folder: where its members go; it is empty, or not there and made with its parents.
+      archive: a .zip, .tar, .tar.gz or .tgz file from anywhere.
+      folder: where its members go; empty, or made with its parents.
 
     Returns:
       `folder`.
@@ -71,7 +69,7 @@ def extract(archive: Path, folder: Path) -> Path:
         size, or than the disk has free.
     """
     if not archive.is_file():
-        raise UserError(f"{archive} is no file; name an archive that ends in {', '.join(SUFFIXES)}.")
+        raise UserError(f"{archive} is not a file; name an archive that ends in {', '.join(SUFFIXES)}.")
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty.")
     try:
@@ -85,6 +83,13 @@ def extract(archive: Path, folder: Path) -> Path:
             raise UserError(f"{archive} could not be extracted to {folder}: {error.strerror or error}.") from error
         raise
     return folder
+
+
+def leads_out(name: str) -> bool:
+    """Whether a file's relative name, joined to a folder, could lead out of that folder on any system."""
+    path = PurePosixPath(name)
+    # On Windows a backslash leads on, and a drive leads away.
+    return path.is_absolute() or ".." in path.parts or bool(set("\\\0") & set(name) or PureWindowsPath(name).drive)
 
 
 def _extract_members(archive: Path, folder: Path) -> None:
@@ -102,7 +107,7 @@ def _extract_members(archive: Path, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 raise UserError(f"{archive} holds {member.name!r} twice; extract it yourself if you trust it.")
-            with member.content() as source, target.open("wb") as output:
+            with member.open() as source, target.open("wb") as output:
                 while chunk := source.read(CHUNK):
                     # What was unpacked counts: sizes in headers are claims.
                     written += len(chunk)
@@ -118,17 +123,12 @@ def _extract_members(archive: Path, folder: Path) -> None:
 def _accepted(members: Iterator[_Member], archive: Path) -> Iterator[tuple[PurePosixPath, _Member]]:
     """The files to extract and their paths; refuses what no member may be, extracted or not."""
     for count, member in enumerate(members, 1):
-        path = PurePosixPath(member.name)
-        reason = ""
-        # On Windows a backslash leads on, and a drive leads away.
-        if path.is_absolute() or ".." in path.parts or set("\\\0") & set(member.name) or PureWindowsPath(path).drive:
-            reason = "a name that could lead out of the folder"
-        elif member.kind not in ("file", "folder"):
-            reason = member.kind
-        if reason:
-            raise UserError(f"{archive} holds {member.name!r}, {reason}; extract it yourself if you trust it.")
+        kind = "a name that could lead out of the folder" if leads_out(member.name) else member.kind
+        if kind not in ("file", "folder"):
+            raise UserError(f"{archive} holds {member.name!r}, {kind}; extract it yourself if you trust it.")
         if count > MOST_MEMBERS:
             raise UserError(f"{archive} has more than {MOST_MEMBERS} members; extract it yourself if you trust it.")
+        path = PurePosixPath(member.name)
         if member.kind == "file" and not any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
             yield path, member
 

@@ -47,19 +47,16 @@ class BadImagePolicy:
         """
         if not bad:
             return
+        counted = f"{len(bad):,} of {total:,} images of {name}"
         shown = ", ".join(f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN))
         shown += f", and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
         if self.on_bad_image == "error":
-            raise UserError(
-                f"{len(bad):,} of {total:,} images of {name} cannot be read: {shown}; replace or remove them, or leave "
-                f"them out with on_bad_image=skip."
-            )
+            remedy = "replace or remove them, or leave them out with on_bad_image=skip"
+            raise UserError(f"{counted} cannot be read: {shown}; {remedy}.")
         if len(bad) > self.most_skipped * total:
-            raise UserError(
-                f"{len(bad):,} of {total:,} images of {name} cannot be read, more than most_skipped="
-                f"{self.most_skipped:g} allows: {shown}; get a better copy, or allow more."
-            )
-        print(f"Left out {len(bad):,} of {total:,} images of {name} that cannot be read: {shown}.", file=sys.stderr)
+            limit = f"more than most_skipped={self.most_skipped:g} allows"
+            raise UserError(f"{counted} cannot be read, {limit}: {shown}; get a better copy, or allow more.")
+        print(f"Left out {counted} that cannot be read: {shown}.", file=sys.stderr)
 
 
 class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -72,6 +69,8 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
     an image was left out; and `duplicates`, by domain the groups of indices, within the split, of identical files.
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
     url_infos: ClassVar[dict[str, Any]] = {}
 
@@ -96,10 +95,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict(
-                splits=split_names(source.domains),
-                source=str(source.source.resolve()),
-                skipped={},
-                duplicates={},
+                splits=split_names(source.domains), source=str(source.source.resolve()), skipped={}, duplicates={}
             ),
         )
 
@@ -111,13 +107,12 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         by_domain = {
             domain: list(members) for domain, members in itertools.groupby(source.images, lambda image: image.domain)
         }
-        progress = tqdm(total=len(source.images), desc=f"Preparing {self.name}", unit=" images", disable=None)
         return {
-            split: [functools.partial(self._examples, shard, progress) for shard in shards(by_domain[domain])]
+            split: [functools.partial(self._examples, shard) for shard in shards(by_domain[domain])]
             for domain, split in split_names(source.domains).items()
         }
 
-    def _examples(self, shard: Sequence[LabelledImage], progress: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _examples(self, shard: Sequence[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
         for image, result in zip(shard, in_order(_read, shard), strict=True):
             if isinstance(result, images.BadImage):
                 self._bad[image.id] = str(result)
@@ -125,39 +120,27 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
                 example, digest = result
                 self._digests[image.domain].append(digest)
                 yield image.id, example
-            progress.update()
-            if progress.n == progress.total:
-                progress.close()
+            self._progress.update()
 
     def _download_and_prepare(self, *arguments: Any, **options: Any) -> None:
-        with images.without_pillow_warnings():
+        found = self._source.images
+        self._progress = tqdm(total=len(found), desc=f"Preparing {self.name}", unit=" images", disable=None)
+        with images.without_pillow_warnings(), self._progress:
             super()._download_and_prepare(*arguments, **options)
         # Still in TFDS's temporary folder: a refusal leaves nothing behind.
-        self._policy.apply(self.name, self._bad, len(self._source.images))
-        lost = collections.Counter(tuple(image.split("/", 2)[:2]) for image in self._bad)
-        check_nothing_absent(
-            self._source,
-            {
-                domain: {name: count - lost[domain, name] for name, count in of_classes.items()}
-                for domain, of_classes in self._source.counts().items()
-            },
-        )
+        self._policy.apply(self.name, self._bad, len(found))
+        kept = tuple(image for image in found if image.id not in self._bad)
+        check_nothing_absent(dataclasses.replace(self._source, images=kept))
         self.info.metadata["skipped"] = self._bad
         self.info.metadata["duplicates"] = self._duplicates()
 
     def _duplicates(self) -> dict[str, list[list[int]]]:
         """The groups of each domain that has any, see `identical`."""
-        groups = {domain: identical(digests) for domain, digests in self._digests.items()}
-        groups = {domain: of_domain for domain, of_domain in groups.items() if of_domain}
+        groups = {domain: found for domain, digests in self._digests.items() if (found := identical(digests))}
         if groups:
-            shown = ", ".join(
-                f"{domain} {sum(map(len, of_domain)):,} in {len(of_domain):,} groups"
-                for domain, of_domain in groups.items()
-            )
-            print(
-                f"Images of {self.info.full_name} whose files are identical within their domain: {shown}.",
-                file=sys.stderr,
-            )
+            shown = ", ".join(f"{domain} {sum(map(len, g)):,} in {len(g):,} groups" for domain, g in groups.items())
+            text = f"Images of {self.info.full_name} whose files are identical within their domain: {shown}."
+            print(text, file=sys.stderr)
         return groups
 
 

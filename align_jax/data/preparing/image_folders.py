@@ -146,7 +146,7 @@ def find_domains(
         UserError: there is nothing, or part of it; or what `otherwise` refuses.
     """
     partial = ""
-    for place in itertools.chain.from_iterable(candidates(root, (folder,), workspace)):
+    for place in itertools.chain.from_iterable(candidates(root, folder, workspace)):
         absent = [domain for domain in domains if not (place.folder / domain).is_dir()]
         if not absent:
             return scan(place, domains, classes)
@@ -172,18 +172,18 @@ def images_in_layout(folder: Path) -> int:
     return of_classes.total() if len(+of_classes) >= 2 else 0
 
 
-def check_nothing_absent(data: DomainImages, counts: Counts) -> None:
+def check_nothing_absent(data: DomainImages) -> None:
     """A data set may be a subset, but not lack a domain or a class.
 
     Raises:
         UserError: names what is absent.
     """
-    for domain in data.domains:
-        if not any(counts[domain].values()):
-            raise UserError(f"{data.source} has no image of the domain {domain} that could be read; complete the copy.")
-    for name in data.classes:
-        if not any(counts[domain][name] for domain in data.domains):
-            raise UserError(f"{data.source} has no image of the class {name} that could be read; complete the copy.")
+    for kind, names in (("domain", data.domains), ("class", data.classes)):
+        present = {image.domain if kind == "domain" else image.class_name for image in data.images}
+        for name in names:
+            if name not in present:
+                text = f"{data.source} has no image of the {kind} {name} that could be read; complete the copy."
+                raise UserError(text)
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder
+from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.image_folders import Counts, DomainImages, check_nothing_absent
 from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
 from align_jax.errors import UserError
@@ -17,8 +17,9 @@ def prepare_images(
     find: Callable[[Path, Path], DomainImages],
     root: str | Path,
     prepared: str | Path,
-    policy: BadImagePolicy,
     *,
+    on_bad_image: OnBadImage = "error",
+    most_skipped: float = 0.01,
     describe: Callable[[Counts], str] = lambda counts: "",
     config: tfds.core.BuilderConfig | None = None,
 ) -> tfds.core.DatasetBuilder:
@@ -29,8 +30,9 @@ def prepare_images(
         find: the images in `root`, given that and a folder to extract archives to.
         root: the user's copy: a folder, the folder above it, or an archive; not needed once prepared.
         prepared: a local folder that all data sets share; made if need be.
-        policy: for images that cannot be read.
-        describe: what is to be said of the number of images, if anything.
+        on_bad_image: "error" or "skip", for images that cannot be read.
+        most_skipped: the largest fraction of all images that may be skipped.
+        describe: what the numbers of images say of the copy, if anything.
         config: of a builder with several.
 
     Returns:
@@ -41,16 +43,15 @@ def prepare_images(
     """
     check_local(root, prepared)
     root, prepared = Path(root), Path(prepared)
+    policy = BadImagePolicy(on_bad_image, most_skipped)
     name = config.name if config is not None else builder_class.name
 
     def write(workspace: Path) -> None:
         images = find(root, workspace)
-        counts = images.counts()
-        check_nothing_absent(images, counts)
-        print("\n".join(filter(None, (_found(name, images), describe(counts)))), file=sys.stderr)
-        builder_class(source=images, policy=policy, config=config, data_dir=prepared).download_and_prepare(
-            download_dir=workspace
-        )
+        check_nothing_absent(images)
+        print("\n".join(filter(None, (_found(name, images), describe(images.counts())))), file=sys.stderr)
+        builder = builder_class(source=images, policy=policy, config=config, data_dir=prepared)
+        builder.download_and_prepare(download_dir=workspace)
 
     folder = prepared / builder_class.name / (config.name if config is not None else "") / str(builder_class.VERSION)
     written = prepare_once(folder, write)
@@ -62,19 +63,17 @@ def prepare_images(
 
 def _found(name: str, images: DomainImages) -> str:
     """What was found and where, in a sentence."""
-    text = (
-        f"{name}: {len(images.images):,} images of {len(images.domains)} domains and {len(images.classes)} classes in "
-        f"{images.source}"
-    )
-    text += ", with masks" if images.has_masks else ""
-    return text + (f"; other files and folders, ignored: {images.ignored:,}." if images.ignored else ".")
+    kinds = f"{len(images.domains)} domains and {len(images.classes)} classes"
+    masks = ", with masks" if images.has_masks else ""
+    ignored = f"; other files and folders, ignored: {images.ignored:,}" if images.ignored else ""
+    return f"{name}: {len(images.images):,} images of {kinds} in {images.source}{masks}{ignored}."
 
 
 def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: BadImagePolicy) -> None:
     """Says where a prepared data set came from: the root that is given now is not looked at.
 
     Raises:
-        UserError: its metadata are not those of this version, or images were left out and are not to be.
+        UserError: its metadata are not those of this version, or images were left out and should not be.
     """
     metadata = info.metadata or {}
     if not {"source", "skipped", "duplicates"} <= metadata.keys():

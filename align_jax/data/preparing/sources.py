@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,12 @@ class Place(NamedTuple):
     names: frozenset[str]
 
 
-def candidates(root: Path, names: Sequence[str], workspace: Path) -> Iterator[list[Place]]:
+def candidates(root: Path, name: str, workspace: Path) -> Iterator[list[Place]]:
     """Where the data set may lie: first the folders, then each archive's, which is extracted when its turn comes.
 
     Args:
         root: a folder or an archive.
-        names: what the data set's folder or archive below `root` may be called, in any case of letters.
+        name: what the data set's folder or archive below `root` is called, in any case of letters.
         workspace: a folder to extract to.
     """
     if is_archive(root) and root.is_file():
@@ -37,12 +37,11 @@ def candidates(root: Path, names: Sequence[str], workspace: Path) -> Iterator[li
         return
     if not root.is_dir():
         return
-    wanted = {name.lower() for name in names}
     below = sorted(root.iterdir())
-    folders = [root, *(path for path in below if path.name.lower() in wanted and path.is_dir())]
+    folders = [root, *(path for path in below if path.name.lower() == name.lower() and path.is_dir())]
     yield [Place(folder, folder, frozenset({folder.absolute().name.lower()})) for folder in folders]
     for path in below:
-        if is_archive(path) and path.is_file() and _stem(path) in wanted:
+        if is_archive(path) and path.is_file() and _stem(path) == name.lower():
             yield _places_in(path, workspace)
 
 

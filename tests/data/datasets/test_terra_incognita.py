@@ -199,7 +199,7 @@ def test_malformed_annotations_are_refused(release, tmp_path, break_it, part):
     break_it(parts["cis_val"])
     write_json(folder / "eccv_18_annotation_files" / "cis_val_annotations.json", parts["cis_val"])
     text = refused(folder, tmp_path / "prepared")
-    assert "cis_val_annotations.json is no annotation file" in text
+    assert "cis_val_annotations.json is not an annotation file" in text
     assert part in text
 
 
@@ -209,7 +209,7 @@ def test_malformed_annotations_are_refused(release, tmp_path, break_it, part):
 def test_files_that_are_no_annotations_are_refused(release, tmp_path, content):
     folder, _, _ = release
     (folder / "eccv_18_annotation_files" / "trans_val_annotations.json").write_bytes(content)
-    assert "trans_val_annotations.json is no annotation file" in refused(folder, tmp_path / "prepared")
+    assert "trans_val_annotations.json is not an annotation file" in refused(folder, tmp_path / "prepared")
 
 
 def test_all_five_files_are_needed_once(release, tmp_path):

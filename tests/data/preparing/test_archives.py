@@ -206,7 +206,7 @@ def test_what_is_no_archive_is_refused(tmp_path, kind):
     (tmp_path / kind).write_bytes(b"<html>Quota exceeded</html>" * 100)
     refused(tmp_path / kind, "corrupt or incomplete")
     (tmp_path / kind).unlink()
-    refused(tmp_path / kind, "is no file")
+    refused(tmp_path / kind, "is not a file")
 
 
 @pytest.mark.parametrize("kind", KINDS)

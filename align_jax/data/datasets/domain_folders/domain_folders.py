@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import Dataset, image_dataset
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
+from align_jax.data.preparing.builder import DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.image_folders import MASKS, DomainImages, images_in_layout, scan
 from align_jax.data.preparing.prepare_images import prepare_images
 from align_jax.data.preparing.sources import Place, candidates
@@ -21,9 +21,6 @@ FOLDER_TITLES = {"office_home": "Office-Home", "domain_net": "DomainNet"}
 class DomainFolders(DomainImagesBuilder):
     """Images in FOLDER/DOMAIN/CLASS/; see README.md beside this file. One configuration for each folder."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
-
 
 def prepare(
     root: str | Path,
@@ -33,26 +30,29 @@ def prepare(
     on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
 ) -> tfds.core.DatasetBuilder:
-    """A folder's images, written under `prepared` unless they are there.
+    """The images of `folder`, written under `prepared` unless they are there; see README.md beside this file.
 
     Args:
-        root, prepared, on_bad_image, most_skipped: see `prepare_images` and `BadImagePolicy`.
+        root, prepared, on_bad_image, most_skipped: as for `prepare_images`.
         folder: the data set's folder or archive below `root`, such as "PACS"; the prepared one is called so too.
 
-    Returns:
-        A builder whose splits are the domains; see README.md beside this file.
-
     Raises:
-        UserError: nothing is found, or it is not as it should be.
+        UserError: as `prepare_images`, or a name that could not be a folder's.
     """
     if not re.fullmatch(r"\w[\w+.-]*", folder, re.ASCII):
         raise UserError(
             f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
             "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
         )
-    config = tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}.")
-    policy = BadImagePolicy(on_bad_image, most_skipped)
-    return prepare_images(DomainFolders, functools.partial(find, folder), root, prepared, policy, config=config)
+    return prepare_images(
+        DomainFolders,
+        functools.partial(find, folder),
+        root,
+        prepared,
+        on_bad_image=on_bad_image,
+        most_skipped=most_skipped,
+        config=tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}."),
+    )
 
 
 def find(folder: str, root: Path, workspace: Path) -> DomainImages:
@@ -61,7 +61,7 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
     Raises:
         UserError: there is nothing.
     """
-    for places in candidates(root, (folder,), workspace):
+    for places in candidates(root, folder, workspace):
         # The prepared data set gets the name: nothing called otherwise is taken for it.
         images_in = {place: images_in_layout(place.folder) for place in places if _may_be(place, folder)}
         # Strays may make a layout of other folders too.

@@ -126,8 +126,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
         index = assets.load_index()
         panoramas = assets.load_panoramas(index)
         concepts = split_concepts(
-            (concept for concept in index.concepts if concept.class_name in CLASS_SETS[config.class_set]),
-            config.fold,
+            (concept for concept in index.concepts if concept.class_name in CLASS_SETS[config.class_set]), config.fold
         )
         concepts["test_random"] = concepts["test"]
         total = len(VENDORS) * sum(len(concepts[subset]) * COMPOSITES[subset] for subset in COMPOSITES)
@@ -186,11 +185,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
 
 
 def prepare(
-    data_dir: str | Path,
-    correlation: float = 0.3,
-    fold: int = 0,
-    class_set: str = "five",
-    size: int = 64,
+    data_dir: str | Path, correlation: float = 0.3, fold: int = 0, class_set: str = "five", size: int = 64
 ) -> EmojiScenes:
     """Composes the data set under `data_dir`, unless it is there, and returns a builder that reads it.
 
@@ -238,22 +233,17 @@ def load(config: ml_collections.ConfigDict) -> DomainData:
     builder = prepare_from(config)
     training, unseen = training_and_unseen(builder.info.features["domain"].names, config.protocol, config.domain)
 
-    def records(domain: str, split: str) -> Records:
-        return Records(builder, f"{domain}_{split}")
+    def split(domain: str, name: str, role: Role) -> EvaluationSplit:
+        return EvaluationSplit(domain, name, role, Records(builder, f"{domain}_{name}"))
 
-    roles: tuple[tuple[str, Role], ...] = (
-        ("validation", "validation"),
-        ("test", "id"),
-        ("test_random", "background_shift"),
-    )
-    evaluation = [
-        EvaluationSplit(domain, split, role, records(domain, split)) for domain in training for split, role in roles
-    ]
-    evaluation += [EvaluationSplit(domain, "test_random", "ood", records(domain, "test_random")) for domain in unseen]
+    roles: tuple[tuple[str, Role], ...]
+    roles = ("validation", "validation"), ("test", "id"), ("test_random", "background_shift")
+    evaluation = [split(domain, name, role) for domain in training for name, role in roles]
+    evaluation += [split(domain, "test_random", "ood") for domain in unseen]
     return DomainData(
         name="emoji_scenes",
         class_names=tuple(builder.info.features["label"].names),
-        train={domain: records(domain, "train") for domain in training},
+        train={domain: Records(builder, f"{domain}_train") for domain in training},
         evaluation=evaluation,
         has_masks=True,
     )

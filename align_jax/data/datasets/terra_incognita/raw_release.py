@@ -4,21 +4,23 @@ The annotation files are JSON from anywhere: their structure is checked, and a f
 """
 
 import collections
+import fnmatch
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from align_jax.data.preparing.archives import is_archive
+from align_jax.data.preparing.archives import is_archive, leads_out
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
 from align_jax.data.preparing.sources import Place, extracted, folders_below
 from align_jax.errors import UserError
 
-# What the name of each file contains, in this order.
-PARTS = (("train",), ("cis", "val"), ("cis", "test"), ("trans", "val"), ("trans", "test"))
+# What the files are called, in any case of letters.
+PARTS = ("*train*.json", "*cis*val*.json", "*cis*test*.json", "*trans*val*.json", "*trans*test*.json")
 # The five of the release have some 30 MB together; JSON takes ten times its size in memory.
 LARGEST_FILE = 64 << 20
 SAMPLE = 100
@@ -38,7 +40,9 @@ def find_raw_release(
     Raises:
         UserError: part of it is missing, or not what it should be.
     """
-    annotations = find_annotations(place.folder, workspace)
+    # Two levels below the place, or in an archive in it.
+    folders = itertools.chain.from_iterable(_folders(place.folder, "annotation", workspace, depth=2))
+    annotations = next(filter(None, map(_annotations_in, folders)), None)
     if annotations is None:
         return None
     labels = read_annotations(annotations, domains, classes)
@@ -46,42 +50,25 @@ def find_raw_release(
     return sort_by_label(labels, place._replace(folder=folder), domains, classes)
 
 
-def find_annotations(place: Path, workspace: Path) -> list[Path] | None:
-    """The five annotation files in `place`, two levels below it, or in an archive in it; None where there are none.
+def _annotations_in(folder: Path) -> list[Path]:
+    """The five annotation files in a folder, or none.
 
     Raises:
         UserError: some of the five are there, or one of them twice.
     """
-    for folder in itertools.chain.from_iterable(_folders(place, "annotation", workspace, depth=2)):
-        if files := _annotations_in(folder):
-            return files
-    return None
-
-
-def _annotations_in(folder: Path) -> list[Path]:
     jsons = sorted(path for path in folder.glob("*.json") if path.is_file())
-    found = {part: [path for path in jsons if _is_part(path.name.lower(), part)] for part in PARTS}
+    found = {part: [path for path in jsons if fnmatch.fnmatchcase(path.name.lower(), part)] for part in PARTS}
+    found[PARTS[0]] = [path for path in found[PARTS[0]] if not re.search("cis|trans", path.name.lower())]
     # A file with "train" in its name may be anybody's.
     if not any(found[part] for part in PARTS[1:]):
         return []
     for part, paths in found.items():
-        wanted = "*".join(("", *part, ".json"))
         if not paths:
-            raise UserError(f"{folder} has no annotation file {wanted}, but others of the five; complete the copy.")
+            raise UserError(f"{folder} has no annotation file {part}, but others of the five; complete the copy.")
         if len(paths) > 1:
-            raise UserError(
-                f"{folder} has several annotation files {wanted}: {', '.join(path.name for path in paths)}; keep one."
-            )
+            shown = ", ".join(path.name for path in paths)
+            raise UserError(f"{folder} has several annotation files {part}: {shown}; keep one.")
     return [paths[0] for paths in found.values()]
-
-
-def _is_part(name: str, part: tuple[str, ...]) -> bool:
-    position = 0
-    for word in part:
-        position = name.find(word, position)
-        if position < 0:
-            return False
-    return part != ("train",) or not ("cis" in name or "trans" in name)
 
 
 def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Path:
@@ -142,7 +129,7 @@ def read_annotations(
         # RecursionError: brackets without end; UnicodeDecodeError is a ValueError.
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-            raise UserError(f"{path} is no annotation file in COCO's style ({reason}); get it again.") from error
+            raise UserError(f"{path} is not an annotation file in COCO's style ({reason}); get it again.") from error
     labels = {name: (domain_of[name], next(iter(shown))) for name, shown in classes_of.items() if len(shown) == 1}
     if not labels:
         raise UserError(f"{annotations[0].parent} annotates no image of {', '.join(domains)}; get the files again.")
@@ -175,11 +162,7 @@ def _load(path: Path) -> Any:
 
 
 def _join(
-    content: Any,
-    domains: set[str],
-    classes: set[str],
-    domain_of: dict[str, str],
-    classes_of: dict[str, set[str]],
+    content: Any, domains: set[str], classes: set[str], domain_of: dict[str, str], classes_of: dict[str, set[str]]
 ) -> None:
     """Adds one file's images of `domains` to `domain_of`, and their `classes` to `classes_of`, in one pass each.
 
@@ -210,7 +193,6 @@ def _checked(name: Any) -> str:
     """
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"the file name {name!r}")
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive or str(path) != name:
+    if leads_out(name) or str(PurePosixPath(name)) != name:
         raise ValueError(f"the file name {name!r}, which could leave the folder of images")
     return name

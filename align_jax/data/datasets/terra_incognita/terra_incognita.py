@@ -1,12 +1,11 @@
 """The TFDS builder of Terra Incognita, how it is prepared, and what it is known by."""
 
+import functools
 from pathlib import Path
-
-import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import image_dataset
 from align_jax.data.datasets.terra_incognita.raw_release import find_raw_release
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
+from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
@@ -26,21 +25,6 @@ HOW_TO_GET_IT = (
 
 class TerraIncognita(DomainImagesBuilder):
     """Ten kinds of camera trap images at four locations; see README.md beside this file."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
-
-
-def prepare(
-    root: str | Path,
-    prepared: str | Path,
-    *,
-    on_bad_image: OnBadImage = "error",
-    most_skipped: float = 0.01,
-) -> tfds.core.DatasetBuilder:
-    """Terra Incognita, sorted or as released, written under `prepared` unless it is there; see `prepare_images`."""
-    policy = BadImagePolicy(on_bad_image, most_skipped)
-    return prepare_images(TerraIncognita, find, root, prepared, policy, describe=which_version)
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
@@ -79,6 +63,9 @@ def which_version(counts: Counts) -> str:
         f"release, of which images that show several of the classes are left out:\n{table}"
     )
 
+
+prepare = functools.partial(prepare_images, TerraIncognita, find, describe=which_version)
+"""`prepare(root, prepared)`: the data set, written unless it is there; `prepare_images` says what else it takes."""
 
 DATASET = image_dataset(
     prepare,

@@ -1,11 +1,10 @@
 """The TFDS builder of VLCS, how it is prepared, and what it is known by."""
 
+import functools
 from pathlib import Path
 
-import tensorflow_datasets as tfds
-
 from align_jax.data.datasets.dataset import image_dataset
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
+from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
@@ -36,20 +35,6 @@ HOW_TO_GET_IT = (
 
 class VLCS(DomainImagesBuilder):
     """Five classes in photographs of four data sets; see README.md beside this file."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
-
-
-def prepare(
-    root: str | Path,
-    prepared: str | Path,
-    *,
-    on_bad_image: OnBadImage = "error",
-    most_skipped: float = 0.01,
-) -> tfds.core.DatasetBuilder:
-    """VLCS, written under `prepared` unless it is there; see `prepare_images` and the README.md beside this file."""
-    return prepare_images(VLCS, find, root, prepared, BadImagePolicy(on_bad_image, most_skipped), describe=which_copy)
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
@@ -87,6 +72,9 @@ def refuse_other_copy(place: Place) -> None:
             f"numbers cannot be compared; {HOW_TO_GET_IT}."
         )
 
+
+prepare = functools.partial(prepare_images, VLCS, find, describe=which_copy)
+"""`prepare(root, prepared)`: VLCS, written unless it is there; `prepare_images` says what else it takes."""
 
 DATASET = image_dataset(
     prepare,
