@@ -50,7 +50,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
     if config.evaluation.batch_size % mesh.size:
         raise UserError(
             f"config.evaluation.batch_size is {config.evaluation.batch_size}, which {mesh.size} devices cannot share "
-            "evenly; give a multiple."
+            f"evenly; give a multiple of {mesh.size}."
         )
     data = load(config.data)
     _check_classes(trained, data)

@@ -1,4 +1,4 @@
-"""launch/prepare.py: prepares, verifies, counts, copies; a copy that was stopped is never taken for a whole one."""
+"""launch/prepare.py prepares, verifies, counts and copies; a copy that was stopped is never taken for a whole one."""
 
 import dataclasses
 import shutil
@@ -63,7 +63,7 @@ def test_skipped_images_are_counted_and_named(data, capsys):
     output = capsys.readouterr().out
     assert "Images that were left out: 1; " in output
     assert "SUN09/car/1.jpg" in (data / "prepared" / "vlcs" / "1.0.0" / "metadata.json").read_text()
-    # What is prepared is reported again, and not prepared again.
+    # A prepared data set is reported again, but not prepared again.
     assert prepare_vlcs(data, "--on_bad_image=skip") == 0
     assert capsys.readouterr().out == output
     assert prepare_vlcs(data) == 2
@@ -82,7 +82,7 @@ def test_a_data_set_that_is_a_link_is_copied(data, capsys):
     assert read_all(copied) == read_all(tfds.builder_from_directory(data / "elsewhere" / "1.0.0"))
 
 
-def test_the_copy_of_a_data_set_with_a_configuration_lies_likewise(data):
+def test_the_copy_of_a_data_set_with_a_configuration_has_the_same_path(data):
     flags = ["--dataset=domain_folders", "--folder=VLCS", f"--root={data / 'data'}", f"--prepared={data / 'prepared'}"]
     assert main(["prepare.py", *flags, f"--copy_to={data / 'mount'}"]) == 0
     assert (data / "mount" / "domain_folders" / "VLCS" / "1.0.0" / "dataset_info.json").is_file()
@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_is_a_line(data, monkeypatch, capsys):
     assert "is there room?" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_cannot_be_read_back_is_a_line(data, capsys):
+def test_a_record_that_cannot_be_read_back_is_a_line(data, capsys):
     assert prepare_vlcs(data) == 0
     (shard,) = (data / "prepared" / "vlcs" / "1.0.0").glob("*SUN09*")
     shard.write_bytes(b"")
@@ -115,7 +115,7 @@ def test_what_cannot_be_read_back_is_a_line(data, capsys):
 
 
 def test_emoji_scenes_is_prepared_too(data, monkeypatch, capsys):
-    """With its defaults, which are the quickstart's; here a stand-in is, since composing takes half a minute."""
+    """With its defaults, which are the quickstart's. Composing takes half a minute, so vlcs is prepared instead."""
     asked = []
 
     def stand_in(prepared, *composition):
@@ -184,7 +184,7 @@ def test_the_launcher_runs(data):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_root_is_needed_no_more(data):
+def test_the_root_is_not_needed_after_preparing(data):
     assert prepare_vlcs(data) == 0
     shutil.rmtree(data / "data")
     assert prepare_vlcs(data) == 0

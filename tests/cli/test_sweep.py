@@ -80,7 +80,7 @@ def pretended(tmp_path):
     """A program that takes launch/main.py's flags and leaves a summary."""
     path = tmp_path / "pretended.py"
     path.write_text(PRETENDED)
-    # As a run would leave it, but for what a cell changes.
+    # The config.json of a run, except for the fields that a cell sets.
     (tmp_path / "tiny.json").write_text(get_config().to_json())
     return sys.executable, str(path)
 
@@ -112,7 +112,7 @@ def wait_for(condition, seconds=120):
 
 
 def starts(run):
-    """The processes that were ever begun in a cell."""
+    """The processes that were ever started in a cell."""
     return [int(line) for line in (run / "starts").read_text().split()]
 
 
@@ -192,7 +192,7 @@ def test_mistakes_are_answered_in_one_line_before_anything_runs(tmp_path, capsys
     assert not (tmp_path / "sweep").exists()
 
 
-def test_what_is_not_named_is_the_configs_own():
+def test_without_flags_the_configs_own_values_are_swept():
     own = parse(["sweep.py", TINY, "--workdir=x", "--config.seed=4", "--config.compare=('erm',)"])
     assert [cell.path for cell in own.cells] == ["align/bright/seed4", "erm/bright/seed4"]
     varied = parse(["sweep.py", TINY, "--workdir=x", "--vary=masker.widths=(4,8),(8,)", "--config.optim.lr=0.5"])
@@ -212,7 +212,7 @@ def test_a_cell_with_another_config_is_refused_not_skipped(tmp_path, capsys):
     assert "config.optim.lr was 0.001, is 0.5" in capsys.readouterr().err
 
 
-def test_the_record_is_extended_and_what_is_no_record_is_refused(tmp_path):
+def test_the_record_is_extended_and_another_file_is_refused(tmp_path):
     first, second = Cell("align", "a", 0), Cell("erm", "a", 0, (("optim.lr", "1e-4"),))
     path = tmp_path / "sweep.json"
     record(tmp_path, [first])
@@ -283,7 +283,7 @@ def test_a_sweep_runs_every_cell_once_and_at_most_so_many_at_a_time(tmp_path, pr
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_so_many_at_a_time_and_no_more(tmp_path, pretended, jobs, capsys):
+def test_as_many_run_at_a_time_as_asked_and_no_more(tmp_path, pretended, jobs, capsys):
     assert sweep(tmp_path / "s", *FOUR_CELLS, "--seeds=0,1", f"--jobs={jobs}", program=pretended) == 0
     running = most = 0
     for line in capsys.readouterr().err.splitlines():
@@ -302,7 +302,7 @@ def test_processes_at_the_same_time_have_cores_of_their_own(tmp_path):
     code = "import os, pathlib, sys, time; time.sleep(0.2); "
     code += "(run,) = (flag.partition('=')[2] for flag in sys.argv if flag.startswith('--workdir=')); "
     code += "pathlib.Path(run, 'cores').write_text(repr(sorted(os.sched_getaffinity(0))))"
-    # They leave no report, hence fail; a program that cannot be started gives its cores back too.
+    # They write no report, so they fail. A program that cannot be started frees its cores, too.
     assert sweep(tmp_path / "s", *FOUR_CELLS, "--jobs=2", program=(sys.executable, "-c", code)) == 1
     found = [set(json.loads(path.read_text())) for path in (tmp_path / "s").rglob("cores")]
     assert len(found) == 4
@@ -328,7 +328,7 @@ def test_a_failed_cell_stops_no_other_and_is_reported(tmp_path, pretended, capsy
     for line, domain in zip(last, ("dark", "bright"), strict=True):
         assert f"failed: align/{domain}/seed0, exit status 3: ValueError: no such luck" in line
         assert f"align/{domain}/seed0/log.txt" in line
-    # Mended, only those two run again, and the log has both attempts.
+    # After the cause is fixed, only those two run again, and the log has both attempts.
     assert sweep(workdir, *FOUR_CELLS, program=pretended) == 0
     assert len(starts(workdir / "erm/dark/seed0")) == 1
     assert len(starts(workdir / "align/dark/seed0")) == 2
@@ -347,7 +347,7 @@ def test_a_program_that_cannot_be_started_or_leaves_nothing_is_a_failure(tmp_pat
 
 
 def test_killed_in_the_middle_it_loses_nothing_and_repeats_nothing(tmp_path, pretended):
-    """kill -9 of the sweep and of one of two cells; the other cell goes on by itself, and is waited for."""
+    """kill -9 of the sweep and of one of two cells; the other cell continues, and the next sweep waits for it."""
     workdir, gate = tmp_path / "sweep", tmp_path / "gate"
     program = (*pretended, f"--pretend_gate={gate}")
     orphan, killed = workdir / "align/bright/seed0", workdir / "erm/bright/seed0"
@@ -384,7 +384,7 @@ def test_asked_to_stop_it_lets_the_cells_save_and_says_how_to_go_on(tmp_path, pr
     process = start(workdir, *arguments, program=program)
     running = [workdir / method / "bright/seed0" for method in ("align", "erm")]
     wait_for(lambda: all((run / "config.json").exists() for run in running))
-    # As a terminal does it: the whole group is told, and no cell must hear of it twice.
+    # Like a terminal, this signals the whole group; no cell must get the signal twice.
     os.killpg(process.pid, number)
     status = process.wait(timeout=120)
     errors = said(workdir).read_text()
@@ -413,7 +413,7 @@ def test_a_second_interrupt_ends_the_cells_at_once(tmp_path, pretended):
     assert not (run / "signals").exists()
 
 
-def test_a_lock_is_held_by_whoever_inherits_it_and_given_back_by_death(tmp_path):
+def test_a_process_that_inherits_a_lock_holds_it_until_it_ends(tmp_path):
     with lock(tmp_path / "lock") as held:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(held,))
     with lock(tmp_path / "lock") as second:

@@ -1,4 +1,4 @@
-"""A user's mistake is answered in one line, with the value, what is valid, and no traceback."""
+"""A user's mistake is answered in one line, with the value, the valid choices, and no traceback."""
 
 import subprocess
 import sys
@@ -85,11 +85,11 @@ def test_the_command_prints_the_line_and_nothing_else(tmp_path):
         ("--config.schedule.batch_size=50", ["50", "3 training domains", "multiple of 3"]),
     ],
 )
-def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts, monkeypatch):
+def test_mistakes_that_only_the_data_show(tmp_path, capsys, override, parts, monkeypatch):
     from align_jax.data.datasets.emoji_scenes import emoji_scenes
 
     def unprepared(root, *arguments):
-        """A builder that knows names but has no picture: these mistakes are found before any is read."""
+        """A builder with names but without images: these mistakes are found before an image is read."""
         return emoji_scenes.EmojiScenes(config=emoji_scenes.config_name(*arguments), data_dir=tmp_path)
 
     monkeypatch.setattr(emoji_scenes, "prepare", unprepared)
@@ -101,7 +101,7 @@ def test_mistakes_that_only_the_data_can_tell(tmp_path, capsys, override, parts,
     assert status == 2
     for part in parts:
         assert part in error, error
-    assert not (tmp_path / "run").exists(), "it would refuse the corrected config"
+    assert not (tmp_path / "run").exists(), "the folder would refuse the corrected config"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""A user's own images explained: in their own shape, by name, in a page that loads nothing."""
+"""Explanations of a user's own images: in their own shape, by name, on a page that loads nothing."""
 
 import html
 import json
@@ -40,7 +40,7 @@ def draw(path, height=32, width=32, seed=0):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two folders with an image of one name each, every kind of file, and what is no image."""
+    """Two folders with images of the same name, every image format, and files that are not images."""
     folder = tmp_path / "photos"
     draw(folder / "sea" / "a.png", 40, 120, seed=0)
     draw(folder / "land" / "a.png", 90, 30, seed=1)
@@ -76,11 +76,11 @@ def test_each_image_has_its_prediction_and_overlays_of_its_own_shape(trained, ph
             assert drawn.width / drawn.height == pytest.approx(width / height, rel=0.03)
             assert max(drawn.size) == np.clip(max(width, height), 256, 1024)
     files = [row[kind] for row in rows.values() for kind in ("mask", "grad_cam")]
-    assert len({file.casefold() for file in files}) == 10, "two images of one name must not share a file"
+    assert len({file.casefold() for file in files}) == 10, "two images with the same name must not share a file"
 
 
 def test_probabilities_are_those_of_evaluation(trained, photos, tmp_path):
-    """Batches are padded and images resized; neither may change what an image alone, as evaluated, is given."""
+    """Batches are padded and images resized; neither may change the probabilities of a single image."""
     explain_images(trained, [photos], tmp_path / "out")
     classifier, _ = trained.networks
     state, _ = trained.states
@@ -93,7 +93,7 @@ def test_probabilities_are_those_of_evaluation(trained, photos, tmp_path):
             np.testing.assert_allclose(list(row["probabilities"].values()), expected, atol=1e-5)
 
 
-def test_folders_of_one_name_files_named_twice_and_earlier_output(trained, tmp_path):
+def test_folders_with_the_same_name_files_named_twice_and_earlier_output(trained, tmp_path):
     first = draw(tmp_path / "one" / "pets" / "a.png", seed=0)
     draw(tmp_path / "two" / "pets" / "A.png", seed=1)
     paths = [tmp_path / "one" / "pets", tmp_path / "two" / "pets", first]
@@ -118,7 +118,7 @@ def test_long_names_are_cut_and_stay_apart(trained, tmp_path):
     assert all("\N{REPLACEMENT CHARACTER}" not in row["image"] and "?" not in row["image"] for row in rows)
 
 
-def test_what_was_drawn_before_is_not_explained_wherever_one_looks(trained, tmp_path):
+def test_earlier_overlays_are_never_explained(trained, tmp_path):
     out = tmp_path / "out"
     photo = draw(out / "a.png")
     for paths in ([out], [out, out / "overlays", photo]):

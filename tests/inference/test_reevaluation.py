@@ -1,4 +1,4 @@
-"""A run evaluated again: the very numbers of its summary, roles by what it was trained on, and nothing overwritten."""
+"""A run evaluated again: the numbers of its summary, roles by its training data, and nothing overwritten."""
 
 import dataclasses
 import json
@@ -29,12 +29,12 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def unscored(monkeypatch):
-    """Where only the roles are looked at, nothing is scored."""
+    """Scores nothing, for tests that look only at the roles."""
     monkeypatch.setattr(Evaluator, "results", lambda *arguments: ({"examples": 12, "accuracy": 0.5}, {}))
 
 
 def evaluated(run, *flags):
-    """The evaluation that the command wrote to a file of its own."""
+    """The evaluation that the command wrote to --out."""
     out = run.parent / "evaluation.json"
     assert evaluate(["", f"--workdir={run}", f"--out={out}", *flags]) == 0
     return json.loads(out.read_text())
@@ -76,7 +76,7 @@ def test_roles_are_relative_to_what_was_trained_on(run, unscored, capsys):
         ("grey", "validation"): "validation", ("grey", "test"): "id",
         ("bright", "validation"): "ood", ("bright", "test"): "ood", ("dark", "test"): "id",
     }  # fmt: skip
-    assert flagged(evaluation) == {("dark", "test")}, "whole, so with what was trained on"
+    assert flagged(evaluation) == {("dark", "test")}, "the whole domain holds training images"
     table = capsys.readouterr().out
     assert "dark *" in table
     assert "may have been trained on" in table

@@ -1,4 +1,4 @@
-"""Whole runs, on small pictures: what they leave, how they stop, and that they come back bit-identical."""
+"""Whole runs on small images: what they write, how they stop, and that resumed runs end bit-identical."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def start(workdir, *overrides):
 
 
 def states(run, step=8):
-    """Everything that a checkpoint holds: both networks, their optimisers, their steps."""
+    """The states in a checkpoint: both networks, their optimisers and their steps."""
     checkpointer = ocp.training.Checkpointer((run / "checkpoints").absolute())
     try:
         return jax.tree.map(np.asarray, checkpointer.load_checkpointables(step)["states"])
@@ -121,7 +121,7 @@ def test_killed_in_the_middle_of_a_save_it_ends_bit_identical(uninterrupted, tmp
     for attempt in range(5):
         run = tmp_path / f"killed{attempt}"
         process = start(run)
-        # Orbax writes into a folder with `tmp` in its name; not the first save, so that there is one to go on from.
+        # Orbax writes into a folder with `tmp` in its name. Not the first save, so that there is one to resume from.
         wait_for(lambda run=run: (run / "checkpoints" / "2").is_dir() and any(run.glob("checkpoints/*tmp*")), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -143,7 +143,7 @@ def test_killed_in_the_middle_of_a_save_it_ends_bit_identical(uninterrupted, tmp
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_path, number, status):
     run = tmp_path / "stopped"
     process = start(run)
-    # In the middle of compiling, or of an evaluation: wherever it is when the first line has been logged.
+    # After the first line of the log, wherever the run is then: in compilation or in an evaluation.
     wait_for(lambda: (run / "metrics.jsonl").exists() and (run / "metrics.jsonl").stat().st_size > 0, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=600)
@@ -158,7 +158,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_pa
 
 
 def same_but_for_timing(first, second):
-    """The summaries agree but for the clock, and every example got the same probabilities."""
+    """The summaries are equal except for the timing, and every example got the same probabilities."""
     summaries = [json.loads((run / "summary.json").read_text()) for run in (first, second)]
     for summary in summaries:
         del summary["timing"]
@@ -216,7 +216,7 @@ def test_other_protocols_and_the_last_step(tmp_path, protocol, roles):
 
 
 def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
-    """Three sound updates, then one that throws the parameters away: the next loss is the first that is not finite."""
+    """Three good updates, then one that destroys the parameters: the next loss is the first that is not finite."""
     exploding = optax.sgd(lambda step: jnp.where(step < 3, 1e-3, 1e30))
     monkeypatch.setitem(OPTIMIZERS, "sgd", lambda weight_decay: exploding)
     config = get_config()
@@ -228,7 +228,7 @@ def test_divergence_stops_names_the_step_and_keeps_the_last_good_checkpoint(tmp_
     assert all(np.isfinite(leaf).all() for leaf in leaves if leaf.dtype.kind == "f")
 
 
-def test_a_comparison_is_a_folder_a_method_and_a_page_above_them(tmp_path):
+def test_a_comparison_has_a_folder_for_each_method_and_a_page_above_them(tmp_path):
     config = get_config()
     config.compare = ("erm",)
     config.schedule.length, config.evaluation.every = 4, 4
@@ -253,7 +253,7 @@ def test_other_guidance_trains_no_masker(tmp_path, guidance):
 
 
 @pytest.mark.parametrize(("mean", "everywhere"), [(0.01, "0"), (0.99, "1")])
-def test_collapsed_masks_are_told_once_with_a_remedy(mean, everywhere):
+def test_collapsed_masks_are_reported_once_with_a_remedy(mean, everywhere):
     said = []
     warning = CollapseWarning(said.append)
     for step, value in enumerate([0.5, mean, mean, 0.4, mean]):
@@ -264,7 +264,7 @@ def test_collapsed_masks_are_told_once_with_a_remedy(mean, everywhere):
 
 
 def test_pretrained_weights_are_where_training_begins_and_are_named_in_the_results(tmp_path):
-    """A first run's classifier, exported, is the second one's beginning: with a rate near zero it stays so."""
+    """The exported classifier of a first run begins the second run; at a learning rate near zero it stays the same."""
     config = get_config()
     config.algorithm, config.schedule.length, config.evaluation.every, config.schedule.warmup = "erm", 2, 2, 1.0
     train_and_evaluate(config, tmp_path / "first")
@@ -282,13 +282,13 @@ def test_pretrained_weights_are_where_training_begins_and_are_named_in_the_resul
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert summary["pretrained"] == {"source": str(weights), "sha256": sha256}
 
-    # What was stopped goes on without the file.
+    # A stopped run resumes without the file.
     (tmp_path / "second" / "summary.json").unlink()
     weights.unlink()
     assert train_and_evaluate(config, tmp_path / "second")["pretrained"]["sha256"] == sha256
 
 
-def test_weights_that_are_not_there_leave_no_folder(tmp_path):
+def test_missing_weights_leave_no_folder(tmp_path):
     config = get_config()
     config.classifier.pretrained = str(tmp_path / "none.safetensors")
     with pytest.raises(UserError, match=r"none\.safetensors"):
