@@ -11,14 +11,9 @@ from align_jax.training.loop import train_and_evaluate
 
 
 def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
-    """Trains `config.algorithm` and the methods in `config.compare`, and writes their pages.
+    """Trains `config.algorithm` and the methods in `config.compare`, writes their pages, and returns the main page.
 
-    Args:
-      config: see `configuration.default_config`.
-      workdir: the run's folder; with `config.compare`, the folder above the runs, one for each method.
-
-    Returns:
-      The path of the page to look at.
+    Without `config.compare`, `workdir` is the run's folder; else it is the folder above the runs of the methods.
     """
     if not config.compare:
         train_and_evaluate(config, workdir)

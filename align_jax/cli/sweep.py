@@ -5,6 +5,7 @@ default the config's own value is the only one. Each `--vary` is one more axis o
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from align_jax.sweeping.cells import Cell, grid, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
 from align_jax.sweeping.subprocesses import state
-from align_jax.sweeping.sweep import Sweep, run_sweep, say
+from align_jax.sweeping.sweep import Sweep, run_sweep
 
 USAGE = (
     "python launch/sweep.py --config=configs/quickstart.py --workdir=DIR [--methods=align,erm] [--domains=A,B] "
@@ -188,13 +189,13 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
     """
     return exit_status(
-        lambda: _run(parse(arguments), Path(arguments[0]), program),
+        lambda: _run(parse(arguments), arguments, program),
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
     )
 
 
-def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
+def _run(sweep: Sweep, arguments: Sequence[str], program: Sequence[str]) -> int:
     # All cells of a seed come before the next seed, so that methods can be compared early.
     mine = sorted(share(sweep.cells, *sweep.worker), key=lambda cell: cell.seed)
     if sweep.dry_run:
@@ -204,16 +205,13 @@ def _run(sweep: Sweep, script: Path, program: Sequence[str]) -> int:
         return 0
     record(sweep.workdir, sweep.cells)
     if sweep.slurm is not None:
-        command = [sys.executable, str(script.resolve()), *sweep.again]
+        command = [sys.executable, str(Path(arguments[0]).resolve()), *sweep.again]
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", sweep.workdir.resolve().name)
         written = slurm_script(command, len(sweep.cells), Path.cwd(), name)
         write_atomically(sweep.slurm, written.encode())
         print(f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {sweep.slurm}")
         return 0
-    outcome = run_sweep(sweep, program, title="sweep", cells=mine)
-    print(f"{outcome.complete} of {len(mine)} cells are complete in {sweep.workdir}.")
-    if outcome.stopped_by is not None:
-        name = outcome.stopped_by.name
-        say("sweep", f"stopped by {name}; what was saved is whole, and the same command goes on from there")
-        return 128 + outcome.stopped_by
-    return 1 if outcome.failed else 0
+    again = shlex.join(["python", *arguments])
+    complete, failed = run_sweep(sweep, program, title="sweep", again=again, cells=mine)
+    print(f"{complete} of {len(mine)} cells are complete in {sweep.workdir}.")
+    return 1 if failed else 0

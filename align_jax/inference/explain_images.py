@@ -64,7 +64,7 @@ def explain_images(
     """Writes OUT/index.html, OUT/predictions.json and, for each image, its overlays below OUT/overlays.
 
     Args:
-      trained: see `trained.load_trained`.
+      trained: the run.
       paths: images, and folders, which are searched to any depth.
       out: the folder to write to; files of earlier calls are overwritten or left as they are.
       say: called with a line for every image.

@@ -1,11 +1,9 @@
 """A sweep: what a command asks for, and how its cells are run."""
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.sweeping.cells import Cell
@@ -49,27 +47,28 @@ class Sweep:
         ]
 
 
-class Outcome(NamedTuple):
-    """How many cells are complete, how many failed, and the signal that stopped them, if one did."""
-
-    complete: int
-    failed: int
-    stopped_by: signal.Signals | None
-
-
 def say(title: str, line: str) -> None:
     """Prints a line to stderr; stdout is for results."""
     print(f"[{title}] {line}", file=sys.stderr, flush=True)
 
 
-def run_sweep(sweep: Sweep, program: Sequence[str], *, title: str, cells: Sequence[Cell] | None = None) -> Outcome:
+def run_sweep(
+    sweep: Sweep, program: Sequence[str], *, title: str, again: str, cells: Sequence[Cell] | None = None
+) -> tuple[int, int]:
     """Runs the cells that are not complete, in their order, and names those that failed.
 
     Args:
       sweep: its cells are checked and recorded.
       program: the command that runs a cell, to be given `launch/main.py`'s flags.
       title: printed before each line.
+      again: the command that continues the sweep.
       cells: a share of the sweep's; all of them by default.
+
+    Returns:
+      How many cells are complete, and how many failed.
+
+    Raises:
+      Interrupted: Ctrl-C or SIGTERM, after the cells have saved.
     """
     cells, workdir = sweep.cells if cells is None else cells, sweep.workdir
 
@@ -80,33 +79,23 @@ def run_sweep(sweep: Sweep, program: Sequence[str], *, title: str, cells: Sequen
         failures = Queue(cells, workdir, command, jobs=sweep.jobs, stop=stop, say=lambda line: say(title, line)).run()
     for cell, reason in failures.items():
         say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
-    return Outcome(sum(is_complete(workdir / cell.path) for cell in cells), len(failures), stop.signal)
+    complete = sum(is_complete(workdir / cell.path) for cell in cells)
+    if stop.signal is not None:
+        raise Interrupted(
+            f"Stopped by {stop.signal.name} with {complete} of {len(cells)} cells complete; what was saved is whole, "
+            f"and the same command goes on from there: {again}",
+            stop.signal,
+        )
+    return complete, len(failures)
 
 
 def complete_sweep(sweep: Sweep, program: Sequence[str], *, title: str, again: str) -> bool:
-    """Completes all of a sweep's cells, for a report that needs all of them.
-
-    Args:
-      sweep: its cells are checked.
-      program: the command that runs a cell, to be given `launch/main.py`'s flags.
-      title: printed before each line.
-      again: the command that continues the sweep.
-
-    Returns:
-      Whether all cells are complete.
-
-    Raises:
-      Interrupted: Ctrl-C or SIGTERM, after the cells have saved.
-    """
+    """Records and runs all of a sweep's cells, as `run_sweep`; returns whether none failed."""
     record(sweep.workdir, sweep.cells)
-    outcome = run_sweep(sweep, program, title=title)
-    done = f"{outcome.complete} of {len(sweep.cells)} cells"
-    if outcome.stopped_by is not None:
-        raise Interrupted(
-            f"Stopped by {outcome.stopped_by.name} with {done} complete; what was saved is whole, and the same command "
-            f"goes on from there: {again}",
-            outcome.stopped_by,
+    complete, failed = run_sweep(sweep, program, title=title, again=again)
+    if failed:
+        say(
+            title,
+            f"{complete} of {len(sweep.cells)} cells are complete; the same command tries the others again: {again}",
         )
-    if outcome.failed:
-        say(title, f"{done} are complete; the same command tries the others again: {again}")
-    return not outcome.failed
+    return not failed
