@@ -12,7 +12,7 @@ from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
 from align_jax.reporting.per_class import per_class_table
-from align_jax.reporting.result_tables import compared_table, headline_table, run_table
+from align_jax.reporting.result_tables import headline_table, results_table
 from align_jax.runs.read import Run, read_metrics, read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import html
@@ -52,9 +52,9 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         facts=run_facts(content),
         timing=timing_facts(content),
         headline=headline_table({name: content}, name),
-        results=run_table(content, [*PREDICTION, *further]),
+        results=results_table({name: content}, [*PREDICTION, *further]),
         per_class=per_class_table({name: content}),
-        faithfulness=run_table(content, FAITHFULNESS),
+        faithfulness=results_table({name: content}, FAITHFULNESS),
         classes_left_out=_classes_left_out([content]),
         evaluation=_evaluation_settings(content),
         sections=[
@@ -101,9 +101,9 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         paired=paired.difference_sentences(methods, reference),
         evaluation=_evaluation_settings(content[0]),
         headline=headline_table(methods, reference),
-        results=compared_table(methods, [*PREDICTION, *further], reference),
+        results=results_table(methods, [*PREDICTION, *further], reference),
         per_class=per_class_table(methods),
-        faithfulness=compared_table(methods, FAITHFULNESS, reference),
+        faithfulness=results_table(methods, FAITHFULNESS, reference),
         classes_left_out=_classes_left_out(content),
         sections=[*curves.compared_evaluation_sections(metrics), *curves.training_sections(metrics)],
         gallery=groups,

@@ -1,7 +1,7 @@
 """Tables of one run's results, and of several runs side by side."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from align_jax.reporting import names, paired
@@ -29,60 +29,43 @@ def explained_role(results: Sequence[Result]) -> str | None:
     return (known or roles)[-1] if roles else None
 
 
-def run_table(run: Run, metrics: Sequence[Metric]) -> Table:
-    """One row a domain, grouped by role, with the mean of each role that has several domains.
-
-    Args:
-      run: the run.
-      metrics: the columns; those that the run did not measure are left out.
-    """
-    metrics = _measured(metrics, run.results)
-    groups = []
-    for role in names.in_role_order([result.role for result in run.results]):
-        results = [result for result in run.results if result.role == role]
-        rows = [
-            Row((result.domain,), (*(_cell(m, result.values) for m in metrics), _images(metrics, result)))
-            for result in results
-        ]
-        if len(results) > 1:
-            mean = _means(results, role, metrics)
-            cells = (*(_cell(metric, mean) for metric in metrics), Cell(""))
-            rows.append(Row((f"Mean of {len(results)} domains",), cells, is_mean=True))
-        if _measured(metrics, results):
-            groups.append(_role_group(role, rows, [run]))
-    return _with_images("Results", ("Domain",), metrics, groups)
-
-
-def compared_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference: str) -> Table:
+def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference: str = "") -> Table:
     """One row a domain and method, grouped by role, each role closing with its mean over several domains.
 
     Args:
       runs: the runs by the names of their methods, in the order of the rows.
       metrics: the columns; those that no run measured are left out.
-      reference: the method to which the differences are taken.
+      reference: the method to which the differences are taken; empty for a single run, whose rows name no method.
     """
-    every_result = [result for run in runs.values() for result in run.results]
-    metrics = _measured(metrics, every_result)
+    results = [result for run in runs.values() for result in run.results]
+    metrics = _measured(metrics, results)
+    has_images = any(_images(metrics, result).value for result in results)
+
+    def rows(domain: str, of_method: Mapping[str, Result | None], is_mean: bool = False) -> Iterator[Row]:
+        values = {name: result.values if result else {} for name, result in of_method.items()}
+        for name, cells in _compared_cells(metrics, values, reference).items():
+            images = [_images(metrics, of_method[name])] if has_images else []
+            yield Row((domain, name) if reference else (domain,), (*cells, *images), is_mean=is_mean)
+
     groups = []
-    for role in names.in_role_order([result.role for result in every_result]):
-        of_role = [result for result in every_result if result.role == role]
+    for role in names.in_role_order([result.role for result in results]):
+        of_role = [result for result in results if result.role == role]
+        if not _measured(metrics, of_role):
+            continue
         domains = list(dict.fromkeys(result.domain for result in of_role))
-        rows = []
+        of_group: list[Row] = []
         for domain in domains:
             tested = {
-                name: next((r for r in run.results if (r.role, r.domain) == (role, domain)), None)
-                for name, run in runs.items()
+                name: [r for r in run.results if (r.role, r.domain) == (role, domain)] for name, run in runs.items()
             }
-            values = {name: result.values if result else {} for name, result in tested.items()}
-            for name, cells in _compared_cells(metrics, values, reference).items():
-                rows.append(Row((domain, name), (*cells, _images(metrics, tested[name]))))
+            of_group += rows(domain, {name: found[0] if found else None for name, found in tested.items()})
         if len(domains) > 1:
-            means = {name: _means(run.results, role, metrics) for name, run in runs.items()}
-            for name, cells in _compared_cells(metrics, means, reference).items():
-                rows.append(Row((f"Mean of {len(domains)}", name), (*cells, Cell("")), is_mean=True))
-        if _measured(metrics, of_role):
-            groups.append(_role_group(role, rows, list(runs.values())))
-    return _with_images("Results by domain", ("Domain", "Method"), metrics, groups)
+            title = f"Mean of {len(domains)}" if reference else f"Mean of {len(domains)} domains"
+            of_group += rows(title, {name: _mean(run, role, metrics) for name, run in runs.items()}, is_mean=True)
+        meaning = names.role_meaning(role, next(iter(runs.values())).dataset, shared_selection(list(runs.values())))
+        groups.append(Group(names.role_title(role), tuple(of_group), meaning))
+    columns = [metric.column for metric in metrics] + ([Column("Images")] if has_images else [])
+    return Table("Results", ("Domain", "Method") if reference else ("Domain",), tuple(columns), tuple(groups))
 
 
 def headline_table(runs: Mapping[str, Run], reference: str) -> Table:
@@ -131,21 +114,6 @@ def _measured(metrics: Sequence[Metric], results: Sequence[Result]) -> list[Metr
     return [metric for metric in metrics if any(metric.key in result.values for result in results)]
 
 
-def _role_group(role: str, rows: Sequence[Row], runs: Sequence[Run]) -> Group:
-    meaning = names.role_meaning(role, runs[0].dataset, shared_selection(runs))
-    return Group(names.role_title(role), tuple(rows), meaning)
-
-
-def _with_images(title: str, name_titles: tuple[str, ...], metrics: Sequence[Metric], groups: Sequence[Group]) -> Table:
-    """The table; its last column, the numbers of images, is left out where no row has one."""
-    columns = (*(metric.column for metric in metrics), Column("Images"))
-    table = Table(title, name_titles, columns, tuple(groups))
-    if any(row.cells[-1].value for row in table.rows):
-        return table
-    cut = [replace(group, rows=tuple(replace(row, cells=row.cells[:-1]) for row in group.rows)) for group in groups]
-    return Table(title, name_titles, columns[:-1], tuple(cut))
-
-
 def _images(metrics: Sequence[Metric], result: Result | None) -> Cell:
     """Over how many images the values are: faithfulness is measured on a part of them."""
     if result is None:
@@ -154,9 +122,10 @@ def _images(metrics: Sequence[Metric], result: Result | None) -> Cell:
     return Cell("" if images is None else f"{images:,}")
 
 
-def _means(results: Sequence[Result], role: str, metrics: Sequence[Metric]) -> Values:
-    means = {key: role_mean(results, role, key) for m in metrics for key in (m.key, f"random_{m.key}")}
-    return {key: mean for key, mean in means.items() if mean is not None}
+def _mean(run: Run, role: str, metrics: Sequence[Metric]) -> Result:
+    """The means over the domains of a role, as if of a single one."""
+    means = {key: role_mean(run.results, role, key) for m in metrics for key in (m.key, f"random_{m.key}")}
+    return Result("", role, "", None, {key: mean for key, mean in means.items() if mean is not None}, {})
 
 
 def _headline_values(run: Run, columns: Sequence[tuple[str, str]]) -> Values:
@@ -179,15 +148,16 @@ def _headline_values(run: Run, columns: Sequence[tuple[str, str]]) -> Values:
 def _compared_cells(
     metrics: Sequence[Metric], of_method: Mapping[str, Values], reference: str
 ) -> dict[str, list[Cell]]:
-    """Each method's cells, with their differences to the reference, and the best of each column marked."""
+    """Each method's cells: with their differences to the reference, if there is one, and the best of each column."""
     best = {metric.key: _best(metric, [values.get(metric.key) for values in of_method.values()]) for metric in metrics}
     cells: dict[str, list[Cell]] = {}
     for name, values in of_method.items():
         cells[name] = []
         for metric in metrics:
             cell = _cell(metric, values)
-            difference = metric.difference(values.get(metric.key), of_method[reference].get(metric.key))
-            difference = "" if name == reference else difference
+            difference = ""
+            if reference not in ("", name):
+                difference = metric.difference(values.get(metric.key), of_method[reference].get(metric.key))
             cells[name].append(replace(cell, difference=difference, best=cell.value in best[metric.key]))
     return cells
 

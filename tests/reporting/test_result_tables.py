@@ -7,7 +7,7 @@ import pytest
 from align_jax.reporting import names
 from align_jax.reporting.columns import ACCURACY, FAITHFULNESS, PREDICTION, further_metrics
 from align_jax.reporting.compared import named_methods, reference_method
-from align_jax.reporting.result_tables import compared_table, comparison_table, role_mean, run_table
+from align_jax.reporting.result_tables import comparison_table, results_table, role_mean
 from align_jax.runs.read import read_run
 from align_jax.runs.untrusted_json import Fields
 
@@ -45,7 +45,7 @@ def compared(change):
         "ALIGN": read_run(change("align", with_accuracy(ALIGN))),
         "ERM": read_run(change("erm", with_accuracy(ERM))),
     }
-    return compared_table(runs, [ACCURACY], reference_method(runs))
+    return results_table(runs, [ACCURACY], reference_method(runs))
 
 
 def test_differences_are_to_erm_and_in_points(change):
@@ -74,7 +74,7 @@ def test_the_best_of_a_domain_is_marked_and_ties_are_not(change):
 
 def test_lower_sufficiency_is_better(make_run):
     runs = {name: read_run(make_run(name, better)) for name, better in (("align", 0.02), ("erm", 0.0))}
-    table = compared_table(runs, FAITHFULNESS, "erm")
+    table = results_table(runs, FAITHFULNESS, "erm")
     sufficiency = [column.title for column in table.columns].index("Sufficiency")
     align, erm = table.groups[0].rows[:2]
     assert (align.cells[sufficiency].value, erm.cells[sufficiency].value) == ("0.290", "0.310")
@@ -87,7 +87,7 @@ def test_lower_sufficiency_is_better(make_run):
 @pytest.mark.parametrize(("key", "value"), [("comprehensiveness", 0.04), ("sufficiency", 0.5)])
 def test_a_grad_cam_that_random_noise_beats_is_flagged(change, key, value):
     run = read_run(change("align", lambda row: row | {key: value} if row["domain"] == "fluent3d" else row))
-    table = run_table(run, [metric for metric in FAITHFULNESS if metric.key == key])
+    table = results_table({"ALIGN": run}, [metric for metric in FAITHFULNESS if metric.key == key])
     flagged = {row.names for row in table.rows if row.cells[0].beaten_by_control}
     assert flagged == {("fluent3d",)}
 
@@ -101,7 +101,7 @@ def test_a_mean_over_a_missing_value_is_missing(change):
     run = read_run(change("align", drop))
     assert role_mean(run.results, "id", "auc") is None
     assert role_mean(run.results, "background_shift", "auc") is not None
-    group = run_table(run, PREDICTION).groups[1]
+    group = results_table({"ALIGN": run}, PREDICTION).groups[1]
     assert [row.cells[1].value for row in group.rows] == ["–", "88.0", "–"]
 
 
@@ -117,7 +117,7 @@ def test_null_and_nan_are_dashes_and_zero_is_a_number():
 def test_unknown_numbers_become_columns(change):
     run = read_run(change("align", lambda row: row | {"calibration_error": 0.031}))
     assert [metric.key for metric in further_metrics(run.results)] == ["calibration_error"]
-    table = run_table(run, further_metrics(run.results))
+    table = results_table({"ALIGN": run}, further_metrics(run.results))
     assert table.columns[0].title == "Calibration error"
     assert table.groups[0].rows[0].cells[0].value == "0.031"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from align_jax.data.load import find_dataset
 from align_jax.reporting import names
-from align_jax.reporting.columns import Metric
+from align_jax.reporting.columns import VALIDATION_ACCURACY, Metric
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.over_seeds import SeedMean, average, marked, over_seeds, printed
 from align_jax.reporting.many_runs.planned import Planned
@@ -18,6 +18,9 @@ from align_jax.tables.table import MISSING, Cell, Column, Group, Row, Table
 
 Values = Mapping[tuple[Setup, str, str], Mapping[int, float]]
 """By setup, the domain that the protocol singles out, and the domain tested: a value for each seed."""
+
+Pairs = list[tuple[str, str]]
+"""What a cell is the mean of: the domain singled out and the domain tested, once or several times."""
 
 Means = list[list[SeedMean]]
 """The rows of a group: a mean for each column and, where there are several columns, their average as the last."""
@@ -38,6 +41,9 @@ def measurements(runs: Mapping[tuple[Setup, str, int], Run], role: str, key: str
     """What the tests of a role measured by the metric `key`; NaN where that was no finite number."""
     values: dict[tuple[Setup, str, str], dict[int, float]] = {}
     for (setup, domain, seed), run in runs.items():
+        if key == VALIDATION_ACCURACY.key and (run.validation_accuracy is not None or run.validation_is_not_finite):
+            score = math.nan if run.validation_accuracy is None else run.validation_accuracy
+            values.setdefault((setup, domain, domain), {})[seed] = score
         for result in run.results:
             if result.role == role and (key in result.values or key in result.not_finite):
                 values.setdefault((setup, domain, result.domain), {})[seed] = result.values.get(key, math.nan)
@@ -91,11 +97,11 @@ def domain_table(
     # A method to which the metric does not apply (ERM has no mask) is not missing.
     has_value = {setup for setup, _, _ in values}
     setups = [setup for setup in titles if setup in has_value or setup.guidance == NEVER_RUN]
-    if grouped:
-        groups = _groups(task, values, setups, ordered, singled_out, planned)
-    else:
-        groups = [("", _only_group(values, setups, ordered, planned))]
-    groups = [(title, _marked_by_column(metric, rows)) for title, rows in groups]
+    groups = []
+    for title, cells in _groups(task, grouped, ordered, singled_out):
+        rows = [_means(values, setup, cells, grouped, planned) for setup in setups]
+        by_column = [marked(metric, column) for column in zip(*rows, strict=True)]
+        groups.append((title, [list(row) for row in zip(*by_column, strict=True)]))
     return _table(task, metric, role, ordered, [titles[setup] for setup in setups], groups, others)
 
 
@@ -144,64 +150,36 @@ def _table(
     return DomainTable(metric, role, table, means, tuple(row[-1] for row in rows if mean_column))
 
 
-def _only_group(values: Values, setups: Sequence[Setup], columns: Sequence[str], planned: Planned) -> Means:
-    """Each domain tested is the one that its runs single out."""
-    rows = []
-    for setup in setups:
-        by_seed = [values.get((setup, domain, domain), {}) for domain in columns]
-        means = [
-            over_seeds(of_cell, _planned_seeds(planned, setup, domain))
-            for domain, of_cell in zip(columns, by_seed, strict=True)
-        ]
-        rows.append(means + ([average(by_seed)] if len(columns) > 1 else []))
-    return rows
-
-
 def _groups(
-    task: Task,
-    values: Values,
-    setups: Sequence[Setup],
-    columns: Sequence[str],
-    singled_out: Sequence[str],
-    planned: Planned,
-) -> list[tuple[str, Means]]:
-    """A group for each domain singled out, and their mean where there are several."""
-
-    def by_seed(setup: Setup, singled: Sequence[str], tested: Sequence[str]) -> list[Mapping[int, float]]:
-        return [values.get((setup, s, t), {}) for s in singled for t in tested if s != t]
-
-    def mean(setup: Setup, singled: str, tested: str) -> SeedMean:
-        of_cell = values.get((setup, singled, tested), {})
-        if singled == tested and not of_cell:
-            return SeedMean(blank=True)
-        return over_seeds(of_cell, _planned_seeds(planned, setup, singled))
-
-    def with_average(means: list[SeedMean], setup: Setup, singled: Sequence[str]) -> list[SeedMean]:
-        return means + ([average(by_seed(setup, singled, columns))] if len(columns) > 1 else [])
-
-    groups = [
-        (
-            captions.group_title(task, singled),
-            [with_average([mean(setup, singled, tested) for tested in columns], setup, [singled]) for setup in setups],
-        )
-        for singled in singled_out
-    ]
+    task: Task, grouped: bool, columns: Sequence[str], singled_out: Sequence[str]
+) -> list[tuple[str, list[Pairs]]]:
+    """The title of each group, and what each of its columns is the mean of."""
+    if not grouped:
+        return [("", [[(domain, domain)] for domain in columns])]
+    groups = [(captions.group_title(task, s), [[(s, tested)] for tested in columns]) for s in singled_out]
     if len(singled_out) > 1:
-        of_all = [
-            with_average([average(by_seed(setup, singled_out, [tested])) for tested in columns], setup, singled_out)
-            for setup in setups
-        ]
+        of_all = [[(s, tested) for s in singled_out if s != tested] for tested in columns]
         groups.append((f"Mean of the {len(singled_out)} above", of_all))
     return groups
 
 
-def _planned_seeds(planned: Planned, setup: Setup, singled: str) -> int:
-    return len(planned.seeds.get((setup, singled), ()))
-
-
-def _marked_by_column(metric: Metric, rows: Means) -> Means:
-    columns = [marked(metric, column) for column in zip(*rows, strict=True)]
-    return [list(row) for row in zip(*columns, strict=True)]
+def _means(values: Values, setup: Setup, cells: Sequence[Pairs], grouped: bool, planned: Planned) -> list[SeedMean]:
+    """A row's mean in each cell and, where there are several cells, their average."""
+    parts = {pair: values.get((setup, *pair), {}) for pairs in cells for pair in pairs}
+    is_mean = grouped and len({singled for singled, _ in parts}) > 1
+    means = []
+    for pairs in cells:
+        if is_mean:
+            means.append(average([parts[pair] for pair in pairs]))
+            continue
+        ((singled, tested),) = pairs
+        by_seed = parts[singled, tested]
+        seeds = len(planned.seeds.get((setup, singled), ()))
+        trained_on = grouped and singled == tested and not by_seed
+        means.append(SeedMean(blank=True) if trained_on else over_seeds(by_seed, seeds))
+    if len(cells) > 1:
+        means.append(average([part for (singled, tested), part in parts.items() if not grouped or singled != tested]))
+    return means
 
 
 def _published_row(row: Published, metric: Metric, columns: Sequence[str], with_average: bool) -> Row:

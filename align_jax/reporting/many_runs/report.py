@@ -1,12 +1,11 @@
 """Every table of a collection of runs: a report for each task, with what was left out and why."""
 
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from align_jax.reporting import names
-from align_jax.reporting.columns import DEFAULT_METRICS, METRICS
+from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, VALIDATION_ACCURACY
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
 from align_jax.reporting.many_runs.by_domain import DomainTable, domain_table, every_domain, measurements
@@ -110,21 +109,12 @@ def _task_report(
     first = "id" if task.protocol == "in_domain" else "ood"
     roles = sorted((role for role in roles if role != "validation"), key=lambda role: role != first)
     domains = every_domain(task, [domain for _, domain, _ in runs] + [domain for _, domain in planned.seeds])
-    tables = []
-    for role in roles:
-        for key in metrics:
-            if key != "validation_accuracy":
-                values = measurements(runs, role, key)
-                tables.append(domain_table(task, METRICS[key], role, values, titles, planned, domains))
-    if "validation_accuracy" in metrics:
-        scores: dict[tuple[Setup, str, str], dict[int, float]] = {}
-        for (setup, domain, seed), run in runs.items():
-            if run.validation_accuracy is not None or run.validation_is_not_finite:
-                score = math.nan if run.validation_accuracy is None else run.validation_accuracy
-                scores.setdefault((setup, domain, domain), {})[seed] = score
-        tables.append(
-            domain_table(task, METRICS["validation_accuracy"], "validation", scores, titles, planned, domains)
-        )
+    asked = [(role, key) for role in roles for key in metrics if key != VALIDATION_ACCURACY.key]
+    asked += [("validation", key) for key in metrics if key == VALIDATION_ACCURACY.key]
+    tables = [
+        domain_table(task, METRICS[key], role, measurements(runs, role, key), titles, planned, domains)
+        for role, key in asked
+    ]
     class_tables = [class_table(task, role, runs, titles) for role in roles]
     return TaskReport(
         title=captions.task_title(task, tasks),
