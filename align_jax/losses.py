@@ -120,7 +120,7 @@ def saliency_sparsity(saliency: Float[Array, "b h w"], mixed_saliency: Float[Arr
 def saliency_sparsity_as_published(
     saliency: Float[Array, "b h w"], mixed_saliency: Float[Array, "b h w"]
 ) -> Float[Array, " b"]:
-    """As `saliency_sparsity`, with the maximum over rows and the mean over columns in place of the mean.
+    """As `saliency_sparsity`, with the maximum over rows, then the mean over columns.
 
     Source: DRE's published code, whose "L1 norm" is the induced matrix norm's maximum, averaged.
     """

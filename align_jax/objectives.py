@@ -60,20 +60,18 @@ def merge(first: Metrics, second: Metrics) -> Metrics:
 
 
 class Term(NamedTuple):
-    """A loss and its weight; see `term`."""
-
-    loss: Callable[..., Array]
-    weight: Weight
-
-
-def term(loss: Callable[..., Array], weight: Weight = 1.0) -> Term:
     """A weighted term.
 
-    Args:
+    Attributes:
       loss: returns one value per example [b] or, for terms over domains, a scalar.
       weight: a number, or a function of the step.
     """
-    return Term(loss, weight)
+
+    loss: Callable[..., Array]
+    weight: Weight = 1.0
+
+
+term = Term  # as objectives read: cls=term(cross_entropy)
 
 
 def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:

@@ -67,8 +67,8 @@ def main() -> None:
         ).stdout
         images, elapsed, before, peak = map(float, output.split())
         print(f"{images:,.0f} prepared in {elapsed:.1f} s: {images / elapsed:.0f} images/s")
-        print(f"Peak memory {peak:.0f} MiB, of which {before:.0f} MiB before the first image")
-        print(f"With Python's start: {time.perf_counter() - began:.1f} s")
+        print(f"Peak memory {peak:.0f} MiB; {before:.0f} MiB before the first image")
+        print(f"With the start of Python: {time.perf_counter() - began:.1f} s")
 
 
 if __name__ == "__main__":

@@ -9,5 +9,5 @@ CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-# A test machine's accelerator is not what is tested.
+# Tests run on the CPU, whatever accelerator the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

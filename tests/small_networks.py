@@ -38,7 +38,7 @@ class SmallClassifier(nn.Module):
 
 
 class SmallMasker(nn.Module):
-    """With BatchNorm too, which the library's own masker does without."""
+    """A masker with BatchNorm, which the library's own does not have."""
 
     @nn.compact
     def __call__(self, image, train):
@@ -96,7 +96,7 @@ def small_method(name, changes=None, optimizer_name="adam", learning_rate=lambda
 
 
 def small_state(update, seed=0):
-    """The classifier's at step 0, with what its objective carries."""
+    """The classifier's state at step 0, with its objective's carried state."""
     return create_classifier_state(
         update.network,
         update.optimizer,

@@ -1,4 +1,4 @@
-"""Where masks come from: every source for every method that takes masks, and what is refused before anything runs."""
+"""Every source of masks for every method that uses masks, and what is refused before anything runs."""
 
 import dataclasses
 import functools
@@ -35,7 +35,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(autouse=True)
 def smallest_classifier(monkeypatch):
-    """One block of four channels: what is tested here is not the network."""
+    """One block of four channels: the network does not matter here."""
     smallest = RESNETS["resnet_small"] | {"stage_sizes": (1,), "stage_widths": (4,), "stage_strides": (1,)}
     monkeypatch.setitem(RESNETS, "resnet_small", smallest)
 
@@ -90,14 +90,14 @@ def test_every_source_guides_every_method(name, guidance):
     states = jax.eval_shape(lambda: initial_states(method))
     assert (method.masker is not None) == (resolved == "learned")
     phase = rounds_phase(method, 1, 1)
-    # Only where masks come with the data may a step read them.
+    # A step may read the batch's masks only if they come with the data.
     rows = batch(with_masks=reads_masks(resolved))
     (state, _), metrics = jax.eval_shape(phase.advance, states, (rows,), KEY)
     guided = {f"classifier/{term}" for term in ALGORITHMS[name].guided_terms}
     assert guided <= metrics.keys() if resolved != "none" else not guided & metrics.keys()
     assert ("masker/distinction" in metrics) == (resolved == "learned")
     assert jax.tree.structure(state) == jax.tree.structure(states[0])
-    # What the rounds begin with is what the warm-up leaves.
+    # The rounds begin with the state that the warm-up leaves.
     (warm, _), metrics = jax.eval_shape(warmup_phase(method).advance, states, (batch(with_masks=False),), KEY)
     assert not guided & metrics.keys()
     assert jax.tree.structure(warm) == jax.tree.structure(states[0])
@@ -121,7 +121,7 @@ def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
 
 @pytest.mark.parametrize("guidance", GUIDANCES)
 def test_the_masks_that_guide_are_the_ones_named(guidance):
-    """One step of HAICS; what it says of its term is the alignment with those very masks."""
+    """One step of HAICS; its term's metric is the alignment with those masks."""
     method = built(chosen("haics", guidance), 4, 0)
     states = jax.jit(lambda: initial_states(method))()
     step = jax.jit(rounds_phase(method, 1, 1).advance)

@@ -1,4 +1,4 @@
-"""Each term by hand, at its edges, and on inputs that say nothing."""
+"""Each term by hand, at the edges of its range, and on zero or constant inputs."""
 
 import chex
 import jax

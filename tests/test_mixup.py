@@ -1,4 +1,4 @@
-"""Partners stay inside the class, and every one is as likely as the next."""
+"""Partners stay inside the class, and all are equally likely."""
 
 import chex
 import jax

@@ -151,7 +151,7 @@ def test_dropout_drops_in_training_alone():
 
 
 def test_dropping_channels_of_the_map_is_dropping_their_means():
-    """What the docstring offers in the place of a head with dropout."""
+    """The docstring's alternative to a head with dropout."""
     last_map = jax.random.normal(KEY, (5, 4, 4, 6))
 
     def dropped(x, **options):
@@ -164,7 +164,7 @@ def test_dropping_channels_of_the_map_is_dropping_their_means():
 
 
 def recorded(network, method):
-    """A network that does what it did, and a list of the keys that it was given."""
+    """The same network, with a list of the keys that it was given."""
     keys = []
 
     def function(params, batch_stats, image, train, key):
@@ -230,7 +230,7 @@ def test_without_dropout_keys_change_nothing():
 
 
 def test_nothing_is_dropped_where_a_network_is_frozen():
-    """The masker learns from the classifier as it is evaluated, and what guides is the mask that is shown."""
+    """The masker learns from the classifier in evaluation mode, and the guiding mask is the one that is shown."""
     classifier, masker = dropping_updates()
     states = small_states(classifier, masker)
     network, keys = recorded(classifier.network, "features")

@@ -1,4 +1,4 @@
-"""Terms get what they name, once; weights may be schedules; what cannot be given is refused."""
+"""Terms get the quantities that they name; weights may be schedules; unknown names are refused."""
 
 import dataclasses
 import functools
@@ -106,7 +106,7 @@ def test_named_terms_come_in_gradually():
         loss, metrics, _ = begins_at_10(forward(), jnp.int32(step))
         expected = metrics["cls"].value() + share * 0.5 * metrics["egl"].value()
         chex.assert_trees_all_close(loss, expected, rtol=1e-6)
-    # Schedules multiply; what has no weight, or no ramp, stays what it was.
+    # Schedules multiply; a term without a weight or a ramp stays the same.
     assert float(ramped(after(12, 2.0), 10, 4)(jnp.int32(13))) == 1.5
     assert ramped(0.0, 10, 4) == 0.0
     assert objective.ramped(("egl",), 10, 0) == objective
@@ -182,7 +182,7 @@ def test_prototypes_of_the_classes_can_be_carried():
     np.testing.assert_allclose(loss, ((logits - means[label] / 2) ** 2).sum(-1).mean(), rtol=1e-5)
 
 
-# ---- what is watched -------------------------------------------------------------------------------------------------
+# ---- watched functions -----------------------------------------------------------------------------------------------
 
 
 def largest_logit(logits):
@@ -281,7 +281,7 @@ def test_no_two_metrics_have_one_name(named):
         weighted(cls=term(losses.cross_entropy), **named)
 
 
-# ---- what is refused -------------------------------------------------------------------------------------------------
+# ---- refused objectives ----------------------------------------------------------------------------------------------
 
 
 def test_a_term_that_names_what_is_not_there_is_refused_with_what_is():
@@ -306,7 +306,7 @@ def test_without_masks_what_names_them_is_refused_with_both_remedies(where):
     objective = named_mask("egl")[where]
     with pytest.raises(ValueError, match=r"'egl' asks for 'mask', but no masks were given: pass masks= .*") as caught:
         objective(forward(masks=None), jnp.int32(0))
-    # The remedy that it names is one.
+    # The remedy that the message names works.
     remedy = str(caught.value).rpartition("out: ")[2].rstrip(".")
     assert remedy == "objective.without('egl')"
     loss, metrics, carried = objective.without("egl")(forward(masks=None), jnp.int32(0), {"egl": jnp.ones(())})

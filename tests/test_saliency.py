@@ -1,4 +1,4 @@
-"""Grad-CAM, its normalisations and its grids: values, and gradients where maps say nothing."""
+"""Grad-CAM, its normalisations and its grids: values, and gradients of flat maps."""
 
 import chex
 import jax
@@ -42,7 +42,7 @@ def test_constant_alpha_has_the_same_value_and_no_gradient_in_the_heads_weights(
 
 
 def test_the_log_probability_counts_the_evidence_of_the_other_classes():
-    """With a pooled linear head alpha is W_y - sum_k p_k W_k, where the logit's is W_y."""
+    """With a pooled linear head alpha is W_y - sum_k p_k W_k; the logit's is W_y."""
     pooled = FEATURES.mean((1, 2))
     probabilities = jax.nn.softmax(pooled @ KERNEL)
     expected = jnp.einsum("bhwc,bc->bhw", FEATURES, KERNEL[:, LABEL].T - probabilities @ KERNEL.T) / (H * W)

@@ -23,7 +23,7 @@ def frozen_logits(classifier, state):
 
 
 def test_masker_step_changes_the_masker_and_nothing_of_the_classifier():
-    """Two masker updates and none of the classifier's: the round hands the classifier back to the last bit."""
+    """Two updates of the masker and none of the classifier leave the classifier equal to the last bit."""
     classifier, masker = small_updates()
     states = small_states(classifier, masker)
     step = functools.partial(align_round, classifier, masker, masker_steps=2, classifier_steps=0)
@@ -206,7 +206,7 @@ def test_every_variant_is_finite_on_the_edge_cases(alpha, normalise, as_publishe
 
 
 def test_an_image_mixed_with_itself_has_no_consistency_gradient():
-    """One member a class: every partner is the image itself, and what remains is rounding."""
+    """One member per class: every partner is the image itself, and only rounding remains."""
     classifier, masker = small_updates()
     classifier = classifier._replace(objective=weighted(consistency=term(losses.consistency)))
     state, _ = small_states(classifier, masker)

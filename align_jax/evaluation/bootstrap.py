@@ -47,7 +47,7 @@ def clustered_standard_error(
     Raises:
       ValueError: fewer than two resamples.
     """
-    return _standard_error(_resampled_means(values, cluster, resamples, seed))
+    return float(_resampled_means(values, cluster, resamples, seed).std(ddof=1))
 
 
 def clustered_interval(
@@ -97,7 +97,7 @@ def paired_difference(
     defined = difference[~np.isnan(difference)]
     return PairedDifference(
         difference=float(defined.mean()) if defined.size else float("nan"),
-        standard_error=_standard_error(means),
+        standard_error=float(means.std(ddof=1)),
         interval=_interval(means, level),
     )
 
@@ -118,10 +118,6 @@ def _resampled_means(
     # The mean needs only the number of times that each cluster was drawn.
     drawn = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
     return (drawn @ total) / (drawn @ images)
-
-
-def _standard_error(means: Float[np.ndarray, " resamples"]) -> float:
-    return float(means.std(ddof=1))
 
 
 def _interval(means: Float[np.ndarray, " resamples"], level: float) -> tuple[float, float]:

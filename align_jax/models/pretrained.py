@@ -233,7 +233,7 @@ def _check_fit(
     replaced: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Refuses another network's weights, even a ResNet-34's in a ResNet-18, all of whose tensors it has."""
+    """Refuses another network's weights, even a ResNet-34's in a ResNet-18, although it has all of its tensors."""
     missing = [name for name in expected if name not in found and name not in replaced]
     reshaped = [
         f"{name} {found[name].shape} for {shape}"

@@ -135,11 +135,7 @@ def of_common_seeds(
 
 def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
     """Deletion and insertion on the held-out vendor, each with a random map's value."""
-    measures = {
-        "comprehensiveness": "comprehensiveness",
-        "sufficiency": "sufficiency",
-        "insertion_auc": "insertion AUC",
-    }
+    measures = ("comprehensiveness", "sufficiency", "insertion_auc")
     rows = {
         name: [
             dataclasses.replace(
@@ -150,7 +146,7 @@ def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
         ]
         for name, runs in by_method(results, correlation).items()
     }
-    return _table(correlation, [f"{title} (random map)" for title in measures.values()], rows)
+    return _table(correlation, [f"{measure.replace('_auc', ' AUC')} (random map)" for measure in measures], rows)
 
 
 def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Result]]:

@@ -24,7 +24,7 @@ from align_jax.data.datasets.emoji_scenes.compose import cut_out
 from align_jax.data.preparing.archives import extract
 from align_jax.errors import UserError
 
-# Noto Emoji and Twemoji: other image sets of emoji-datasource, and what is learnt from them, may not be redistributed.
+# Noto Emoji and Twemoji: the licences of emoji-datasource's other image sets forbid passing on learnt weights.
 VENDORS = ("google", "twitter")
 PACKAGE = "emoji-datasource-"
 SIDE = 64

@@ -28,7 +28,7 @@ def test_the_oracle_of_a_protocol_without_unseen_domains_is_its_own_test():
     assert (best.step, best.score) == (10, 0.6)
 
 
-def test_domains_count_alike():
+def test_domains_count_equally():
     splits = [Evaluated("validation", 0.5), Evaluated("validation", 0.9)]
     assert better("training_domain_validation", 5, splits, None) == Selected(5, 0.7, 0.7)
 

@@ -1,4 +1,4 @@
-"""Where evidence lies and where it comes from, on networks of which both are known."""
+"""Where evidence lies and where it comes from, on networks for which both are known."""
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +41,8 @@ def network(sees_everything):
 @pytest.mark.parametrize("covered", [1, 3])
 def test_cells_that_see_themselves_alone_show_nothing_of_the_background_over_the_object(covered):
     found = jax.jit(lambda batch: evidence(network(False), STATE, batch))(pairs(covered))
-    # The object is as bright for one class as for the other: all evidence is beside it, and it changes the prediction
-    # by way of the cells that lie there.
+    # The object is equally bright for both classes: all evidence is beside it, and changes the prediction through the
+    # cells there.
     np.testing.assert_allclose(found.inside, 0.0, atol=1e-6)
     assert float(found.outside) > 0.01
     assert (float(found.changed), float(found.changed_through_object)) == (1.0, 0.0)
@@ -61,7 +61,7 @@ def test_cells_that_see_everything_bring_the_background_with_the_object(covered,
 
 
 def test_evidence_that_is_spread_evenly_does_not_show_in_phi():
-    """What a background adds to every cell changes the logit, and min-max takes it away."""
+    """A background that adds to every cell changes the logit, but not the min-max normalised map."""
 
     def features(params, batch_stats, image, train, key):
         cells = image.reshape(len(image), CELLS, CELL, CELLS, CELL, 3).mean((2, 4))[..., :1]

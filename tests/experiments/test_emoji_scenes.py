@@ -1,4 +1,4 @@
-"""The benchmark on emoji_scenes: its runs, its shares of distances, its tables."""
+"""The study on emoji_scenes: its runs, its shares of distances, its tables."""
 
 import csv
 import io
@@ -87,7 +87,7 @@ def test_a_distance_that_may_be_zero_has_no_shares():
 
 
 def test_a_distance_that_is_hardly_there_leaves_shares_wide_open():
-    """Positive in all but a few draws, which count as unbounded."""
+    """The distance is positive in all but a few draws, which count as infinite."""
     reference = np.zeros((1, 600))
     ceiling = np.zeros((1, 600))
     ceiling[0, CONCEPTS < 5] = 1.0
@@ -119,8 +119,8 @@ def test_two_seeds_vary_as_much_as_they_differ():
     assert (low, high) == pytest.approx((-(2**0.5) / 2, 2**0.5 / 2))
 
 
-def test_what_a_seed_changes_in_all_alike_is_no_error_of_a_difference():
-    """Seeds that differ by 0.4 and a method that is 0.1 ahead in each: nothing but the gain is left."""
+def test_an_effect_of_the_seed_on_all_methods_cancels_in_a_difference():
+    """Seeds differ by 0.4, and the method is 0.1 ahead in each: only the gain remains."""
     reference = np.stack([np.full(600, 0.2), np.full(600, 0.6)])
     found = gain(reference + 0.1, reference, reference + 0.2, concept=CONCEPTS)
     assert found.difference.interval == pytest.approx((0.1, 0.1))
@@ -128,7 +128,7 @@ def test_what_a_seed_changes_in_all_alike_is_no_error_of_a_difference():
 
 
 def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
-    """What makes a concept hard for all is no error of a difference; what a seed changes is."""
+    """A concept that is hard for all methods adds no error to a difference; a change between seeds does."""
     hard = np.repeat(np.random.default_rng(0).uniform(0.2, 0.8, 60), 10)
     draw = lambda shift, seed: (  # noqa: E731
         np.random.default_rng(seed).uniform(size=(5, 600)) < hard + shift
@@ -144,7 +144,7 @@ def test_concepts_that_differ_cancel_in_pairs_and_seeds_that_differ_widen():
 
 
 def write_run(path, accuracies, seed):
-    """A complete run's folder with what the tables read; each test set has its own images."""
+    """A complete run's folder with all that the tables read; each test set has its own images."""
     (path / "report").mkdir(parents=True)
     results, arrays = [], {}
     for (domain, role), accuracy in accuracies.items():

@@ -35,7 +35,7 @@ TINY = str(ROOT / "tests" / "tiny_config.py")
 QUICKSTART = str(ROOT / "configs" / "quickstart.py")
 IOUS = dict(zip(QUALITIES, (1.0, 0.8, 0.7, 0.6, 0.45, 0.35, 0.2, 0.0), strict=True))
 
-# Leaves what a run leaves: accuracies that tell the cells apart.
+# Writes the files of a run, with accuracies that differ between cells.
 PRETENDED = """
 import json, sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The backbone pretrained on emoji: what is learnt from, what is not, what comes out, and the file that is shipped."""
+"""The backbone pretrained on emoji: the emoji that are used and left out, the training, and the shipped file."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ from experiments.pretrain_emoji.scenes import compose_scenes, hold_out, training
 ATTRIBUTION = pretrained.EMOJI_BACKBONE.with_name("ATTRIBUTION.md")
 SUBGROUPS = ("face-smiling", "book-paper")
 IMAGES = "package/img/google/64/"
-# Tiger face, red apple and firefighter: of the benchmark's classes, or with one of their emoji.
+# Tiger face, red apple and firefighter: in the benchmark's classes, or containing one of their emoji.
 TIGER, APPLE, FIREFIGHTER = "1F42F", "1F34E", "1F468-200D-1F692"
 
 
@@ -53,7 +53,7 @@ def row(codepoint, subgroup, category="Objects", **changes):
 
 
 def rows():
-    """Two subgroups of five, and what is to be left out."""
+    """Two subgroups of five emoji, and emoji that must be left out."""
     learnt = [row(f"1F9{number:02d}-FE0F", SUBGROUPS[number % 2]) for number in range(10)]
     return [
         *learnt,
@@ -183,7 +183,7 @@ class TestScenes:
     def test_backgrounds_differ_and_have_contrast(self):
         pictures = np.stack([background(np.random.default_rng(seed), 32) for seed in range(40)]).astype(float)
         assert len({picture.tobytes() for picture in pictures}) == 40
-        # Colours are everywhere, and most pictures are anything but plain.
+        # Every colour occurs everywhere, and most pictures have much contrast.
         assert np.ptp(pictures.mean((1, 2, 3))) > 100
         assert np.median(pictures.std((1, 2)).mean(-1)) > 10
 
@@ -291,6 +291,6 @@ class TestTheFileThatIsShipped:
             check(config)
         config.classifier.name = "resnet_small"
         check(config)
-        # Whoever gets past that is told by the file itself.
+        # Past that check, reading the file reports it.
         with pytest.raises(UserError, match="resnet_small"):
             pretrained.load_weights(pretrained.locate("emoji"), *initial("resnet18"))

@@ -20,7 +20,7 @@ METRICS = {
 every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 GRAD_CAM = jnp.asarray(ERASER["saliency/gradcam"], jnp.float32)
 
-# A network whose every answer is known: p_0 is the weighted share of an image of ones that is still there.
+# A network with known answers: p_0 is the weighted share of an image of ones that is not removed.
 HEIGHT, WIDTH = 5, 6
 WEIGHT = np.random.default_rng(0).permutation(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.float32)
 
@@ -51,7 +51,7 @@ def test_the_network_is_the_one_that_made_the_reference():
     np.testing.assert_allclose(probabilities(IMAGE), MODEL["prob"], atol=1e-6)
 
 
-# our fills, and what the reference calls them
+# our fills, and their names in the reference
 ENTRIES = {"mean": "zero", "image_mean": "mean", "blur": "blur"}
 
 
@@ -59,7 +59,7 @@ ENTRIES = {"mean": "zero", "image_mean": "mean", "blur": "blur"}
 @pytest.mark.parametrize("rounding", ["ceil", "floor"])
 def test_reference_values(fill, rounding):
     score = jax.jit(functools.partial(f.faithfulness, probabilities, fill=fill, rounding=rounding))
-    # A bin whose last pixel is (nearly) tied with the next is the sort's choice: such images are left out.
+    # If a bin's last pixel is (nearly) tied with the next, the choice depends on the sort: such images are left out.
     for name, at_least in (("gradcam", 3), ("ig_abs_sum", 6)):
         saliency = ERASER[f"saliency/{name}"]
         falling = -np.sort(-saliency.reshape(8, -1), axis=1)
@@ -253,7 +253,7 @@ def test_refused_areas(metric, options, message):
 
 @pytest.mark.parametrize("percent", [7, 29])  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.999999999999996
 def test_whole_counts_of_pixels_are_not_rounded(percent):
-    # A network that counts what is left of 100 pixels.
+    # A network that counts the pixels that are left of 100.
     def share_left(image):
         return image[..., 0].mean(axis=(1, 2))[:, None]
 

@@ -1,4 +1,4 @@
-"""The masker's shape, range, start, reach and price."""
+"""The masker's shape, range, initial values, receptive field and cost."""
 
 import functools
 
@@ -92,7 +92,7 @@ def test_a_pixel_of_the_mask_sees_far_and_every_parameter_learns():
 
 
 def test_fine_detail_reaches_the_mask_by_the_finest_skip():
-    """Two pixels of change move the mask there more than at a distance: no bottleneck alone could place that."""
+    """A change of two pixels moves the mask there more than elsewhere; a bottleneck alone could not locate it."""
     variables, image, _ = initialised()
     variables = confident(variables)
     change = np.abs(masks(variables, image.at[:, 32:34, 32:34].add(3.0)) - masks(variables, image))[0, :, :, 0]

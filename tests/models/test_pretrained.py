@@ -1,4 +1,4 @@
-"""torchvision's checkpoints in, and out again: names, shapes, values, and what is refused."""
+"""torchvision's checkpoints, read and written: names, shapes, values, and refused files."""
 
 import functools
 import hashlib
@@ -29,7 +29,7 @@ CLASSES = 5
 
 @functools.cache
 def initial(name, num_classes=CLASSES, seed=0):
-    """(params, batch_stats) of the network's shapes, without a long compilation: every value its own."""
+    """(params, batch_stats) of the network's shapes with distinct values, made without a long compilation."""
     model = resnet(name, num_classes)
     image = jnp.zeros((1, 64, 64, 3))
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))

@@ -18,7 +18,7 @@ CLASSES = 5
 
 @functools.cache
 def outputs(depth):
-    """What the oracle has of one depth, with stored and with batch statistics, in one program."""
+    """The oracle's quantities at one depth, with stored and with batch statistics, in one program."""
     model = resnet(f"resnet{depth}", CLASSES)
 
     @jax.jit
@@ -46,7 +46,7 @@ def outputs(depth):
 
 
 def assert_close(actual, expected, tolerance=1e-4):
-    """Apart by less than `tolerance` of the expected values' largest magnitude, everywhere."""
+    """Everywhere equal up to `tolerance` times the largest expected magnitude."""
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
@@ -230,7 +230,7 @@ def test_how_much_of_the_image_a_cell_of_the_last_map_has_seen(name, pixels):
 def test_convolutions_start_with_he_variance_by_fan_out():
     model = resnet("resnet_small", CLASSES)
 
-    @jax.jit  # which leaves out what is not asked for
+    @jax.jit  # which drops unused values
     def one_kernel():
         variables = model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
         return variables["params"]["layer2_0"]["conv1"]["kernel"]

@@ -1,4 +1,4 @@
-"""What align_round.npz holds, and the same quantities as training computes them.
+"""The quantities in align_round.npz, and the same quantities as training computes them.
 
 Terms are read off the forward pass that training uses, on a ResNet-18, by an `Objective` as training calls it, and
 differentiated in the six parameters that the oracle recorded. The file was made by a PyTorch float64 program.
@@ -47,7 +47,7 @@ def network_and_variables(train=False):
 
 
 def evaluated(objective, saliency_settings=None, train=False):
-    """{term: value}, {term: {parameter: gradient}}, the statistics after the pass and what is carried; one program."""
+    """{term: value}, {term: {parameter: gradient}}, the statistics after the pass, the carried state; one program."""
     network, variables = network_and_variables(train)
 
     def terms(chosen, variables, batch):
