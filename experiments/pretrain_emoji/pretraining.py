@@ -1,5 +1,6 @@
 """Trains the backbone: cross-entropy on subgroups, with the step that trains every method's classifier."""
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -8,12 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from align_jax.algorithms.erm import classifier_objective
 from align_jax.data.augment import Augmentation
 from align_jax.data.normalise import normalise
 from align_jax.errors import UserError
+from align_jax.forward import Batch
 from align_jax.models.resnet import resnet
 from align_jax.networks import BatchStats, Params, classifier_from_linen
 from align_jax.objectives import Metrics, fetch, merge
@@ -88,13 +90,8 @@ def pretrain(
         update = ClassifierUpdate(network, classifier_objective(), adam)
         key = jax.random.key(seed)
         state = create_classifier_state(network, adam, key, jnp.zeros((1, SIZE, SIZE, 3), jnp.float32))
-        step_program = jax.jit(
-            lambda state, batch, key: classifier_step(update, state, batch | {"image": normalise(batch["image"])}, key),
-            donate_argnums=0,
-        )
-        logits_program = jax.jit(
-            lambda params, batch_stats, image: network.logits(params, batch_stats, normalise(image))
-        )
+        step_program = jax.jit(functools.partial(_step, update), donate_argnums=0)
+        logits_program = jax.jit(lambda params, stats, image: network.logits(params, stats, normalise(image)))
 
         batches = training_batches(pool, batch_size, of_batches, AUGMENTATION)
         began, reported, means = time.perf_counter(), 0, Metrics()
@@ -125,3 +122,9 @@ def _accuracy(
         found = logits(state.params, state.batch_stats, held_out.image[rows])
         correct += int((np.asarray(found).argmax(-1) == held_out.label[rows]).sum())
     return correct / len(held_out.label)
+
+
+def _step(
+    update: ClassifierUpdate, state: ClassifierState, batch: Batch, key: Key[Array, ""]
+) -> tuple[ClassifierState, Metrics]:
+    return classifier_step(update, state, {**batch, "image": normalise(batch["image"])}, key)
