@@ -92,7 +92,9 @@ class Evaluator:
         faithful = self._collect(
             lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
         )
-        means = summarise({name: faithful[name] for name in faithful.keys() - examples.keys()}) | summarise(examples)
+        means = summarise({name: values for name, values in faithful.items() if name not in examples}) | summarise(
+            examples
+        )
         means["faithfulness_images"] = len(next(iter(faithful.values())))
         return means | {"per_class_accuracy": by_class(examples, class_names)}, examples
 

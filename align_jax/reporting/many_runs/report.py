@@ -10,6 +10,7 @@ from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
 from align_jax.reporting.many_runs.by_domain import DomainTable, domain_table, every_domain, measurements
 from align_jax.reporting.many_runs.data_versions import data_versions
+from align_jax.reporting.many_runs.later_settings import with_later_settings
 from align_jax.reporting.many_runs.planned import Planned, placed_cells
 from align_jax.reporting.many_runs.settings import Settings, task_settings
 from align_jax.reporting.many_runs.tasks import Setup, Task, row_titles, setup_of, task_of
@@ -64,7 +65,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     """
     problems = list(collection.problems)
     tasks: dict[Task, dict[tuple[Setup, str, int], Run]] = {}
-    for task, runs in _by_task(with_named_weights(collection.runs)).items():
+    for task, runs in _by_task(with_named_weights(with_later_settings(collection.runs))).items():
         of_task = tasks.setdefault(task, {})
         for run in runs:
             first = of_task.setdefault((setup_of(run), run.domain, run.seed), run)

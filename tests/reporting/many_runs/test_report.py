@@ -441,3 +441,14 @@ def test_the_validation_accuracy_is_a_table_when_asked_for():
     (by_domain,) = task.tables
     assert (by_domain.role, column_titles(by_domain)) == ("validation", VLCS)
     assert values(numbers(by_domain)[0]) == [None, None, 90.0, None, None]
+
+
+def test_a_setting_that_an_earlier_version_did_not_have_is_its_default():
+    earlier = held_out("erm", "SUN09", 0, 0.5)
+    later = [
+        held_out("erm", "SUN09", seed, 0.5, config={"masker.name": name})
+        for seed, name in ((1, "encoder_decoder"), (2, "mine"))
+    ]
+    (task,) = report([earlier, *later]).tasks
+    rows = [task.rows[run.path] for run in (earlier, *later)]
+    assert rows[0] == rows[1] != rows[2]
