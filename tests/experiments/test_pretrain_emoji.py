@@ -235,7 +235,7 @@ class TestPretraining:
             (["--archives=a.tgz", "--to=a.safetensors", "--steps=0"], "--steps is 0; it must be at least 1"),
             (["--archives=a.tgz", "--to=a.safetensors", f"--seed={2**32}"], "must be below"),
             (["--archives=a.tgz", "--to=a.safetensors", "b.tgz"], "'b.tgz' is not a flag"),
-            (["--archives=none.tgz", "--to=a.safetensors"], "none.tgz is no file"),
+            (["--archives=none.tgz", "--to=a.safetensors"], "none.tgz is not a file"),
         ],
     )
     def test_a_mistake_is_a_sentence(self, flags, message, tmp_path, monkeypatch, capsys):
