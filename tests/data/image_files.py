@@ -4,6 +4,9 @@ import json
 
 import cv2
 import numpy as np
+import pytest
+
+from align_jax.errors import UserError
 
 
 def pixels(seed, height=12, width=16, channels=3):
@@ -46,3 +49,17 @@ def write_json(path, content):
     """As a file of one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
+
+
+def left_behind(folder):
+    """The files in a folder of prepared data sets."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+def refusal(prepare, root, prepared, **options):
+    """The one sentence with which `prepare` refuses; nothing is left behind."""
+    with pytest.raises(UserError) as caught:
+        prepare(root, prepared, **options)
+    assert "\n" not in str(caught.value)
+    assert not left_behind(prepared)
+    return str(caught.value)

@@ -9,8 +9,7 @@ import pytest
 
 from align_jax.data.datasets.terra_incognita import prepare
 from align_jax.data.datasets.terra_incognita.terra_incognita import CLASSES, DOMAINS, PUBLISHED, which_version
-from align_jax.errors import UserError
-from tests.data.image_files import read_all, write_domains, write_image, write_json
+from tests.data.image_files import read_all, refusal, write_domains, write_image, write_json
 
 FILES = ("train", "cis_val", "cis_test", "trans_val", "trans_test")
 # Identifiers in the release do not begin at 0, and there are other categories.
@@ -19,11 +18,7 @@ NUMBER = {category["name"]: category["id"] for category in CATEGORIES}
 
 
 def refused(root, prepared):
-    with pytest.raises(UserError) as caught:
-        prepare(root, prepared)
-    assert "\n" not in str(caught.value)
-    assert not [path for path in prepared.rglob("*") if path.is_file() and path.name != ".lock"]
-    return str(caught.value)
+    return refusal(prepare, root, prepared)
 
 
 def image(identifier, location, name=None):

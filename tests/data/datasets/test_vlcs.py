@@ -9,8 +9,7 @@ import pytest
 
 from align_jax.data.datasets.vlcs import prepare, vlcs
 from align_jax.data.datasets.vlcs.vlcs import CLASSES, DOMAINS, PUBLISHED
-from align_jax.errors import UserError
-from tests.data.image_files import read_all, write_domains, write_image
+from tests.data.image_files import read_all, refusal, write_domains, write_image
 
 
 @pytest.fixture
@@ -20,11 +19,7 @@ def root(tmp_path):
 
 
 def refused(root, prepared):
-    with pytest.raises(UserError) as caught:
-        prepare(root, prepared)
-    assert "\n" not in str(caught.value)
-    assert not [path for path in prepared.rglob("*") if path.is_file() and path.name != ".lock"]
-    return str(caught.value)
+    return refusal(prepare, root, prepared)
 
 
 def test_expected_counts_are_those_of_the_published_copy():

@@ -1,0 +1,68 @@
+"""A data set is prepared once, whole or not at all, by however many processes."""
+
+import errno
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from align_jax.data.datasets.domain_folders import prepare
+from align_jax.runtime.locks import lock
+from tests.data.image_files import left_behind, read_all
+from tests.data.small_folders import refused
+
+
+def test_what_is_prepared_needs_its_images_no_more(root, tmp_path):
+    before = read_all(prepare(root, tmp_path / "prepared", folder="Mine"))
+    files = {path: path.stat().st_mtime_ns for path in left_behind(tmp_path / "prepared")}
+    shutil.rmtree(root)
+    again = prepare(root, tmp_path / "prepared", folder="Mine")
+    assert read_all(again) == before
+    assert again.info.metadata["splits"]["real photos"] == "real_photos"
+    assert {path: path.stat().st_mtime_ns for path in left_behind(tmp_path / "prepared")} == files
+    (folder,) = (tmp_path / "prepared").glob("domain_folders/Mine/1.0.0")
+    assert read_all(tfds.builder_from_directory(folder)) == before
+
+
+def test_one_of_several_processes_prepares(root, tmp_path, capsys):
+    """The other says that it waits, and then reads what the first prepared."""
+    folder = tmp_path / "prepared" / "domain_folders" / "Mine"
+    folder.mkdir(parents=True)
+    with lock(folder / ".lock"):
+        waiting = threading.Thread(target=prepare, args=(root, tmp_path / "prepared"), kwargs={"folder": "Mine"})
+        waiting.start()
+        while "Waiting for another process" not in capsys.readouterr().err:
+            assert waiting.is_alive()
+            time.sleep(0.01)
+        assert not (folder / "1.0.0").exists()
+    waiting.join()
+    assert (folder / "1.0.0" / "dataset_info.json").is_file()
+
+
+def test_data_are_prepared_on_a_file_system_without_locks(root, tmp_path, monkeypatch):
+    def without(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("align_jax.runtime.locks.fcntl.flock", without)
+    assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 8
+
+
+def test_leftovers_of_a_killed_process_are_removed(root, tmp_path):
+    leftover = tmp_path / "prepared" / "domain_folders" / "Mine" / "incomplete.ABC_1.0.0"
+    leftover.mkdir(parents=True)
+    (leftover / "part").write_bytes(b"?")
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    assert not list((tmp_path / "prepared").rglob("*incomplete*"))
+
+
+def test_a_half_copy_is_not_taken_for_a_data_set(root, tmp_path):
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    (tmp_path / "prepared" / "domain_folders" / "Mine" / "1.0.0" / "dataset_info.json").unlink()
+    assert "not a whole data set" in refused(root, tmp_path / "prepared", folder="Mine")
+
+
+def test_paths_that_are_not_local_are_refused(root):
+
+    assert "mount the bucket" in refused(root, Path("gs://bucket/data"), folder="Mine")
