@@ -104,7 +104,7 @@ def explain_images(
         reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
         raise UserError(f"None of the {len(images)} images can be read ({reasons}); give JPEG, PNG or WebP images.")
     content = {"run": str(trained.folder), "step": trained.step, "images": predictions}
-    content["skipped"] = [dataclasses.asdict(image) for image in skipped]
+    content["skipped"] = [image._asdict() for image in skipped]
     write_atomically(out / "predictions.json", json.dumps(content, indent=2, allow_nan=False).encode())
     page = write_explanations_page(out / "index.html", trained, cards, skipped)
     return Explanations(page, len(cards), tuple(skipped))

@@ -6,8 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -34,11 +33,11 @@ PAGE_COLOURS = {
 }
 TEXT, LINE = "#fe0001", "#fe0002"
 
-ROLE_COLOURS = {"id": 0, "background_shift": 1, "ood": 2, "validation": 3}
+# The series colours of roles, in this order; those of other roles follow.
+ROLE_COLOURS = tuple(map(names.role_title, ("id", "background_shift", "ood", "validation")))
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A line of a panel; `colour` counts the page's series colours."""
 
     name: str
@@ -53,9 +52,8 @@ class Series:
         return _tick(float(finite[-1]), "#") if len(finite) else MISSING
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One drawing: `svg` has no words of its own but numbers, so that no text of a run gets into markup."""
+class Panel(NamedTuple):
+    """One drawing: `svg` has no words but numbers, so that no text of a run gets into markup."""
 
     title: str
     description: str
@@ -63,8 +61,7 @@ class Panel:
     svg: Markup
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     title: str
     panels: Sequence[Panel]
 
@@ -78,48 +75,35 @@ def training_sections(runs: Mapping[str, Metrics], best_step: int | None = None)
     """
     lines = {name: metrics.training for name, metrics in runs.items()}
     keys = _numeric_keys(itertools.chain(*lines.values()))
-    prefixes = sorted({key.rpartition("/")[0] for key in keys}, key=lambda prefix: (prefix == "", prefix))
     sections = []
-    for prefix in prefixes:
-        panels = [
-            panel
-            for key in keys
-            if key.rpartition("/")[0] == prefix
-            and (panel := _panel(names.series_title(key), _method_series(lines, key), runs, best_step)) is not None
-        ]
+    for prefix in sorted({key.rpartition("/")[0] for key in keys}, key=lambda prefix: (prefix == "", prefix)):
+        of_prefix = [key for key in keys if key.rpartition("/")[0] == prefix]
+        panels = _panels([(names.series_title(key), _series(lines, key)) for key in of_prefix], runs, best_step)
         sections.append(Section(f"{prefix.capitalize()}, training" if prefix else "Speed and schedule", panels))
     return [section for section in sections if section.panels]
 
 
 def evaluation_section(metrics: Metrics, best_step: int | None = None) -> Section:
     """One panel a metric, one line a role: the mean over the role's domains at every evaluation."""
-    panels = []
-    for key in _evaluation_keys([metrics]):
-        series: list[Series] = []
-        for role in names.in_role_order([line.role for line in metrics.evaluations]):
-            steps, values = _role_curve(metrics, role, key)
-            if len(steps):
-                colour = ROLE_COLOURS.get(role, len(ROLE_COLOURS) + len(series)) % SERIES_COLOURS
-                series.append(Series(names.role_title(role), colour, steps, values))
-        panels.append(_panel(names.series_title(key), series, {"": metrics}, best_step))
-    return Section("Evaluation during training", [panel for panel in panels if panel is not None])
+    lines = {
+        names.role_title(role): [line for line in metrics.evaluations if line.role == role]
+        for role in names.in_role_order([line.role for line in metrics.evaluations])
+    }
+    series = [(names.series_title(key), _series(lines, key, ROLE_COLOURS)) for key in _evaluation_keys([metrics])]
+    return Section("Evaluation during training", _panels(series, {"": metrics}, best_step))
 
 
 def compared_evaluation_sections(runs: Mapping[str, Metrics]) -> list[Section]:
     """One section a metric, one panel a role, one line a method."""
+    roles = names.in_role_order([line.role for metrics in runs.values() for line in metrics.evaluations])
+    lines = {
+        role: {name: [line for line in run.evaluations if line.role == role] for name, run in runs.items()}
+        for role in roles
+    }
     sections = []
     for key in _evaluation_keys(list(runs.values())):
-        panels = []
-        for role in names.in_role_order([line.role for metrics in runs.values() for line in metrics.evaluations]):
-            series: list[Series] = []
-            for colour, (name, metrics) in enumerate(runs.items()):
-                steps, values = _role_curve(metrics, role, key)
-                if len(steps):
-                    series.append(Series(name, colour % SERIES_COLOURS, steps, values))
-            panels.append(_panel(names.role_title(role), series, runs))
-        sections.append(
-            Section(f"{names.series_title(key)} during training", [panel for panel in panels if panel is not None])
-        )
+        panels = _panels([(names.role_title(role), _series(lines[role], key)) for role in roles], runs)
+        sections.append(Section(f"{names.series_title(key)} during training", panels))
     return [section for section in sections if section.panels]
 
 
@@ -145,24 +129,25 @@ def thinned(
     return np.add.reduceat(steps, starts) / count, np.add.reduceat(values, starts) / count
 
 
-def _panel(
-    title: str, series: Sequence[Series], runs: Mapping[str, Metrics], best_step: int | None = None
-) -> Panel | None:
-    if not any(np.isfinite(line.values).any() for line in series):
-        return None
-    ends = sorted({end for metrics in runs.values() if (end := warmup_end(metrics)) is not None})
-    last_step = max(line.step for metrics in runs.values() for line in (*metrics.training, *metrics.evaluations))
-    return Panel(
-        title,
-        f"{title} by step. " + " ".join(_described(line) for line in series),
-        series,
-        _drawn(series, last_step, ends, [] if best_step is None else [best_step]),
-    )
+def _panels(
+    titled: Iterable[tuple[str, Sequence[Series]]], runs: Mapping[str, Metrics], best_step: int | None = None
+) -> list[Panel]:
+    """A drawing for each title with a finite value."""
+    ends = {end for metrics in runs.values() if (end := warmup_end(metrics)) is not None}
+    steps = [line.step for metrics in runs.values() for line in (*metrics.training, *metrics.evaluations)]
+    return [
+        Panel(
+            title,
+            f"{title} by step. " + " ".join(map(_described, series)),
+            series,
+            _drawn(series, max(steps), sorted(ends), best_step),
+        )
+        for title, series in titled
+        if any(np.isfinite(line.values).any() for line in series)
+    ]
 
 
-def _drawn(
-    series: Sequence[Series], last_step: float, warmup_ends: Sequence[float], best_steps: Sequence[int]
-) -> Markup:
+def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[float], best_step: int | None) -> Markup:
     figure = Figure(figsize=(3.6, 2.0))
     FigureCanvasSVG(figure)
     # Fixed margins, so that the axes of neighbouring panels are in line (and no layout has to be solved).
@@ -171,8 +156,8 @@ def _drawn(
     axes.patch.set_visible(False)
     for end in warmup_ends:
         axes.axvline(end, color=TEXT, linewidth=0.9, linestyle=(0, (1, 2)))
-    for step in best_steps:
-        axes.axvline(step, color=TEXT, linewidth=0.9)
+    if best_step is not None:
+        axes.axvline(best_step, color=TEXT, linewidth=0.9)
     for line in series:
         steps, values = thinned(line.steps, line.values)
         axes.plot(
@@ -213,26 +198,19 @@ def _page_svg(figure: Figure) -> Markup:
     return Markup(svg)
 
 
-def _method_series(lines: Mapping[str, Sequence[Line]], key: str) -> list[Series]:
+def _series(lines: Mapping[str, Iterable[Line]], key: str, colours: Sequence[str] = ()) -> list[Series]:
+    """The key by step for each name that has it: the mean of a step's lines. Names in `colours` have the first ones."""
+    order = list(dict.fromkeys((*colours, *lines)))
     series = []
-    for colour, (name, of_method) in enumerate(lines.items()):
-        points = [(line.step, line.values[key]) for line in of_method if key in line.values]
-        if points:
-            steps, values = np.array(points, dtype=np.float64).T
-            series.append(Series(name, colour % SERIES_COLOURS, steps, values))
+    for name, of_name in lines.items():
+        by_step: dict[float, list[float]] = {}
+        for line in of_name:
+            if key in line.values:
+                by_step.setdefault(line.step, []).append(line.values[key])
+        if by_step:
+            means = np.array([(step, np.mean(by_step[step])) for step in sorted(by_step)], dtype=np.float64)
+            series.append(Series(name, order.index(name) % SERIES_COLOURS, *means.T))
     return series
-
-
-def _role_curve(
-    metrics: Metrics, role: str, key: str
-) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    by_step: dict[float, list[float]] = {}
-    for line in metrics.evaluations:
-        if line.role == role and key in line.values:
-            by_step.setdefault(line.step, []).append(line.values[key])
-    steps = sorted(by_step)
-    means = [float(np.mean(by_step[step])) for step in steps]
-    return np.array(steps, dtype=np.float64), np.array(means, dtype=np.float64)
 
 
 def _evaluation_keys(runs: Sequence[Metrics]) -> list[str]:

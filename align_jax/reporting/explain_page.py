@@ -1,18 +1,18 @@
 """The page of a user's own images: one self-contained file, grouped by what was predicted."""
 
-import base64
-import dataclasses
+import collections
 import math
 import os
 import pathlib
 import urllib.parse
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from align_jax.reporting import names
-from align_jax.reporting.overlays import enlarged_image, webp
+from align_jax.reporting.overlays import data_uri, enlarged_image
 from align_jax.reporting.page import TEMPLATES
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
@@ -25,16 +25,14 @@ BARS = 5
 CARDS = 1000
 
 
-@dataclasses.dataclass(frozen=True)
-class Skipped:
+class Skipped(NamedTuple):
     """An image that could not be read, and why."""
 
     name: str
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """A small picture; `link` is the large one, relative to the page, or empty."""
 
     title: str
@@ -45,12 +43,11 @@ class Tile:
 
     @property
     def is_strip(self) -> bool:
-        """Whether it would be too narrow to be looked at, were it no taller than the other tiles."""
+        """Whether it would be too narrow to look at if it were as tall as the other tiles."""
         return self.height > 3 * self.width
 
 
-@dataclasses.dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     """One image: its name, the probability of every class, and what there is to see."""
 
     name: str
@@ -62,8 +59,7 @@ class Card:
         return int(np.argmax(self.probabilities))
 
 
-@dataclasses.dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A class and its probability, as a share of a full bar and as text."""
 
     name: str
@@ -88,8 +84,8 @@ def tile(title: str, picture: UInt8[np.ndarray, "h w 3"], side: int, file: str) 
     height, width = picture.shape[:2]
     side = max(side, math.ceil(NARROWEST * height / width))
     small = enlarged_image(picture, side) if max(height, width) > side else picture
-    uri = f"data:image/webp;base64,{base64.b64encode(webp(small, quality=80)).decode()}"
-    return Tile(title, uri, urllib.parse.quote(os.fsencode(file)), small.shape[1], small.shape[0])
+    link = urllib.parse.quote(os.fsencode(file))
+    return Tile(title, data_uri(small, quality=80), link, small.shape[1], small.shape[0])
 
 
 def write_explanations_page(
@@ -109,6 +105,7 @@ def write_explanations_page(
         (label, name, [(card, _bars(card, trained.class_names)) for card in shown if card.predicted == label])
         for label, name in enumerate(trained.class_names)
     ]
+    counts = collections.Counter(card.predicted for card in cards)
     facts = {
         "Run": str(trained.folder),
         "Algorithm": names.method_name(config.algorithm),
@@ -121,7 +118,7 @@ def write_explanations_page(
         title=f"{len(cards):,} image{'s' if len(cards) > 1 else ''} through {facts['Algorithm']}",
         facts=facts | ({"Not read": f"{len(skipped):,}"} if skipped else {}),
         groups=[group for group in groups if group[2]],
-        counts={label: sum(card.predicted == label for card in cards) for label in range(len(trained.class_names))},
+        counts=counts,
         classes=len(trained.class_names),
         bars=BARS,
         size=config.data.image_size,
@@ -136,12 +133,8 @@ def _bars(card: Card, class_names: Sequence[str]) -> list[Bar]:
     """The most probable classes first; one class more than `BARS` has its own bar too, rather than 'one other'."""
     order = np.argsort(card.probabilities, kind="stable")[::-1]
     many = len(order) > BARS + 1
-    bars = [_bar(class_names[label], card.probabilities[label]) for label in order[: BARS if many else BARS + 1]]
+    shares = [(class_names[label], card.probabilities[label]) for label in order[: BARS if many else BARS + 1]]
     if many:
-        bars.append(_bar(f"{len(order) - BARS} others", sum(card.probabilities[label] for label in order[BARS:])))
-    return bars
-
-
-def _bar(name: str, probability: float) -> Bar:
-    percent = 100 * min(max(probability, 0.0), 1.0)
-    return Bar(name, round(percent, 1), "< 1 %" if percent < 0.95 else f"{percent:.0f} %")
+        shares.append((f"{len(order) - BARS} others", sum(card.probabilities[label] for label in order[BARS:])))
+    percents = [(name, 100 * min(max(probability, 0.0), 1.0)) for name, probability in shares]
+    return [Bar(name, round(p, 1), "< 1 %" if p < 0.95 else f"{p:.0f} %") for name, p in percents]

@@ -1,11 +1,9 @@
 """The gallery: each image beside its masks and its Grad-CAMs, as cards of a page or as one picture."""
 
-import base64
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from align_jax.reporting import names
 from align_jax.reporting.compared import named_methods, shared_selection
-from align_jax.reporting.overlays import enlarged_image, enlarged_map, heat_overlay, mask_overlay, webp
+from align_jax.reporting.overlays import data_uri, enlarged_image, enlarged_map, heat_overlay, mask_overlay
 from align_jax.runs.read import Run, read_run
 from align_jax.runs.read_arrays import Gallery, read_gallery
 from align_jax.runtime.files import write_atomically
@@ -24,8 +22,7 @@ FIGURE_BYTES = 300_000
 INK, GREY = "#1c1f26", "#6a7080"
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     title: str
     method: str
     alt: str
@@ -33,8 +30,7 @@ class Tile:
     score: str
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What one method says of the image; `method` is empty on the page of a single run."""
 
     method: str
@@ -43,16 +39,14 @@ class Prediction:
     right: bool
 
 
-@dataclass(frozen=True)
-class Card:
+class Card(NamedTuple):
     domain: str
     name: str
     predictions: Sequence[Prediction]
     tiles: Sequence[Tile]
 
 
-@dataclass(frozen=True)
-class CardGroup:
+class CardGroup(NamedTuple):
     """The cards of one role."""
 
     title: str
@@ -60,30 +54,28 @@ class CardGroup:
     cards: Sequence[Card]
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One column of the gallery; `method` names whose it is where there are several."""
+class _Layer(NamedTuple):
+    """One column of the gallery; `method` names whose it is where there are several, `score` is a key of `SCORES`."""
 
     title: str
     says: str
-    kind: Literal["image", "learned mask", "true mask", "grad-cam"]
     method: str = ""
     maps: Float[np.ndarray, "n h w"] | None = None
+    score: str = ""
 
     def drawn(self, image: UInt8[np.ndarray, "h w 3"], i: int, side: int) -> UInt8[np.ndarray, "big_h big_w 3"]:
         large = enlarged_image(image, side)
         if self.maps is None:
             return large
-        overlay = heat_overlay if self.kind == "grad-cam" else mask_overlay
+        overlay = heat_overlay if self.score == "inside" else mask_overlay
         return overlay(large, enlarged_map(self.maps[i], side))
 
-    def score(self, true_mask: Float[np.ndarray, "h w"], i: int) -> str:
+    def scored(self, true_masks: Float[np.ndarray, "n h w"] | None, i: int) -> str:
         """How well image i's map fits its true mask, in a few characters; empty where that says nothing."""
-        if self.maps is None or self.kind not in ("learned mask", "grad-cam"):
+        if self.maps is None or true_masks is None or not self.score:
             return ""
-        word, score = ("IoU", mask_iou) if self.kind == "learned mask" else ("inside", cam_energy)
-        value = score(self.maps[i], true_mask)
-        return f"{word} {value:.2f}" if value is not None else ""
+        value = SCORES[self.score](self.maps[i], true_masks[i])
+        return f"{self.score} {value:.2f}" if value is not None else ""
 
 
 def gallery_cards(runs: Mapping[str, Run]) -> tuple[list[CardGroup], list[str]]:
@@ -98,12 +90,10 @@ def gallery_cards(runs: Mapping[str, Run]) -> tuple[list[CardGroup], list[str]]:
     shown, left_out = _sharing_images(runs)
     if not shown:
         return [], left_out
-    first, layers = next(iter(shown.values())), _layers(shown)
-    of_shown = [runs[name] for name in shown]
+    gallery, layers, of_shown = next(iter(shown.values())), _layers(shown), [runs[name] for name in shown]
     groups = []
-    for role in names.in_role_order(first.role):
-        indices = [i for i in range(len(first)) if first.role[i] == role]
-        cards = [_card(shown, of_shown[0].class_names, layers, i) for i in indices]
+    for role in names.in_role_order(gallery.role):
+        cards = [_card(shown, of_shown[0].class_names, layers, i) for i, of in enumerate(gallery.role) if of == role]
         meaning = names.role_meaning(role, of_shown[0].dataset, shared_selection(of_shown))
         groups.append(CardGroup(names.role_title(role), meaning, cards))
     return groups, left_out
@@ -120,6 +110,9 @@ def cam_energy(cam: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"]) ->
     """The share of a map's mass that lies inside the true mask, `sum(s m) / sum(s)`; None for an empty map."""
     mass = float(cam.sum())
     return float((cam * (true > 0.5)).sum()) / mass if mass > 0 else None
+
+
+SCORES = {"IoU": mask_iou, "inside": cam_energy}
 
 
 def chosen(gallery: Gallery, count: int) -> list[int]:
@@ -158,14 +151,10 @@ def gallery_figure(
       compared_with: a run folder that kept the same images, typically that of ERM.
       rows: how many images; `chosen` says which.
 
-    Returns:
-      `path`.
-
     Raises:
       ValueError: a file is missing or broken, or the two galleries hold different images.
     """
-    read = [read_run(folder) for folder in (run, compared_with) if folder is not None]
-    runs = named_methods(read)
+    runs = named_methods([read_run(folder) for folder in (run, compared_with) if folder is not None])
     shown, _ = _sharing_images(runs)
     if len(shown) < len(runs):
         raise ValueError(
@@ -173,6 +162,7 @@ def gallery_figure(
             "final.npz, with the same images; run the methods with one data set, seed and gallery size"
         )
     gallery, layers = next(iter(shown.values())), _layers(shown)
+    class_names = next(iter(runs.values())).class_names
     picked = chosen(gallery, rows)
     label_width, title_height, gap, margin = 88, 40, 4, 12
     tiles = [[layer.drawn(gallery.image[i], i, FIGURE_TILE) for layer in layers] for i in picked]
@@ -188,7 +178,7 @@ def gallery_figure(
         draw.multiline_text((centre, top - 7), title, INK, normal, anchor="md", align="center", spacing=2)
     for row, i in enumerate(picked):
         y = top + row * (height + gap)
-        name = names.class_name(read[0].class_names, int(gallery.label[i]))
+        name = names.class_name(class_names, int(gallery.label[i]))
         middle = y + height // 2
         draw.text((margin, middle - 1), _cut(draw, name, normal, label_width - 8), INK, normal, anchor="ls")
         draw.text((margin, middle + 4), _cut(draw, gallery.domain[i], small, label_width - 8), GREY, small, anchor="la")
@@ -232,49 +222,44 @@ def _sharing_images(runs: Mapping[str, Run]) -> tuple[dict[str, Gallery], list[s
 
 def _layers(galleries: Mapping[str, Gallery]) -> list[_Layer]:
     """The columns: image, learned mask, true mask, then every method's Grad-CAM before and after guidance."""
-    first = next(iter(galleries.values()))
+    true_mask = next(iter(galleries.values())).true_mask
     learned = {name: mask for name, gallery in galleries.items() if (mask := gallery.learned_mask) is not None}
-    layers = [_Layer("Image", "the image", "image")]
+    layers = [_Layer("Image", "the image")]
     for name, mask in learned.items():
         method = name if len(learned) > 1 else ""
-        layers.append(_Layer("Learned mask", f"seen through the mask of {name}", "learned mask", method, mask))
-    if first.true_mask is not None:
-        layers.append(_Layer("True mask", "seen through the true mask", "true mask", maps=first.true_mask))
+        layers.append(_Layer("Learned mask", f"seen through the mask of {name}", method, mask, "IoU"))
+    if true_mask is not None:
+        layers.append(_Layer("True mask", "seen through the true mask", maps=true_mask))
     for name, gallery in galleries.items():
         method = name if len(galleries) > 1 else ""
-        title = "Grad-CAM"
-        if gallery.grad_cam_before is not None:
-            says = f"Grad-CAM of {name} before guidance"
-            layers.append(_Layer("Grad-CAM before", says, "grad-cam", method, gallery.grad_cam_before))
-            title = "Grad-CAM after"
-        layers.append(_Layer(title, f"Grad-CAM of {name} at the end", "grad-cam", method, gallery.grad_cam))
+        before = gallery.grad_cam_before
+        if before is not None:
+            layers.append(_Layer("Grad-CAM before", f"Grad-CAM of {name} before guidance", method, before, "inside"))
+        title = "Grad-CAM" if before is None else "Grad-CAM after"
+        layers.append(_Layer(title, f"Grad-CAM of {name} at the end", method, gallery.grad_cam, "inside"))
     return layers
 
 
 def _card(galleries: Mapping[str, Gallery], class_names: Sequence[str], layers: Sequence[_Layer], i: int) -> Card:
     first = next(iter(galleries.values()))
     name = names.class_name(class_names, int(first.label[i]))
-    predictions = []
-    for method, gallery in galleries.items():
-        predicted = int(gallery.predicted[i])
-        predictions.append(
-            Prediction(
-                method=method if len(galleries) > 1 else "",
-                name=names.class_name(class_names, predicted),
-                percent=f"{100 * float(gallery.probability[i]):.0f} %",
-                right=predicted == int(first.label[i]),
-            )
+    predictions = [
+        Prediction(
+            method=method if len(galleries) > 1 else "",
+            name=names.class_name(class_names, int(gallery.predicted[i])),
+            percent=f"{100 * float(gallery.probability[i]):.0f} %",
+            right=bool(gallery.predicted[i] == first.label[i]),
         )
-    tiles = []
-    for layer in layers:
-        content = base64.b64encode(webp(layer.drawn(first.image[i], i, TILE))).decode()
-        tiles.append(
-            Tile(
-                title=layer.title,
-                method=layer.method,
-                alt=f"{name} of the domain {first.domain[i]}: {layer.says}",
-                uri=f"data:image/webp;base64,{content}",
-                score=layer.score(first.true_mask[i], i) if first.true_mask is not None else "",
-            )
+        for method, gallery in galleries.items()
+    ]
+    tiles = [
+        Tile(
+            title=layer.title,
+            method=layer.method,
+            alt=f"{name} of the domain {first.domain[i]}: {layer.says}",
+            uri=data_uri(layer.drawn(first.image[i], i, TILE)),
+            score=layer.scored(first.true_mask, i),
         )
+        for layer in layers
+    ]
     return Card(first.domain[i], name, predictions, tiles)

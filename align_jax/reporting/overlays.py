@@ -1,5 +1,6 @@
 """Images with what a network looked at drawn over them."""
 
+import base64
 import io
 from typing import Literal
 
@@ -44,10 +45,11 @@ def enlarged_map(
     return np.clip(np.asarray(resized), 0.0, 1.0)
 
 
-def webp(image: UInt8[np.ndarray, "h w 3"], quality: int = 86) -> bytes:
+def data_uri(image: UInt8[np.ndarray, "h w 3"], quality: int = 86) -> str:
+    """The image as WebP in the address that a page has for it, so that the page needs no file beside it."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="WEBP", quality=quality, method=4)
-    return stream.getvalue()
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def _size(array: np.ndarray, side: int) -> tuple[int, int]:
