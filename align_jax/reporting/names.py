@@ -7,15 +7,14 @@ from align_jax.algorithms import ALGORITHMS
 from align_jax.data.load import find_dataset
 from align_jax.tables.table import MISSING, shortened
 
-ROLES = ("validation", "id", "background_shift", "ood")
-"""The order in which a page speaks of them: from what the model saw to what it never saw."""
-
 ROLE_TITLES = {
     "validation": "Validation",
     "id": "In distribution",
     "background_shift": "Background shift",
     "ood": "Out of distribution",
 }
+ROLES = tuple(ROLE_TITLES)
+"""The order in which a page speaks of them: from what the model saw to what it never saw."""
 
 PROTOCOLS = {
     "in_domain": "in domain: trained and tested within one domain",
@@ -71,7 +70,6 @@ def role_meaning(role: str, dataset: str, selection: str = "") -> str:
     An oracle's `selection` holds nothing back.
     """
     domains, examples = find_dataset(dataset).domains_called, find_dataset(dataset).examples_called
-    one_domain = domains[:-1]
     unseen = "nothing of it was seen in training"
     if selection == "oracle":
         unseen = "nothing of it was trained on, but the ORACLE chose the checkpoint by the labels of the tests"
@@ -79,7 +77,7 @@ def role_meaning(role: str, dataset: str, selection: str = "") -> str:
         "validation": f"Training {domains}, {examples} kept apart from training to watch and select the model.",
         "id": f"Training {domains}, unseen {examples}.",
         "background_shift": f"Training {domains}, unseen {examples}, random backgrounds.",
-        "ood": f"A held-out {one_domain}: {unseen}.",
+        "ood": f"A held-out {domains[:-1]}: {unseen}.",
     }.get(role, "")
 
 
@@ -123,6 +121,11 @@ def oracle_warning(checkpoint: str) -> str:
         f"ORACLE SELECTION: {checkpoint} was chosen by its accuracy on the reported test itself, with labels that "
         "nobody has when a model is chosen. Such numbers bound what a better rule could reach; they are no results."
     )
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
 def duration(seconds: float | None) -> str:

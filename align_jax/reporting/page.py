@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from align_jax.reporting import curves, names, paired
-from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
+from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.result_tables import headline_table, results_table
 from align_jax.runs.read import Run, read_metrics, read_run
@@ -41,30 +41,19 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
     Raises:
       ValueError: a file of the run is missing or broken; the message names it and the remedy.
     """
-    content = read_run(run)
-    metrics = read_metrics(run)
-    name = names.method_name(content.algorithm, content.guidance)
-    groups, _ = gallery.gallery_cards({name: content})
-    further = further_metrics(content.results)
-    page = TEMPLATES.get_template("run.html").render(
-        title=f"{name} on {names.dataset_title(content.dataset)}",
-        oracle=_oracle_warning({name: content}),
-        facts=run_facts(content),
-        timing=timing_facts(content),
-        headline=headline_table({name: content}, name),
-        results=results_table({name: content}, [*PREDICTION, *further]),
-        per_class=per_class_table({name: content}),
-        faithfulness=results_table({name: content}, FAITHFULNESS),
-        classes_left_out=_classes_left_out([content]),
-        evaluation=_evaluation_settings(content),
+    content, metrics = read_run(run), read_metrics(run)
+    return _write_page(
+        run / "report" / "index.html",
+        "run.html",
+        named_methods([content]),
+        facts=_run_facts(content),
+        timing=_timing_facts(content),
         sections=[
             curves.evaluation_section(metrics, content.best_step),
             *curves.training_sections({"": metrics}, content.best_step),
         ],
-        gallery=groups,
         config=(run / "config.json").read_text(errors="replace"),
     )
-    return write_atomically(run / "report" / "index.html", page.encode())
 
 
 def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path]) -> pathlib.Path:
@@ -84,35 +73,54 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
     """
     if not runs:
         raise ValueError(f"no runs to compare in {workdir}: give at least one run folder")
-    content = [read_run(path) for path in runs]
-    methods = named_methods(content)
+    methods = named_methods([read_run(path) for path in runs])
     metrics = {name: read_metrics(run.path) for name, run in methods.items()}
     reference = reference_method(methods)
-    groups, left_out = gallery.gallery_cards(methods)
-    further = further_metrics([result for run in content for result in run.results])
     path = workdir / "report" / "index.html"
-    page = TEMPLATES.get_template("comparison.html").render(
-        title=f"{_in_words(list(methods))} on {names.dataset_title(content[0].dataset)}",
-        oracle=_oracle_warning(methods),
-        methods={name: {**run_facts(run), **timing_facts(run)} for name, run in methods.items()},
-        links={name: _link(run.path / "report" / "index.html", path.parent) for name, run in methods.items()},
+    pages = {name: run.path / "report" / "index.html" for name, run in methods.items()}
+    return _write_page(
+        path,
+        "comparison.html",
+        methods,
+        reference,
+        methods={name: _run_facts(run) | _timing_facts(run) for name, run in methods.items()},
+        links={
+            name: urllib.parse.quote(os.path.relpath(page, path.parent))
+            for name, page in pages.items()
+            if page.exists()
+        },
         differing=differing_settings(methods),
-        reference=reference,
         paired=paired.difference_sentences(methods, reference),
-        evaluation=_evaluation_settings(content[0]),
-        headline=headline_table(methods, reference),
-        results=results_table(methods, [*PREDICTION, *further], reference),
-        per_class=per_class_table(methods),
-        faithfulness=results_table(methods, FAITHFULNESS, reference),
-        classes_left_out=_classes_left_out(content),
         sections=[*curves.compared_evaluation_sections(metrics), *curves.training_sections(metrics)],
+    )
+
+
+def _write_page(
+    path: pathlib.Path, template: str, runs: Mapping[str, Run], reference: str = "", **own: object
+) -> pathlib.Path:
+    """Writes what the pages of one run and of several have in common, and what is the template's `own`."""
+    first = next(iter(runs.values()))
+    results = [result for run in runs.values() for result in run.results]
+    groups, left_out = gallery_cards(runs)
+    page = TEMPLATES.get_template(template).render(
+        title=f"{names.listed(list(runs))} on {names.dataset_title(first.dataset)}",
+        oracle=_oracle_warning(runs),
+        reference=reference,
+        headline=headline_table(runs, reference),
+        results=results_table(runs, [*PREDICTION, *further_metrics(results)], reference),
+        per_class=per_class_table(runs),
+        faithfulness=results_table(runs, FAITHFULNESS, reference),
+        # The most classes that an AUC had to leave out.
+        classes_left_out=int(max((result.values.get("auc_classes_left_out", 0) for result in results), default=0)),
+        settings=first.config,
         gallery=groups,
         left_out=left_out,
+        **own,
     )
     return write_atomically(path, page.encode())
 
 
-def run_facts(run: Run) -> dict[str, str]:
+def _run_facts(run: Run) -> dict[str, str]:
     """What was trained, and on what."""
     facts = {
         "Algorithm": names.method_name(run.algorithm, run.guidance),
@@ -128,7 +136,7 @@ def run_facts(run: Run) -> dict[str, str]:
     return {title: text for title, text in facts.items() if text}
 
 
-def timing_facts(run: Run) -> dict[str, str]:
+def _timing_facts(run: Run) -> dict[str, str]:
     """Which checkpoint the numbers belong to, and where the time went."""
     waiting, speed = run.timing.get("data_wait_fraction"), run.timing.get("images_per_s")
     step = "" if run.best_step is None else f"step {run.best_step}: "
@@ -148,24 +156,4 @@ def _oracle_warning(methods: Mapping[str, Run]) -> str:
         return ""
     if len(oracles) == len(methods):
         return names.oracle_warning("every checkpoint here" if len(methods) > 1 else "the checkpoint")
-    return names.oracle_warning(f"the checkpoint of {_in_words(oracles)}")
-
-
-def _evaluation_settings(run: Run) -> dict[str, str]:
-    prefix = "evaluation."
-    return {name.removeprefix(prefix): value for name, value in run.config.items() if name.startswith(prefix)}
-
-
-def _classes_left_out(runs: Sequence[Run]) -> int:
-    """The most classes that an AUC had to leave out, for want of positives or of negatives."""
-    return int(max((r.values.get("auc_classes_left_out", 0) for run in runs for r in run.results), default=0))
-
-
-def _link(target: pathlib.Path, page_folder: pathlib.Path) -> str:
-    if not target.exists():
-        return ""
-    return urllib.parse.quote(os.path.relpath(target, page_folder))
-
-
-def _in_words(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    return names.oracle_warning(f"the checkpoint of {names.listed(oracles)}")
