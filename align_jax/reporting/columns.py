@@ -41,10 +41,10 @@ class Metric:
         """What stands above its values."""
         return Column(self.title, self.subtitle, self.unit, self.better)
 
-    def text(self, value: float | None) -> str:
-        """`0.6431` as `64.3` or `0.643`; a missing or non-finite value as a dash."""
+    def text(self, value: float | None, missing: str = MISSING) -> str:
+        """`0.6431` as `64.3` or `0.643`; `missing` where there is no finite value."""
         if value is None or not math.isfinite(value):
-            return MISSING
+            return missing
         return _with_minus(f"{value * self.scale:.{self.digits}f}")
 
     def difference(self, value: float | None, reference: float | None) -> str:
@@ -74,7 +74,6 @@ METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDAT
 """Those of which there can be tables of many runs."""
 DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "comprehensiveness", "sufficiency")
 """Accuracies, and what the papers' tables have."""
-
 
 NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out")
 """Numbers that say over what a metric is."""

@@ -67,12 +67,7 @@ class Section(NamedTuple):
 
 
 def training_sections(runs: Mapping[str, Metrics], best_step: int | None = None) -> list[Section]:
-    """The training lines, one panel a key, one section a prefix (`classifier/`, `masker/`, none).
-
-    Args:
-      runs: by the names of their methods.
-      best_step: the selected step of a single run.
-    """
+    """The training lines by the names of methods: one panel a key, one section a prefix (`masker/`, or none)."""
     lines = {name: metrics.training for name, metrics in runs.items()}
     keys = _numeric_keys(itertools.chain(*lines.values()))
     sections = []

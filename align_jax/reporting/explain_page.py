@@ -73,13 +73,9 @@ def tile_side(images: int) -> int:
 
 
 def tile(title: str, picture: UInt8[np.ndarray, "h w 3"], side: int, file: str) -> Tile:
-    """A picture as it is embedded in the page.
+    """A picture as the page shows it: small, and where it has a `file` relative to the page, with a link to that.
 
-    Args:
-      title: what it shows.
-      picture: as large as it was drawn.
-      side: the tile's longer side, unless it is a strip, which is taller so that it is `NARROWEST` pixels wide.
-      file: the large one's file, relative to the page, or "".
+    `side` is the tile's longer side, unless that would make it narrower than `NARROWEST`.
     """
     height, width = picture.shape[:2]
     side = max(side, math.ceil(NARROWEST * height / width))

@@ -12,9 +12,6 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
     """Rows are classes, grouped by role; of one run the columns are domains, of several the runs.
 
     Of several runs a value is the mean over the role's domains that have the class. Empty without any such value.
-
-    Args:
-      runs: the runs by name.
     """
     every_result = [result for run in runs.values() for result in run.results]
     first = next(iter(runs.values()))

@@ -15,6 +15,9 @@ Values = Mapping[str, float]
 """By key: values, their standard errors (KEY_standard_error), and those of a random map (random_KEY)."""
 
 
+NOT_TESTED = Result("", "", "", None, {}, {})
+
+
 def role_mean(results: Sequence[Result], role: str, key: str) -> float | None:
     """Unweighted mean over the domains of a role; None unless every one of them has the value."""
     values = [result.values.get(key) for result in results if result.role == role]
@@ -30,10 +33,10 @@ def explained_role(results: Sequence[Result]) -> str | None:
 
 
 def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference: str = "") -> Table:
-    """One row a domain and method, grouped by role, each role closing with its mean over several domains.
+    """One row a domain and method, grouped by role; each role ends with its mean over several domains.
 
     Args:
-      runs: the runs by the names of their methods, in the order of the rows.
+      runs: by the names of their methods, in the order of the rows.
       metrics: the columns; those that no run measured are left out.
       reference: the method to which the differences are taken; empty for a single run, whose rows name no method.
     """
@@ -41,8 +44,8 @@ def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference:
     metrics = _measured(metrics, results)
     has_images = any(_images(metrics, result).value for result in results)
 
-    def rows(domain: str, of_method: Mapping[str, Result | None], is_mean: bool = False) -> Iterator[Row]:
-        values = {name: result.values if result else {} for name, result in of_method.items()}
+    def rows(domain: str, of_method: Mapping[str, Result], is_mean: bool = False) -> Iterator[Row]:
+        values = {name: result.values for name, result in of_method.items()}
         for name, cells in _compared_cells(metrics, values, reference).items():
             images = [_images(metrics, of_method[name])] if has_images else []
             yield Row((domain, name) if reference else (domain,), (*cells, *images), is_mean=is_mean)
@@ -56,9 +59,10 @@ def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference:
         of_group: list[Row] = []
         for domain in domains:
             tested = {
-                name: [r for r in run.results if (r.role, r.domain) == (role, domain)] for name, run in runs.items()
+                name: next((r for r in run.results if (r.role, r.domain) == (role, domain)), NOT_TESTED)
+                for name, run in runs.items()
             }
-            of_group += rows(domain, {name: found[0] if found else None for name, found in tested.items()})
+            of_group += rows(domain, tested)
         if len(domains) > 1:
             title = f"Mean of {len(domains)}" if reference else f"Mean of {len(domains)} domains"
             of_group += rows(title, {name: _mean(run, role, metrics) for name, run in runs.items()}, is_mean=True)
@@ -69,12 +73,7 @@ def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference:
 
 
 def headline_table(runs: Mapping[str, Run], reference: str) -> Table:
-    """One row a method: its accuracy in each role, and mask IoU and CAM energy in the role furthest from training.
-
-    Args:
-      runs: the runs by the names of their methods, in the order of the rows.
-      reference: the method to which the differences are taken.
-    """
+    """One row a method: its accuracy in each role, and mask IoU and CAM energy in the role furthest from training."""
     results = [result for run in runs.values() for result in run.results]
     roles = [role for role in names.in_role_order([result.role for result in results]) if role != "validation"]
     metrics = {
@@ -114,10 +113,8 @@ def _measured(metrics: Sequence[Metric], results: Sequence[Result]) -> list[Metr
     return [metric for metric in metrics if any(metric.key in result.values for result in results)]
 
 
-def _images(metrics: Sequence[Metric], result: Result | None) -> Cell:
+def _images(metrics: Sequence[Metric], result: Result) -> Cell:
     """Over how many images the values are: faithfulness is measured on a part of them."""
-    if result is None:
-        return Cell("")
     images = result.faithfulness_images if set(metrics) <= set(FAITHFULNESS) else result.examples
     return Cell("" if images is None else f"{images:,}")
 
@@ -125,7 +122,7 @@ def _images(metrics: Sequence[Metric], result: Result | None) -> Cell:
 def _mean(run: Run, role: str, metrics: Sequence[Metric]) -> Result:
     """The means over the domains of a role, as if of a single one."""
     means = {key: role_mean(run.results, role, key) for m in metrics for key in (m.key, f"random_{m.key}")}
-    return Result("", role, "", None, {key: mean for key, mean in means.items() if mean is not None}, {})
+    return replace(NOT_TESTED, values={key: mean for key, mean in means.items() if mean is not None})
 
 
 def _headline_values(run: Run, columns: Sequence[tuple[str, str]]) -> Values:
@@ -150,16 +147,13 @@ def _compared_cells(
 ) -> dict[str, list[Cell]]:
     """Each method's cells: with their differences to the reference, if there is one, and the best of each column."""
     best = {metric.key: _best(metric, [values.get(metric.key) for values in of_method.values()]) for metric in metrics}
-    cells: dict[str, list[Cell]] = {}
-    for name, values in of_method.items():
-        cells[name] = []
-        for metric in metrics:
-            cell = _cell(metric, values)
-            difference = ""
-            if reference not in ("", name):
-                difference = metric.difference(values.get(metric.key), of_method[reference].get(metric.key))
-            cells[name].append(replace(cell, difference=difference, best=cell.value in best[metric.key]))
-    return cells
+    return {
+        name: [
+            _cell(metric, values, {} if reference in ("", name) else of_method[reference], best[metric.key])
+            for metric in metrics
+        ]
+        for name, values in of_method.items()
+    }
 
 
 def _best(metric: Metric, values: Sequence[float | None]) -> set[str]:
@@ -171,7 +165,7 @@ def _best(metric: Metric, values: Sequence[float | None]) -> set[str]:
     return {metric.text(max(present) if metric.better == "higher" else min(present))}
 
 
-def _cell(metric: Metric, values: Values) -> Cell:
+def _cell(metric: Metric, values: Values, reference: Values, best: set[str]) -> Cell:
     value, control = values.get(metric.key), values.get(f"random_{metric.key}")
     error = values.get(f"{metric.key}_standard_error")
     beaten = False
@@ -179,7 +173,9 @@ def _cell(metric: Metric, values: Values) -> Cell:
         beaten = {"higher": value <= control, "lower": value >= control, "neither": False}[metric.better]
     return Cell(
         value=metric.text(value),
-        error="" if error is None else metric.text(error),
-        control="" if control is None else metric.text(control),
+        error=metric.text(error, missing=""),
+        difference=metric.difference(value, reference.get(metric.key)),
+        control=metric.text(control, missing=""),
+        best=metric.text(value) in best,
         beaten_by_control=beaten,
     )

@@ -3,7 +3,8 @@
 import collections
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from align_jax.data.load import find_dataset
 from align_jax.reporting import names
@@ -26,8 +27,7 @@ Means = list[list[SeedMean]]
 """The rows of a group: a mean for each column and, where there are several columns, their average as the last."""
 
 
-@dataclass(frozen=True)
-class DomainTable:
+class DomainTable(NamedTuple):
     """The table of a metric and a role; `means` and `averages` are the numbers of our rows, which it prints."""
 
     metric: Metric
@@ -53,9 +53,7 @@ def measurements(runs: Mapping[tuple[Setup, str, int], Run], role: str, key: str
 def every_domain(task: Task, singled_out: Iterable[str]) -> frozenset[str]:
     """The domains of the data set, as far as they are known: without one of them there is no average.
 
-    Args:
-      task: whose runs know all domains, but for those within one domain.
-      singled_out: the domains that the protocol singles out in runs, complete or planned.
+    The runs of a task know all domains, unless each is within one; `singled_out` are those of runs complete or planned.
     """
     known = frozenset(singled_out) | frozenset(task.domains)
     published = frozenset(find_dataset(task.dataset).published_examples)
@@ -73,14 +71,7 @@ def domain_table(
 ) -> DomainTable | None:
     """The table of a metric and a role; None where nothing was measured, or nothing finite.
 
-    Args:
-      task: what the values are measurements of.
-      metric: what they measure.
-      role: of the tests.
-      values: the measurements.
-      titles: the names of the rows, in their order.
-      planned: what sweeps planned; it says which cells are missing.
-      domains: those of the data set, see `every_domain`; one that was not tested is missing.
+    Missing are the cells that sweeps `planned`, and the `domains` of the data set (see `every_domain`) without a test.
     """
     if not any(math.isfinite(value) for by_seed in values.values() for value in by_seed.values()):
         return None

@@ -13,7 +13,6 @@ from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Setup,
 from align_jax.tables.table import MISSING, shortened
 
 SELECTION_TITLES = {"training_domain_validation": "training-domain validation", "last": "last step"}
-PROTOCOL_TITLES = {"in_domain": "in domain", "single_source": "single source", "leave_one_out": "leave one out"}
 
 ROLE_MEANINGS = {
     ("in_domain", "id"): "Each column: trained, selected and tested on parts of that one domain.",
@@ -29,10 +28,13 @@ CLASS_CAPTION = (
 
 def task_title(task: Task, tasks: Sequence[Task]) -> str:
     """A title that no other task of a report has."""
-    title = f"{shortened(names.dataset_title(task.dataset))}, {PROTOCOL_TITLES[task.protocol]}"
-    oracle = ["ORACLE selection"] if task.selection == "oracle" else []
-    different = [text for name, text in _distinction(task, tasks).items() if name != "selection rule" or not oracle]
-    return ", ".join([title, *oracle, *different])
+    protocol = names.PROTOCOLS[task.protocol].partition(":")[0]
+    title = [shortened(names.dataset_title(task.dataset)), protocol]
+    different = _distinction(task, tasks)
+    if task.selection == "oracle":
+        title.append("ORACLE selection")
+        different.pop("selection rule", None)
+    return ", ".join([*title, *different.values()])
 
 
 def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Setup, str]) -> tuple[str, ...]:
@@ -40,8 +42,8 @@ def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Setup, str]) -> tup
     notes = []
     if differences := _distinction(task, tasks):
         notes.append(
-            f"Other runs of this data set and protocol differ from these in {_listed(list(differences))}; they measure "
-            "something else, are never averaged with these, and have tables of their own."
+            f"Other runs of this data set and protocol differ from these in {names.listed(list(differences))}; "
+            "they measure something else, are never averaged with these, and have tables of their own."
         )
     sizes = {dict(setup.settings).get("data.image_size") for setup in titles if setup.guidance != NEVER_RUN}
     if len(sizes) > 1:
@@ -54,12 +56,7 @@ def domain_caption(
 ) -> tuple[str, ...]:
     """What a table by domains measures, and where its published rows come from.
 
-    Args:
-      task: of the table.
-      metric: what is measured.
-      role: of the tests.
-      published: what others published.
-      computed: whether averages of theirs are computed here.
+    `computed` says that some of their averages are computed here.
     """
     unit = " in percent" if metric.unit else ""
     better = f", {metric.better} is better" if metric.better != "neither" else ""
@@ -68,7 +65,14 @@ def domain_caption(
     caption = [f"{metric.title}{unit}{better}. {meaning}".strip()]
     for source in dict.fromkeys(row.source for row in published):
         caption.append(f"{source.name}: {source.reference}; {source.protocol}.")
-    if published and (different := _other_counts(task)):
+    # A held-out domain is tested whole, so that its number of images tells one copy of the data from another.
+    of_copy = find_dataset(task.dataset).published_examples
+    different = [
+        f"it has {of_copy[domain]:,} images of {domain}, the one tested here {n:,}"
+        for (domain, tested_as, _), n in task.examples
+        if tested_as == "ood" and of_copy.get(domain, n) != n
+    ]
+    if published and different:
         caption.append(f"Published rows are of another copy of the data: {'; '.join(different)}.")
     if computed:
         caption.append("Averages of published rows whose source gives none are computed from their columns.")
@@ -78,23 +82,16 @@ def domain_caption(
 
 def usual_seeds(usual: int, counts: Sized) -> list[str]:
     """Says over how many seeds most cells are, where there are several `counts` of seeds."""
-    return [f"A cell that does not say otherwise is over {_seeds(usual)}."] if len(counts) > 1 else []
+    seeds = "one seed" if usual == 1 else f"{usual} seeds"
+    return [f"A cell that does not say otherwise is over {seeds}."] if len(counts) > 1 else []
 
 
 def bold_without_error(
     metric: Metric, lines: Sequence[Sequence[SeedMean]], line: Literal["column", "row"]
 ) -> list[str]:
-    """What bold is worth where one of the compared means has no standard error.
-
-    Args:
-      metric: what the means are of.
-      lines: the means that bold compares, a column or a row of the table each.
-      line: which of the two.
-
-    Returns:
-      A sentence; or none, where no bold compares such means.
-    """
-    if not any(_best_without_error(means) for means in lines):
+    """What bold is worth where one of the means that it compares, in a column or a row, has no standard error."""
+    unknown = [means for means in lines if any(mean.value is not None and mean.error is None for mean in means)]
+    if not any(mean.best for means in unknown for mean in means):
         return []
     best = "smallest" if metric.better == "lower" else "largest"
     return [
@@ -140,26 +137,3 @@ def _contradicted(task: Task, tasks: Sequence[Task]) -> list[str]:
     return [
         f"{n:,} examples of {shortened(domain)} ({shortened(split or role)})" for (domain, role, split), n in tests[:3]
     ]
-
-
-def _other_counts(task: Task) -> list[str]:
-    """Held-out domains, which are tested whole, of which the published data set has another number of images."""
-    published = find_dataset(task.dataset).published_examples
-    return [
-        f"it has {published[domain]:,} images of {domain}, the one tested here {n:,}"
-        for (domain, role, _), n in task.examples
-        if role == "ood" and published.get(domain, n) != n
-    ]
-
-
-def _best_without_error(means: Sequence[SeedMean]) -> bool:
-    missing = any(mean.value is not None and mean.error is None for mean in means)
-    return missing and any(mean.best for mean in means)
-
-
-def _seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"{count} seeds"
-
-
-def _listed(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

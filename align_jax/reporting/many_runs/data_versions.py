@@ -12,15 +12,10 @@ Examples = tuple[tuple[tuple[str, str, str], int], ...]
 
 
 def data_versions(runs: Sequence[Run]) -> list[tuple[Examples, list[Run]]]:
-    """Puts runs together that agree on every test that two of them have in common.
+    """Puts runs of one data set, protocol and split together that agree on every test that two of them share.
 
-    A run that contradicts no version is part of the one with which it shares most tests.
-
-    Args:
-      runs: of one data set, protocol and split.
-
-    Returns:
-      For each version what its runs say of it, and the runs, in the order in which they came.
+    A run that contradicts no version is part of the one with which it shares most tests. The runs of a version come
+    with what they say of it.
     """
     versions: list[tuple[dict[tuple[str, str, str], int], list[Run]]] = []
     for run in runs:

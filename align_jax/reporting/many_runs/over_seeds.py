@@ -102,5 +102,4 @@ def printed(metric: Metric, mean: SeedMean, usual_seeds: int = 0) -> Cell:
         note = f"{mean.seeds}/{mean.planned}"
     elif usual_seeds and mean.seeds not in (0, usual_seeds):
         note = f"n = {mean.seeds}"
-    error = metric.text(mean.error) if mean.error is not None else ""
-    return Cell(metric.text(mean.value), error, note=note, best=mean.best)
+    return Cell(metric.text(mean.value), metric.text(mean.error, missing=""), note=note, best=mean.best)

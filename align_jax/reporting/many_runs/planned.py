@@ -2,14 +2,13 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, SAYS_THE_TASK, Setup, Task
 from align_jax.runs.collect import PlannedCell
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """What a sweep planned in a task, by setup and the domain singled out: the seeds, complete or not."""
 
     seeds: Mapping[tuple[Setup, str], frozenset[int]]

@@ -5,14 +5,13 @@ with ours, nor compared with them in bold. Methods were selected, tuned and seed
 source's `protocol` says as far as it is known.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from align_jax.data.load import find_dataset
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Who printed a number, and what is known of how it came about."""
 
     name: str
@@ -20,8 +19,7 @@ class Source:
     protocol: str
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A method's row in somebody's table.
 
     Attributes:
@@ -40,7 +38,7 @@ class Published:
     metric: str
     classes: int
     source: Source
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str]
     average: str = ""
     note: str = ""
 
@@ -61,8 +59,11 @@ DRE_PAPER = Source(
     "ResNet-50, 5000 steps, checkpoint with the lowest cross-entropy on the training domains' validation part",
 )
 
-VLCS, TERRA = find_dataset("vlcs").domains, find_dataset("terra_incognita").domains
-CLASSES = {name: len(find_dataset(name).classes) for name in ("vlcs", "terra_incognita")}
+# Of the tables of ALIGN's paper.
+COLUMNS = {
+    "vlcs": ("VOC2007", "LabelMe", "Caltech101", "SUN09"),
+    "terra_incognita": ("location_38", "location_43", "location_46", "location_100"),
+}
 
 _AUC = (
     "which AUC ALIGN's paper means (of the classifier, or by insertion) is not known; ours is macro one-vs-rest ROC AUC"
@@ -70,74 +71,54 @@ _AUC = (
 _INSERTION = "DRE's insertion AUC; steps and fill of the insertion may differ from ours"
 
 
-def _in_domain(method: str, dataset: str, values: Mapping[str, str], metric: str = "accuracy") -> Published:
-    note = _AUC if metric == "auc" else ""
-    return Published(method, dataset, "in_domain", metric, CLASSES[dataset], ALIGN_PAPER, values, note=note)
+def _in_domain(method: str, dataset: str, values: Sequence[str], metric: str = "accuracy") -> Published:
+    """The values are those of the first of the `COLUMNS`."""
+    classes, note = len(find_dataset(dataset).classes), _AUC if metric == "auc" else ""
+    by_domain = dict(zip(COLUMNS[dataset], values, strict=False))
+    return Published(method, dataset, "in_domain", metric, classes, ALIGN_PAPER, by_domain, note=note)
 
 
 def _leave_one_out(
-    method: str, dataset: str, average: str, source: Source, values: Mapping[str, str] | None = None
+    method: str, dataset: str, average: str, source: Source, values: Sequence[str] = (), metric: str = "accuracy"
 ) -> Published:
-    return Published(
-        method, dataset, "leave_one_out", "accuracy", CLASSES[dataset], source, values or {}, average=average
-    )
-
-
-def _insertion(method: str, dataset: str, average: str) -> Published:
-    classes = CLASSES[dataset]
-    return Published(
-        method, dataset, "leave_one_out", "insertion_auc", classes, DRE_PAPER, average=average, note=_INSERTION
-    )
+    """The values are in the order of the data set's domains; there are none where only the average was printed."""
+    known, note = find_dataset(dataset), _INSERTION if metric == "insertion_auc" else ""
+    by_domain = dict(zip(known.domains, values, strict=True)) if values else {}
+    return Published(method, dataset, "leave_one_out", metric, len(known.classes), source, by_domain, average, note)
 
 
 PUBLISHED: tuple[Published, ...] = (
-    _in_domain("ERM", "vlcs", {"VOC2007": "85.35", "LabelMe": "80.80", "Caltech101": "99.73", "SUN09": "80.87"}),
-    _in_domain("SGT", "vlcs", {"VOC2007": "86.64", "LabelMe": "79.54", "Caltech101": "99.52", "SUN09": "79.23"}),
-    _in_domain("DRE", "vlcs", {"VOC2007": "85.61", "LabelMe": "80.31", "Caltech101": "99.95", "SUN09": "81.76"}),
-    _in_domain("m-SAM (ablation)", "vlcs", {"VOC2007": "85.51"}),
-    _in_domain("m-Gray (ablation)", "vlcs", {"VOC2007": "86.90"}),
-    _in_domain("ALIGN", "vlcs", {"VOC2007": "86.91", "LabelMe": "80.23", "Caltech101": "99.98", "SUN09": "82.54"}),
-    _in_domain("ERM", "vlcs", {"VOC2007": "76.95"}, "auc"),
-    _in_domain("SGT", "vlcs", {"VOC2007": "72.91"}, "auc"),
-    _in_domain("DRE", "vlcs", {"VOC2007": "77.41"}, "auc"),
-    _in_domain("m-SAM (ablation)", "vlcs", {"VOC2007": "80.32"}, "auc"),
-    _in_domain("m-Gray (ablation)", "vlcs", {"VOC2007": "79.15"}, "auc"),
-    _in_domain("ALIGN", "vlcs", {"VOC2007": "82.18"}, "auc"),
-    _in_domain(
-        "ERM",
-        "terra_incognita",
-        {"location_38": "77.89", "location_43": "76.35", "location_46": "72.69", "location_100": "88.47"},
-    ),
-    _in_domain(
-        "DRE",
-        "terra_incognita",
-        {"location_38": "77.37", "location_43": "74.89", "location_46": "73.95", "location_100": "88.39"},
-    ),
-    _in_domain(
-        "ALIGN",
-        "terra_incognita",
-        {"location_38": "83.62", "location_43": "72.47", "location_46": "77.27", "location_100": "90.54"},
-    ),
-    _leave_one_out("ERM", "vlcs", "77.5", DOMAINBED, dict(zip(VLCS, ("97.7", "64.3", "73.4", "74.6"), strict=True))),
+    _in_domain("ERM", "vlcs", ("85.35", "80.80", "99.73", "80.87")),
+    _in_domain("SGT", "vlcs", ("86.64", "79.54", "99.52", "79.23")),
+    _in_domain("DRE", "vlcs", ("85.61", "80.31", "99.95", "81.76")),
+    _in_domain("m-SAM (ablation)", "vlcs", ("85.51",)),
+    _in_domain("m-Gray (ablation)", "vlcs", ("86.90",)),
+    _in_domain("ALIGN", "vlcs", ("86.91", "80.23", "99.98", "82.54")),
+    _in_domain("ERM", "vlcs", ("76.95",), "auc"),
+    _in_domain("SGT", "vlcs", ("72.91",), "auc"),
+    _in_domain("DRE", "vlcs", ("77.41",), "auc"),
+    _in_domain("m-SAM (ablation)", "vlcs", ("80.32",), "auc"),
+    _in_domain("m-Gray (ablation)", "vlcs", ("79.15",), "auc"),
+    _in_domain("ALIGN", "vlcs", ("82.18",), "auc"),
+    _in_domain("ERM", "terra_incognita", ("77.89", "76.35", "72.69", "88.47")),
+    _in_domain("DRE", "terra_incognita", ("77.37", "74.89", "73.95", "88.39")),
+    _in_domain("ALIGN", "terra_incognita", ("83.62", "72.47", "77.27", "90.54")),
+    _leave_one_out("ERM", "vlcs", "77.5", DOMAINBED, ("97.7", "64.3", "73.4", "74.6")),
     _leave_one_out("IRM", "vlcs", "78.5", DOMAINBED),
     _leave_one_out("GroupDRO", "vlcs", "76.7", DOMAINBED),
     _leave_one_out("Mixup", "vlcs", "77.4", DOMAINBED),
     _leave_one_out("CORAL", "vlcs", "78.8", DOMAINBED),
-    _leave_one_out("DRE", "vlcs", "79.5", DRE_PAPER, dict(zip(VLCS, ("98.3", "65.5", "73.8", "80.2"), strict=True))),
-    _leave_one_out(
-        "ERM", "terra_incognita", "46.1", DOMAINBED, dict(zip(TERRA, ("49.8", "42.1", "56.9", "35.7"), strict=True))
-    ),
+    _leave_one_out("DRE", "vlcs", "79.5", DRE_PAPER, ("98.3", "65.5", "73.8", "80.2")),
+    _leave_one_out("ERM", "terra_incognita", "46.1", DOMAINBED, ("49.8", "42.1", "56.9", "35.7")),
     _leave_one_out("IRM", "terra_incognita", "47.6", DOMAINBED),
     _leave_one_out("GroupDRO", "terra_incognita", "43.2", DOMAINBED),
     _leave_one_out("Mixup", "terra_incognita", "47.9", DOMAINBED),
     _leave_one_out("CORAL", "terra_incognita", "47.6", DOMAINBED),
-    _leave_one_out(
-        "DRE", "terra_incognita", "53.0", DRE_PAPER, dict(zip(TERRA, ("64.1", "48.1", "57.1", "42.8"), strict=True))
-    ),
-    _insertion("ERM", "vlcs", "0.819"),
-    _insertion("DRE", "vlcs", "0.840"),
-    _insertion("ERM", "terra_incognita", "0.584"),
-    _insertion("DRE", "terra_incognita", "0.644"),
+    _leave_one_out("DRE", "terra_incognita", "53.0", DRE_PAPER, ("64.1", "48.1", "57.1", "42.8")),
+    _leave_one_out("ERM", "vlcs", "0.819", DRE_PAPER, metric="insertion_auc"),
+    _leave_one_out("DRE", "vlcs", "0.840", DRE_PAPER, metric="insertion_auc"),
+    _leave_one_out("ERM", "terra_incognita", "0.584", DRE_PAPER, metric="insertion_auc"),
+    _leave_one_out("DRE", "terra_incognita", "0.644", DRE_PAPER, metric="insertion_auc"),
 )
 
 

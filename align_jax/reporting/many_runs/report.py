@@ -2,7 +2,8 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from align_jax.reporting import names
 from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, VALIDATION_ACCURACY
@@ -21,17 +22,14 @@ from align_jax.runs.untrusted_json import printable
 from align_jax.tables.table import Table
 
 
-@dataclass(frozen=True)
-class TaskReport:
+class TaskReport(NamedTuple):
     """All tables of a task.
 
     Attributes:
       title: no other task of the report has it.
-      task: what was tested.
       notes: warnings before the tables.
       tables: methods by domains, one a metric and role.
       class_tables: accuracy by class, one a role.
-      settings: of the rows.
       runs: the complete ones.
       rows: the title of each run's row, by its folder.
       planned: how many runs there are, complete or planned.
@@ -48,8 +46,7 @@ class TaskReport:
     planned: int
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """The tables of every task of a collection; `problems` says what was left out, and why."""
 
     tasks: tuple[TaskReport, ...]

@@ -1,7 +1,7 @@
 """The settings below a task's tables: those that all rows share, and those in which rows differ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task, differing_settings
 from align_jax.tables.table import MISSING, Table, plain_table, shortened
@@ -14,8 +14,7 @@ MAIN_SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Settings shared by all rows, and those that are not: by name, a value for each of the rows' titles."""
 
     shared: Mapping[str, str]

@@ -6,6 +6,7 @@ its own; any other setting that can change a number makes another `Setup`, and a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from align_jax.reporting import names
 from align_jax.reporting.many_runs.data_versions import Examples
@@ -14,12 +15,7 @@ from align_jax.runs.read import Run
 
 # Settings that say what is tested: runs that differ in them are not in one table.
 TASK_SETTINGS = (
-    "data.folder",
-    "data.split_seed",
-    "data.stratified",
-    "data.correlation",
-    "data.fold",
-    "data.class_set",
+    *("data.folder", "data.split_seed", "data.stratified", "data.correlation", "data.fold", "data.class_set"),
 )
 SAYS_THE_TASK = (*TASK_SETTINGS, "data.name", "data.protocol", "selection")
 # Settings that the summary repeats, or that change nothing in the numbers.
@@ -49,8 +45,7 @@ class Task:
     examples: Examples = ()
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(NamedTuple):
     """What has a row: `settings` are all that can change a result."""
 
     algorithm: str

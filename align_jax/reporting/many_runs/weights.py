@@ -5,8 +5,6 @@ from dataclasses import replace
 
 from align_jax.runs.read import Run
 
-SETTING = "classifier.pretrained"
-
 
 def with_named_weights(runs: Sequence[Run]) -> list[Run]:
     """The runs, with the checksum of what they began with in the place of a mere path.
@@ -15,17 +13,11 @@ def with_named_weights(runs: Sequence[Run]) -> list[Run]:
     is.
     """
     sources: dict[str, str] = {}
-    for run in runs:
-        if run.weights is not None:
-            source, sha256 = run.weights.source, run.weights.sha256
-            sources[sha256] = min(source, sources.get(sha256, source))
-    return [
-        run
-        if run.weights is None
-        else replace(run, config=dict(sorted({**run.config, SETTING: _named(run.weights.sha256, sources)}.items())))
-        for run in runs
-    ]
+    for weights in (run.weights for run in runs if run.weights):
+        sources[weights.sha256] = min(weights.source, sources.get(weights.sha256, weights.source))
 
+    def named(run: Run, sha256: str) -> Run:
+        config = {**run.config, "classifier.pretrained": f"{sources[sha256]} (sha256 {sha256[:12]}…)"}
+        return replace(run, config=dict(sorted(config.items())))
 
-def _named(sha256: str, sources: dict[str, str]) -> str:
-    return f"{sources[sha256]} (sha256 {sha256[:12]}…)"
+    return [named(run, run.weights.sha256) if run.weights else run for run in runs]
