@@ -18,7 +18,7 @@ def answer_help(arguments: Sequence[str], usage: str) -> None:
         raise HelpAsked(usage)
 
 
-def parsed(
+def parse_flags(
     arguments: Sequence[str],
     usage: str,
     *,

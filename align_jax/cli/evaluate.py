@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
-from align_jax.cli.overrides import check_overrides, overridden, split_overrides
+from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
 
 USAGE = (
     "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         overrides, others = split_overrides(arguments)
-        values, _ = parsed(others, USAGE, strings=("workdir", "out"), integers=("step",))
+        values, _ = parse_flags(others, USAGE, strings=("workdir", "out"), integers=("step",))
         from align_jax.configuration import check, default_config
         from align_jax.runtime.devices import check_accelerator
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         from align_jax.inference.reevaluation import check_out, evaluation_table, reevaluate, write_evaluation
 
         trained = load_named_run(values)
-        config = overridden(trained.config, overrides)
+        config = with_overrides(trained.config, overrides)
         # Only these groups are checked: the algorithm may be the user's own.
         evaluated = default_config()
         evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.errors import UserError
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/explain.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        values, images = parsed(arguments, USAGE, strings=("workdir", "out"), integers=("step",), positional=True)
+        values, images = parse_flags(arguments, USAGE, strings=("workdir", "out"), integers=("step",), positional=True)
         if not images:
             raise UserError(f"No image is given; write {USAGE}.")
         from align_jax.inference.explain_images import explain_images

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.errors import UserError
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/export.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        values, _ = parsed(arguments, USAGE, strings=("workdir", "to"), integers=("step",))
+        values, _ = parse_flags(arguments, USAGE, strings=("workdir", "to"), integers=("step",))
         if values.to is None or not values.to.endswith(".safetensors"):
             raise UserError(f"--to is {values.to!r}; give a file that ends in .safetensors: {USAGE}.")
         from align_jax.models import pretrained

@@ -6,7 +6,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.errors import UserError
 
 
@@ -31,13 +31,13 @@ def check_overrides(
         _check_field(config, field)
 
 
-def overridden(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> ml_collections.ConfigDict:
+def with_overrides(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> ml_collections.ConfigDict:
     """A copy of a config with checked overrides applied."""
     values = flags.FlagValues()
     arguments = ["", *overrides]
     copy = config.copy_and_resolve_references()
     config_flags.DEFINE_config_dict("config", copy, flag_values=values, sys_argv=arguments)
-    parsed(arguments, "--config.FIELD=VALUE", values=values)
+    parse_flags(arguments, "--config.FIELD=VALUE", values=values)
     return copy
 
 

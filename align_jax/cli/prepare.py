@@ -19,7 +19,7 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.configuration import default_config
 from align_jax.data.load import DATASETS, find_dataset
@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     flags.DEFINE_string("folder", "", **define)
     flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], **define)
     flags.DEFINE_float("most_skipped", data.most_skipped, lower_bound=0, upper_bound=1, **define)
-    values, _ = parsed(arguments, USAGE, strings=("copy_to",), values=values)
+    values, _ = parse_flags(arguments, USAGE, strings=("copy_to",), values=values)
     if values.dataset is None:
         raise UserError(f"--dataset is missing; choose one of {', '.join(DATASETS)}.")
     for flag in FIELDS:

@@ -13,13 +13,13 @@ from pathlib import Path
 from absl import flags
 
 from align_jax.cli import train
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.overrides import split_overrides
 from align_jax.errors import UserError
 from align_jax.runs.folder import check_run_folder
 from align_jax.runtime.files import write_atomically
-from align_jax.sweeping.cells import Cell, grid, share
+from align_jax.sweeping.cells import SweepCell, grid, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
 from align_jax.sweeping.subprocesses import state
@@ -89,7 +89,7 @@ def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     flags.DEFINE_integer("jobs", 1, "", flag_values=values)
     flags.DEFINE_boolean("dry_run", False, "", flag_values=values)
     strings = ("config", "workdir", "methods", "domains", "seeds", "worker", "slurm")
-    values, _ = parsed(others, USAGE, strings=strings, values=values)
+    values, _ = parse_flags(others, USAGE, strings=strings, values=values)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise UserError(f"--{name} is missing; write {USAGE}.")
@@ -160,8 +160,8 @@ def check_cells(sweep: Sweep) -> None:
     from align_jax.configuration import check
 
     configs = {}
-    by_config: dict[str, Cell] = {}
-    by_folder: dict[str, Cell] = {}
+    by_config: dict[str, SweepCell] = {}
+    by_folder: dict[str, SweepCell] = {}
     for cell in sweep.cells:
         # Parsing is slow, so it is done once for all cells that differ only in the four fields set below.
         if cell.overrides not in configs:

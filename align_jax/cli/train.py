@@ -8,7 +8,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides
 from align_jax.errors import UserError
@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
 def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
-    values, _ = parsed(arguments, USAGE, strings=("workdir",), values=values)
+    values, _ = parse_flags(arguments, USAGE, strings=("workdir",), values=values)
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
     readable = _readable(config.value)

@@ -12,7 +12,7 @@ LONGEST_NAME = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One run of a sweep.
 
     Attributes:
@@ -64,18 +64,18 @@ def _component(name: str) -> str:
 
 def grid(
     methods: Sequence[str], domains: Sequence[str], seeds: Sequence[int], varied: Mapping[str, Sequence[str]]
-) -> list[Cell]:
+) -> list[SweepCell]:
     """Every combination, where `varied` has values by config field; the seeds vary fastest."""
     fields = sorted(varied)
     combinations = itertools.product(*(varied[field] for field in fields))
     overrides = [tuple(zip(fields, values, strict=True)) for values in combinations]
     return [
-        Cell(method, domain, seed, override)
+        SweepCell(method, domain, seed, override)
         for method, override, domain, seed in itertools.product(methods, overrides, domains, seeds)
     ]
 
 
-def share(cells: Sequence[Cell], worker: int, workers: int) -> list[Cell]:
+def share(cells: Sequence[SweepCell], worker: int, workers: int) -> list[SweepCell]:
     """The cells of one of `workers` workers, numbered from 0: the shares of all workers have each cell once."""
     if not 0 <= worker < workers:
         raise ValueError(f"worker {worker} of {workers}")

@@ -7,10 +7,10 @@ from pathlib import Path
 from align_jax.errors import UserError
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.locks import lock
-from align_jax.sweeping.cells import Cell
+from align_jax.sweeping.cells import SweepCell
 
 
-def record(workdir: Path, cells: Sequence[Cell]) -> None:
+def record(workdir: Path, cells: Sequence[SweepCell]) -> None:
     """Adds the cells to `sweep.json`; the file is not written again if it has them all.
 
     Raises:

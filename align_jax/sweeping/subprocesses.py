@@ -20,7 +20,7 @@ from pathlib import Path
 
 from align_jax.runtime.interruption import StopRequest
 from align_jax.runtime.locks import lock
-from align_jax.sweeping.cells import Cell, remaining_s
+from align_jax.sweeping.cells import SweepCell, remaining_s
 
 POLL_S = 0.2
 # The last error of a log is looked for in this many bytes at its end.
@@ -33,7 +33,7 @@ _ERROR = re.compile(r"(error: |[\w.]*(Error|Exception|Interrupt|Exit)\b)")
 class _Child:
     """A cell's process, when it began (by the monotonic clock), where its log begins (in bytes), and its cores."""
 
-    cell: Cell
+    cell: SweepCell
     process: subprocess.Popen[bytes]
     began: float
     log_began: int
@@ -76,9 +76,9 @@ class Queue:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        cells: Sequence[SweepCell],
         workdir: Path,
-        command: Callable[[Cell], list[str]],
+        command: Callable[[SweepCell], list[str]],
         *,
         jobs: int,
         stop: StopRequest,
@@ -97,17 +97,17 @@ class Queue:
         self._workdir, self._command, self._jobs, self._stop, self._say = workdir, command, jobs, stop, say
         self._waiting = deque(cell for cell in cells if not is_complete(workdir / cell.path))
         self._children: list[_Child] = []
-        self._failures: dict[Cell, str] = {}
+        self._failures: dict[SweepCell, str] = {}
         self._total = len(cells)
         self._done = self._total - len(self._waiting)
         self._durations: list[float] = []
-        self._elsewhere: set[Cell] = set()
+        self._elsewhere: set[SweepCell] = set()
         self._passed_on = False
         # Only Linux says which cores a process may use.
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
         self._free = core_shares(cores, min(jobs, max(len(self._waiting), 1)))
 
-    def run(self) -> dict[Cell, str]:
+    def run(self) -> dict[SweepCell, str]:
         """Runs the cells.
 
         Returns:
@@ -189,12 +189,12 @@ class Queue:
         about = f", about {_clock(left)} left" if left and not self._stop else ""
         return f"{self._done} of {self._total} done{about}"
 
-    def _fail(self, cell: Cell, reason: str) -> None:
+    def _fail(self, cell: SweepCell, reason: str) -> None:
         self._failures[cell] = reason
         self._say(f"{cell.path}: failed, {reason}; {self._count()}")
 
 
-def _start(cell: Cell, run: Path, command: Sequence[str], held: int, cores: frozenset[int]) -> _Child:
+def _start(cell: SweepCell, run: Path, command: Sequence[str], held: int, cores: frozenset[int]) -> _Child:
     """Starts a cell's process, which inherits the lock, appends to the cell's `log.txt`, and runs on these cores."""
     with (run / "log.txt").open("ab") as log:
         log_began = log.tell()

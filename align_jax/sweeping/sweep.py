@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from align_jax.runtime.interruption import Interrupted, stop_request
-from align_jax.sweeping.cells import Cell
+from align_jax.sweeping.cells import SweepCell
 from align_jax.sweeping.record import record
 from align_jax.sweeping.subprocesses import Queue, is_complete
 
@@ -30,14 +30,14 @@ class Sweep:
     workdir: Path
     config: str
     overrides: Mapping[str, str]
-    cells: Sequence[Cell]
+    cells: Sequence[SweepCell]
     worker: tuple[int, int]
     jobs: int
     slurm: Path | None
     dry_run: bool
     again: Sequence[str]
 
-    def flags(self, cell: Cell) -> list[str]:
+    def flags(self, cell: SweepCell) -> list[str]:
         """The arguments of `launch/main.py` that run a cell."""
         settings = {**self.overrides, **cell.settings()}
         return [
@@ -53,7 +53,7 @@ def say(title: str, line: str) -> None:
 
 
 def run_sweep(
-    sweep: Sweep, program: Sequence[str], *, title: str, again: str, cells: Sequence[Cell] | None = None
+    sweep: Sweep, program: Sequence[str], *, title: str, again: str, cells: Sequence[SweepCell] | None = None
 ) -> tuple[int, int]:
     """Runs the cells that are not complete, in their order, and names those that failed.
 
@@ -72,7 +72,7 @@ def run_sweep(
     """
     cells, workdir = sweep.cells if cells is None else cells, sweep.workdir
 
-    def command(cell: Cell) -> list[str]:
+    def command(cell: SweepCell) -> list[str]:
         return [*program, *sweep.flags(cell)]
 
     with stop_request() as stop:

@@ -2,10 +2,10 @@
 
 import jax
 
-from align_jax.training.run import Reached, Run, steps_per_epoch
+from align_jax.training.run import OpenRun, Reached, steps_per_epoch
 
 
-def describe(run: Run, reached: Reached) -> None:
+def describe(run: OpenRun, reached: Reached) -> None:
     """Prints devices, batch, length, data, selection, guidance, and a table of parameters."""
     config, data, say = run.plan.config, run.data, run.progress.say
     (steps, warmup), batch, devices = run.length, config.schedule.batch_size, run.mesh.devices

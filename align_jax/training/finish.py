@@ -9,10 +9,10 @@ from align_jax.runs.folder import write_summary
 from align_jax.runtime.files import write_arrays
 from align_jax.runtime.interruption import Interrupted
 from align_jax.states import States
-from align_jax.training.run import Reached, Run
+from align_jax.training.run import OpenRun, Reached
 
 
-def finish(run: Run, reached: Reached) -> dict[str, Any]:
+def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
     """Evaluates the selected checkpoint, writes `predictions.npz`, gallery and `summary.json`; returns the summary."""
     config, data, selected = run.plan.config, run.data, reached.selected
     assert selected is not None
@@ -49,13 +49,13 @@ def finish(run: Run, reached: Reached) -> dict[str, Any]:
     return summary
 
 
-def write_gallery_of(run: Run, name: str, states: States) -> None:
+def write_gallery_of(run: OpenRun, name: str, states: States) -> None:
     """Writes the run's `gallery/NAME.npz`."""
     examples = gallery_examples(run.data, run.plan.config.evaluation.gallery_images)
     write_gallery(run.folder / "gallery" / f"{name}.npz", run.evaluator, states, examples)
 
 
-def interrupted(run: Run, step: int) -> Interrupted:
+def interrupted(run: OpenRun, step: int) -> Interrupted:
     """The exception of a run that was asked to stop, after step `step`."""
     assert run.stop.signal is not None
     saved = "which is saved; the same command goes on from there" if step else "and nothing was saved yet"

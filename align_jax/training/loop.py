@@ -29,7 +29,7 @@ from align_jax.training.events import events
 from align_jax.training.finish import finish, interrupted, write_gallery_of
 from align_jax.training.phases import Phase, phases
 from align_jax.training.plan import plan
-from align_jax.training.run import Reached, Run, open_run
+from align_jax.training.run import OpenRun, Reached, open_run
 
 
 def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
         return summary
 
 
-def train(run: Run, reached: Reached) -> dict[str, Any]:
+def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
     """The loop: update, log and checkpoint, evaluate, to the last step; then the final evaluation and the summary.
 
     A turn begins at a step whose checkpoint is saved if it was due, and whose evaluation is still to be made.
@@ -108,7 +108,9 @@ def train(run: Run, reached: Reached) -> dict[str, Any]:
             raise interrupted(run, step)
 
 
-def _update(run: Run, phase: Phase, programs: dict[str, jax.stages.Compiled], states: States) -> tuple[States, Metrics]:
+def _update(
+    run: OpenRun, phase: Phase, programs: dict[str, jax.stages.Compiled], states: States
+) -> tuple[States, Metrics]:
     """One call of a phase's program, which is compiled on its first call; the old states are donated."""
     batches = tuple(next(run.batches) for _ in range(phase.batches))
     if phase.name not in programs:
@@ -118,7 +120,7 @@ def _update(run: Run, phase: Phase, programs: dict[str, jax.stages.Compiled], st
     return programs[phase.name](states, batches, run.key)
 
 
-def _log(run: Run, phase: Phase, step: int, values: dict[str, float], *, steps: int) -> None:
+def _log(run: OpenRun, phase: Phase, step: int, values: dict[str, float], *, steps: int) -> None:
     """Writes the means over the last `steps` steps to the log, and shows them."""
     values |= run.clock.end_stretch(steps * run.plan.config.schedule.batch_size)
     values["learning_rate"] = float(run.method.learning_rate(step - 1))
@@ -127,14 +129,14 @@ def _log(run: Run, phase: Phase, step: int, values: dict[str, float], *, steps: 
     run.collapse.look(step, values)
 
 
-def _save(run: Run, reached: Reached) -> None:
+def _save(run: OpenRun, reached: Reached) -> None:
     check_parameters(reached.states, reached.step, run.last_good_checkpoint)
     selected = dataclasses.asdict(reached.selected) if reached.selected else None
     position = Position(reached.step, run.batches.state(), run.log.position(), selected, run.clock.timing())
     run.checkpoints.save(reached.states, position)
 
 
-def _evaluate(run: Run, reached: Reached) -> Selected | None:
+def _evaluate(run: OpenRun, reached: Reached) -> Selected | None:
     """Writes the scores of every split to the log; returns the selected step, which can be this one after warm-up."""
     step, states, selected = reached
     evaluated = []

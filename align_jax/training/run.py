@@ -49,7 +49,7 @@ class Reached(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class OpenRun:
     """An open run: what stays the same while it trains, and what it reads from and writes to.
 
     Attributes:
@@ -91,7 +91,7 @@ class Run:
         return f"step {steps[-1]} in {self.folder / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
 
-def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[Run, Reached]:
+def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[OpenRun, Reached]:
     """Opens a run's folder, or makes it, and restores the last checkpoint if there is one.
 
     Args:
@@ -140,7 +140,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
         progress.say(f"pretrained  {weights.summary()}")
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
-    run = Run(
+    run = OpenRun(
         plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
         Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from align_jax.sweeping.cells import Cell
+from align_jax.sweeping.cells import SweepCell
 
 # Settings were tuned on another vendor and fold: twemoji, fold 1.
 DOMAIN = "fluent3d"
@@ -62,12 +62,14 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def cell(row: Row, correlation: str, seed: int) -> Cell:
+def cell(row: Row, correlation: str, seed: int) -> SweepCell:
     """One run."""
-    return Cell(row.algorithm, DOMAIN, seed, tuple(sorted({**row.settings, "data.correlation": correlation}.items())))
+    return SweepCell(
+        row.algorithm, DOMAIN, seed, tuple(sorted({**row.settings, "data.correlation": correlation}.items()))
+    )
 
 
-def cells(rows: tuple[Row, ...] = ROWS) -> list[Cell]:
+def cells(rows: tuple[Row, ...] = ROWS) -> list[SweepCell]:
     """Every run: the first seed of all rows before the second, so that a first table is complete early."""
     found = [
         (seed, cell(row, correlation, seed))

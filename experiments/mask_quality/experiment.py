@@ -19,7 +19,7 @@ from align_jax.cli.sweep import check_cells, parse
 from align_jax.errors import UserError
 from align_jax.runs.read import read_run
 from align_jax.runtime.files import write_atomically
-from align_jax.sweeping.cells import Cell
+from align_jax.sweeping.cells import SweepCell
 from align_jax.sweeping.sweep import Sweep, complete_sweep
 from align_jax.tables.markdown import markdown
 from experiments.mask_quality.tables import LEARNED, UNGUIDED, as_csv, row, table
@@ -45,10 +45,10 @@ def conditions() -> dict[str, tuple[str, dict[str, str]]]:
     return guided | {LEARNED: ("align", {"guidance": "learned"})} | unguided
 
 
-def cells(domain: str, seeds: Sequence[int]) -> dict[Cell, str]:
+def cells(domain: str, seeds: Sequence[int]) -> dict[SweepCell, str]:
     """Each cell's condition; all cells of a seed come before the next seed."""
     return {
-        Cell(algorithm, domain, seed, tuple(sorted(fields.items()))): name
+        SweepCell(algorithm, domain, seed, tuple(sorted(fields.items()))): name
         for seed in seeds
         for name, (algorithm, fields) in conditions().items()
     }
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     )
 
 
-def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]:
+def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[SweepCell, str]]:
     """The sweep that a command asks for, checked, and the condition of each of its cells.
 
     Args:
@@ -110,7 +110,7 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[Cell, str]]
     return sweep, named
 
 
-def report(sweep: Sweep, named: Mapping[Cell, str]) -> str:
+def report(sweep: Sweep, named: Mapping[SweepCell, str]) -> str:
     """Writes mask_quality.csv, .svg and .png from complete cells; returns the table as Markdown and the paths."""
     # Imported late: they take seconds to import, and a mistyped flag should be refused at once.
     from align_jax.data.degraded_masks import QUALITIES

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align_jax.cli.arguments import parsed
+from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 
@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
       UserError: an unknown or missing flag, or an invalid value.
     """
-    values, _ = parsed(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
+    values, _ = parse_flags(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
     archives = tuple(Path(name) for name in (values.archives or "").split(",") if name)
     if not archives:
         raise UserError(f"--archives is missing; give npm's tarballs of the two packages: {USAGE}.")

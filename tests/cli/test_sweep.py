@@ -20,7 +20,7 @@ from align_jax.cli.sweep import main, parse
 from align_jax.errors import UserError
 from align_jax.runs.folder import write_config
 from align_jax.runtime.locks import lock
-from align_jax.sweeping.cells import Cell, grid, remaining_s, share
+from align_jax.sweeping.cells import SweepCell, grid, remaining_s, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import slurm_script
 from align_jax.sweeping.subprocesses import core_shares, last_error, state
@@ -119,9 +119,9 @@ def starts(run):
 def test_the_grid_has_every_combination_once():
     cells = grid(["align", "erm"], ["a", "b"], [0, 1, 2], {"optim.lr": ["1e-4", "1e-3"], "align.fill": ["mean"]})
     assert len(cells) == len(set(cells)) == 2 * 2 * 3 * 2
-    assert cells[0] == Cell("align", "a", 0, (("align.fill", "mean"), ("optim.lr", "1e-4")))
+    assert cells[0] == SweepCell("align", "a", 0, (("align.fill", "mean"), ("optim.lr", "1e-4")))
     assert cells[0].path == "align,align.fill=mean,optim.lr=1e-4/a/seed0"
-    assert Cell("erm", "b", 2).path == "erm/b/seed2"
+    assert SweepCell("erm", "b", 2).path == "erm/b/seed2"
     assert {cell.record()["method"] for cell in cells} == {"align", "erm"}
 
 
@@ -213,7 +213,7 @@ def test_a_cell_with_another_config_is_refused_not_skipped(tmp_path, capsys):
 
 
 def test_the_record_is_extended_and_another_file_is_refused(tmp_path):
-    first, second = Cell("align", "a", 0), Cell("erm", "a", 0, (("optim.lr", "1e-4"),))
+    first, second = SweepCell("align", "a", 0), SweepCell("erm", "a", 0, (("optim.lr", "1e-4"),))
     path = tmp_path / "sweep.json"
     record(tmp_path, [first])
     before = path.stat().st_mtime_ns
