@@ -125,7 +125,7 @@ def _decode_with_pillow(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], boo
         raise BadImage("truncated")
     deep = image.format == "PNG" and content[24] == 16  # the header's bits a channel
     if deep and image.mode == "RGB" and "transparency" in image.info:
-        raise BadImage("16-bit RGB of which one colour is transparent, which is not supported")
+        raise BadImage("16-bit RGB with a transparent colour, which is not supported")
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     plain = (
         image.format in STORED_FORMATS

@@ -75,7 +75,7 @@ class DomainImages:
 def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
     """Reads the names of the files in `DOMAIN/CLASS/`, and of their masks in `masks/DOMAIN/CLASS/`.
 
-    Hidden files and folders are passed over, others that do not fit are counted.
+    Hidden files and folders are skipped. Others that do not fit are counted.
 
     Args:
         place: the data set's folder.
@@ -108,7 +108,7 @@ def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[s
                 found.append(
                     LabelledImage(domain.name, class_folder.name, file.name, file.path, mask_path, file.stat().st_size)
                 )
-        ignored += len(found) == images_before and domains is None  # A folder that is no domain.
+        ignored += len(found) == images_before and domains is None  # A folder without images is not a domain.
     domains = domains if domains is not None else sorted({image.domain for image in found})
     classes = classes if classes is not None else sorted({image.class_name for image in found})
     _check_names(place.source, (*domains, *classes))

@@ -29,10 +29,10 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
         write: prepares the data set, given an empty folder on the same disk for what it needs meanwhile.
 
     Returns:
-        Whether `write` was called.
+        Whether this process wrote it.
 
     Raises:
-        UserError: `folder` is there without the file that TFDS writes, and that a copy brings, last.
+        UserError: `folder` is there without dataset_info.json, which TFDS and a copy write last.
     """
     written = False
     if not folder.exists():

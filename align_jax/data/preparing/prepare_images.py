@@ -1,4 +1,4 @@
-"""What `prepare` of domain_folders, vlcs and terra_incognita shares: finding, writing once, or saying what is there."""
+"""How a data set of images in folders is prepared: found, written once, or opened if it is there already."""
 
 import sys
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def prepare_images(
         A builder whose splits are the domains.
 
     Raises:
-        UserError: nothing is found, or it is not as it should be, or what is there was prepared by another policy.
+        UserError: nothing is found, images cannot be read, or what is there was prepared with images left out.
     """
     check_local(root, prepared)
     root, prepared = Path(root), Path(prepared)

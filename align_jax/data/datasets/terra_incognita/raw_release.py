@@ -144,7 +144,7 @@ def read_annotations(
 def sort_by_label(
     labels: Mapping[str, tuple[str, str]], place: Place, domains: Sequence[str], classes: Sequence[str]
 ) -> DomainImages:
-    """The files in the place that have labels, as `domain_images.scan` gives those that lie in folders."""
+    """The files in the place that have labels, as `image_folders.scan` gives those in folders."""
     found = []
     for name, (domain, class_name) in labels.items():
         path = os.path.join(place.folder, name)
