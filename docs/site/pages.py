@@ -14,7 +14,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from align_jax.configuration import SETTINGS
+from align_jax.algorithms import ALGORITHMS
+from align_jax.configuration import settings
+from align_jax.data.load import DATASETS, find_dataset
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "align_jax"
@@ -33,6 +35,7 @@ ELSEWHERE = {
 COPIED = ("LICENSE", "CITATION.cff")
 CONFIGS = "api/configs.md"
 SETTINGS_PAGE = "settings.md"
+ENTRIES_PAGE = "methods_and_data_sets.md"
 LINK = re.compile(r"(\]\()(?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?(\))")
 
 
@@ -103,7 +106,7 @@ def configs_reference() -> str:
 def settings_table() -> str:
     """The Markdown of the page of all settings: defaults and valid values, in groups."""
     groups: dict[str, list[str]] = {}
-    for field, setting in SETTINGS.items():
+    for field, setting in settings().items():
         row = f"| `{field}` | `{setting.default!r}` | {setting.rule.valid()} |"
         groups.setdefault(field.partition(".")[0] if "." in field else "", []).append(row)
     lines = [
@@ -115,6 +118,24 @@ def settings_table() -> str:
     for group in sorted(groups, key=bool):  # first those without a group, then in the order of `SETTINGS`
         lines += ["", *([f"## `config.{group}`", ""] if group else []), "| field | default | valid |", "|---|---|---|"]
         lines += groups[group]
+    return "\n".join(lines) + "\n"
+
+
+def entries_table() -> str:
+    """The Markdown of the page of methods and data sets: what their entries in the code say of them."""
+    lines = ["# Methods and data sets", "", "## `config.algorithm`", ""]
+    lines += ["| name | title | masks of its own | source |", "|---|---|---|---|"]
+    lines += [f"| `{name}` | {a.title} | {a.guidance} | {a.citation} |" for name, a in ALGORITHMS.items()]
+    lines += ["", "## `config.data.name`"]
+    for name in DATASETS:
+        entry = find_dataset(name)
+        lines += ["", f"### `{name}`: {entry.title}", ""]
+        lines += [f"Domains: {', '.join(entry.domains) or 'the folders that hold images'}."]
+        if entry.published_examples:
+            counts = ", ".join(f"{domain} {count:,}" for domain, count in entry.published_examples.items())
+            lines += ["", f"Images in the copy that published results use: {counts}."]
+        if entry.citation is not None:
+            lines += ["", "```bibtex", entry.citation.read_text().strip(), "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -180,6 +201,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, api_page(path), content=reference(path)))
     files.append(File.generated(config, CONFIGS, content=configs_reference()))
     files.append(File.generated(config, SETTINGS_PAGE, content=settings_table()))
+    files.append(File.generated(config, ENTRIES_PAGE, content=entries_table()))
     return files
 
 
@@ -188,7 +210,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     name = page.file.src_uri
     if name == "index.md":
         page.meta["hide"] = ["navigation"]  # it would only list this page
-    if name.startswith("api/") or name == SETTINGS_PAGE:
+    if name.startswith("api/") or name in (SETTINGS_PAGE, ENTRIES_PAGE):
         return markdown
     return with_links_of_the_site(markdown, ROOT / ELSEWHERE.get(name, f"docs/{name}"), name)
 
