@@ -6,7 +6,7 @@ The folders may come from anywhere: links that leave them are not followed.
 import os
 import pathlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from align_jax.errors import UserError
 from align_jax.runs.read import Run, read_run, setting_text
@@ -16,8 +16,7 @@ from align_jax.tables.table import shortened
 SKIPPED_FOLDERS = ("checkpoints", "tensorboard")
 
 
-@dataclass(frozen=True)
-class PlannedCell:
+class PlannedCell(NamedTuple):
     """A run that a sweep planned; `sweep` is the folder whose sweep.json says so, `path` the run's folder."""
 
     sweep: pathlib.Path
@@ -28,8 +27,7 @@ class PlannedCell:
     overrides: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(NamedTuple):
     """What was found; `problems` are sentences, one a file that was left out."""
 
     runs: tuple[Run, ...]

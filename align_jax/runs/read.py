@@ -54,16 +54,14 @@ class Result:
     not_finite: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """What the classifier began with."""
 
     source: str
     sha256: str
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """What a run was trained on; names are as the data set has them.
 
     Attributes:

@@ -39,10 +39,9 @@ class TrainedRun:
       folder: the run's.
       config: what it was trained with.
       defaulted: fields that its `config.json` did not have, as in `config.FIELD`; they have this version's defaults.
-      data: what it was trained on.
       networks: classifier, and masker where one was trained.
       states: of both, replicated over the devices there are now, without the optimisers' states.
-      step: whose checkpoint this is.
+      step: of the checkpoint.
     """
 
     folder: Path
@@ -150,9 +149,10 @@ def _selected_step(run: Path, saved: Sequence[int]) -> int:
     """The step that the run selected, so far or for good; the newest where it has not selected any."""
     if (run / "summary.json").is_file():
         return read_object(run / "summary.json").required("best_step", int)
-    with _quiet():
+    newest = run / "checkpoints" / str(saved[-1])
+    with _orbax(newest):
         # `checkpoints.Position`, but from a file that may say anything.
-        position = _metadata(run / "checkpoints" / str(saved[-1])).custom_metadata
+        position = ocp.checkpointables_metadata(newest.absolute()).custom_metadata
     selected = position.get("selected") if isinstance(position, dict) else None
     step = selected.get("step") if isinstance(selected, dict) else None
     return step if type(step) is int and step in saved else saved[-1]
@@ -162,8 +162,8 @@ def _restored(
     checkpoint: Path, config: ml_collections.ConfigDict, num_classes: int
 ) -> tuple[tuple[Classifier, Masker | None], States]:
     """The networks, and their states as far as using them takes."""
-    with _quiet():
-        content = _metadata(checkpoint).metadata.get("states")
+    with _orbax(checkpoint):
+        content = ocp.checkpointables_metadata(checkpoint.absolute()).metadata.get("states")
     # A checkpoint's tuples come back as lists.
     if not isinstance(content, Sequence) or len(content) != 2 or not all(map(_is_state, content)) or not content[0]:
         raise UserError(
@@ -178,19 +178,15 @@ def _restored(
         _shapes(network, image, saved_state, checkpoint) if network else None
         for network, saved_state in zip(networks, content, strict=True)
     ]
-    classifier, masker = _arrays(checkpoint, shapes)
+    # What the shapes leave out, the optimisers' states, is not read.
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    with _orbax(checkpoint), context:
+        classifier, masker = ocp.load_checkpointables(checkpoint.absolute(), {"states": shapes})["states"]
     return networks, (
         ClassifierState(**classifier, optimizer_state=()),
         MaskerState(**masker, optimizer_state=()) if masker else None,
     )
-
-
-def _metadata(checkpoint: Path) -> Any:
-    """Orbax's description of a checkpoint: the shapes of its arrays, and what was saved beside them."""
-    try:
-        return ocp.checkpointables_metadata(checkpoint.absolute())
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise _damaged(checkpoint, error) from error
 
 
 def _is_state(saved: Any) -> bool:
@@ -221,31 +217,18 @@ def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _arrays(checkpoint: Path, like: list[dict[str, Any] | None]) -> Any:
-    # What `like` leaves out, the optimisers' states, is not read.
-    context = ocp.Context()
-    context.pytree.loading.partial_load = True
-    try:
-        with _quiet(), context:
-            return ocp.load_checkpointables(checkpoint.absolute(), {"states": like})["states"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise _damaged(checkpoint, error) from error
-
-
-def _damaged(checkpoint: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{checkpoint} cannot be read ({type(error).__name__}): it is damaged, or another version of Orbax wrote it; "
-        "give another --step, or a whole copy of the run."
-    )
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax tells what it does, and what went wrong, on absl's logger; what went wrong also comes as an exception."""
+def _orbax(checkpoint: Path) -> Iterator[None]:
+    """Reads with Orbax, which also tells absl's logger what went wrong: it is silent, and a failure a `UserError`."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         yield
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(
+            f"{checkpoint} cannot be read ({type(error).__name__}): it is damaged, or another version of Orbax wrote "
+            "it; give another --step, or a whole copy of the run."
+        ) from error
     finally:
         logger.setLevel(before)

@@ -13,8 +13,7 @@ from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.over_seeds import SeedMean, average, marked, over_seeds, printed
 from align_jax.reporting.many_runs.planned import Planned
 from align_jax.reporting.many_runs.published import Published, published_results
-from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task
-from align_jax.runs.read import Run
+from align_jax.reporting.many_runs.tasks import NEVER_RUN, Runs, Setup, Task
 from align_jax.tables.table import MISSING, Cell, Column, Group, Row, Table
 
 Values = Mapping[tuple[Setup, str, str], Mapping[int, float]]
@@ -37,7 +36,7 @@ class DomainTable(NamedTuple):
     averages: tuple[SeedMean, ...]
 
 
-def measurements(runs: Mapping[tuple[Setup, str, int], Run], role: str, key: str) -> Values:
+def measurements(runs: Runs, role: str, key: str) -> Values:
     """What the tests of a role measured by the metric `key`; NaN where that was no finite number."""
     values: dict[tuple[Setup, str, str], dict[int, float]] = {}
     for (setup, domain, seed), run in runs.items():

@@ -1,7 +1,8 @@
 """What sweeps planned: in which table and row a run belongs that is not complete."""
 
+import collections
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, SAYS_THE_TASK, Setup, Task
@@ -11,7 +12,7 @@ from align_jax.runs.collect import PlannedCell
 class Planned(NamedTuple):
     """What a sweep planned in a task, by setup and the domain singled out: the seeds, complete or not."""
 
-    seeds: Mapping[tuple[Setup, str], frozenset[int]]
+    seeds: Mapping[tuple[Setup, str], Set[int]]
     missing: int
 
 
@@ -20,7 +21,7 @@ def placed_cells(
 ) -> tuple[dict[Task, Planned], list[str]]:
     """Puts each planned run where the complete runs of its sweep say that it belongs."""
     seeds: dict[Task, dict[tuple[Setup, str], set[int]]] = {}
-    missing: dict[Task, int] = {}
+    missing: collections.Counter[Task] = collections.Counter()
     unplaced: list[str] = []
     for cell in cells:
         place = complete.get(cell.path) or _place(
@@ -33,10 +34,9 @@ def placed_cells(
             )
             continue
         task, setup = place
-        missing[task] = missing.get(task, 0) + (cell.path not in complete)
+        missing[task] += cell.path not in complete
         seeds.setdefault(task, {}).setdefault((setup, cell.domain), set()).add(cell.seed)
-    frozen = {task: {key: frozenset(of_key) for key, of_key in by_key.items()} for task, by_key in seeds.items()}
-    return {task: Planned(by_key, missing[task]) for task, by_key in frozen.items()}, unplaced
+    return {task: Planned(by_key, missing[task]) for task, by_key in seeds.items()}, unplaced
 
 
 def _place(cell: PlannedCell, siblings: Sequence[tuple[PlannedCell, Task, Setup]]) -> tuple[Task, Setup] | None:

@@ -2,7 +2,6 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from align_jax.reporting import names
@@ -10,12 +9,9 @@ from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, VALIDATION_ACC
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
 from align_jax.reporting.many_runs.by_domain import DomainTable, domain_table, every_domain, measurements
-from align_jax.reporting.many_runs.data_versions import data_versions
-from align_jax.reporting.many_runs.later_settings import with_later_settings
 from align_jax.reporting.many_runs.planned import Planned, placed_cells
 from align_jax.reporting.many_runs.settings import Settings, task_settings
-from align_jax.reporting.many_runs.tasks import Setup, Task, row_titles, setup_of, task_of
-from align_jax.reporting.many_runs.weights import with_named_weights
+from align_jax.reporting.many_runs.tasks import Runs, Setup, Task, by_task, row_titles, setup_of
 from align_jax.runs.collect import Collection
 from align_jax.runs.read import Run
 from align_jax.runs.untrusted_json import printable
@@ -62,7 +58,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     """
     problems = list(collection.problems)
     tasks: dict[Task, dict[tuple[Setup, str, int], Run]] = {}
-    for task, runs in _by_task(with_named_weights(with_later_settings(collection.runs))).items():
+    for task, runs in by_task(collection.runs).items():
         of_task = tasks.setdefault(task, {})
         for run in runs:
             first = of_task.setdefault((setup_of(run), run.domain, run.seed), run)
@@ -75,29 +71,15 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     ordered = sorted(
         tasks, key=lambda t: (t.dataset, protocols.index(t.protocol), t.selection == "oracle", t.selection, repr(t))
     )
-    return Report(
-        tuple(
-            _task_report(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
-        ),
-        tuple(map(printable, problems)),
-    )
-
-
-def _by_task(runs: Sequence[Run]) -> dict[Task, list[Run]]:
-    """What one name of a data set stands for can be several versions of it, and then is several tasks."""
-    alike: dict[Task, list[Run]] = {}
-    for run in runs:
-        alike.setdefault(task_of(run), []).append(run)
-    return {
-        replace(task, examples=examples): of_version
-        for task, of_task in alike.items()
-        for examples, of_version in data_versions(of_task)
-    }
+    reports = [
+        _task_report(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
+    ]
+    return Report(tuple(reports), tuple(map(printable, problems)))
 
 
 def _task_report(
     task: Task,
-    runs: Mapping[tuple[Setup, str, int], Run],
+    runs: Runs,
     planned: Planned,
     tasks: Sequence[Task],
     metrics: Sequence[str],

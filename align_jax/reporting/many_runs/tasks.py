@@ -4,14 +4,15 @@ What makes a test another one (data set, protocol, selection rule, classes, spli
 its own; any other setting that can change a number makes another `Setup`, and a row of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from align_jax.configuration import default_config
 from align_jax.reporting import names
-from align_jax.reporting.many_runs.data_versions import Examples
 from align_jax.runs.folder import FREE_TO_CHANGE
-from align_jax.runs.read import Run
+from align_jax.runs.read import Run, flat, setting_text
 
 # Settings that say what is tested: runs that differ in them are not in one table.
 TASK_SETTINGS = (
@@ -25,6 +26,9 @@ NOT_COMPARED = {
     *("algorithm", "guidance", "seed", "data.domain"),
     *("checkpoint_every", "log_every", "evaluation.gallery_images"),
 }
+
+Examples = tuple[tuple[tuple[str, str, str], int], ...]
+"""Numbers of examples, by domain, role and split."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,27 @@ class Setup(NamedTuple):
     settings: tuple[tuple[str, str], ...]
 
 
-# The guidance of a setup of which a sweep planned runs, and none is complete.
+Runs = Mapping[tuple[Setup, str, int], Run]
+"""The runs of a task, by setup, domain singled out and seed."""
+
+# The guidance of a setup whose runs a sweep planned, and none is complete.
 NEVER_RUN = "(never run)"
 
 
+def by_task(runs: Sequence[Run]) -> dict[Task, list[Run]]:
+    """The runs of each task. One name of a data set can stand for several versions of it, which are several tasks."""
+    alike: dict[Task, list[Run]] = {}
+    for run in _with_comparable_settings(runs):
+        alike.setdefault(task_of(run), []).append(run)
+    return {
+        replace(task, examples=examples): of_version
+        for task, of_task in alike.items()
+        for examples, of_version in _data_versions(of_task)
+    }
+
+
 def task_of(run: Run) -> Task:
-    """What the run is a measurement of, but for the version of the data: see `data_versions`."""
+    """What the run is a measurement of, without the version of the data."""
     # Trained within one domain, a run does not know which others there are.
     domains = () if run.protocol == "in_domain" else tuple(sorted({*run.train_domains, *run.held_out_domains}))
     settings = tuple((name, run.config[name]) for name in TASK_SETTINGS if name in run.config)
@@ -107,3 +126,46 @@ def _title(setup: Setup, setups: Sequence[Setup]) -> str:
     if setup.guidance == NEVER_RUN:
         return plain
     return names.method_name(setup.algorithm, setup.guidance)
+
+
+def _data_versions(runs: Sequence[Run]) -> list[tuple[Examples, list[Run]]]:
+    """Puts runs of one data set, protocol and split together that agree on every test that two of them share.
+
+    A data set has copies of different sizes, and images that one reader refuses, all under the same name. A run that
+    contradicts no version is part of the one with which it shares most tests. With each version comes what its runs
+    say of it.
+    """
+    versions: list[tuple[dict[tuple[str, str, str], int], list[Run]]] = []
+    for run in runs:
+        tested = {(r.domain, r.role, r.split): r.examples for r in run.results if r.examples is not None}
+        own = {(domain, "", split): n for (domain, split), n in run.examples.items()} | tested
+        fitting = [version for version in versions if all(version[0].get(test, n) == n for test, n in own.items())]
+        if not fitting:
+            versions.append((own, [run]))
+            continue
+        examples, of_version = max(fitting, key=lambda version: len(version[0].keys() & own.keys()))
+        examples.update(own)
+        of_version.append(run)
+    return [(tuple(sorted(examples.items())), of_version) for examples, of_version in versions]
+
+
+def _with_comparable_settings(runs: Sequence[Run]) -> list[Run]:
+    """The runs, with one text for what is one setting.
+
+    A setting that an earlier version did not have yet is its default, as `runs.folder.check_run_folder` compares
+    configs. Recorded weights are named by their checksum and one of the paths that they were read from.
+    """
+    known = {name for run in runs for name in run.config}
+    every_default = flat(json.loads(default_config().to_json()))
+    defaults = {name: setting_text(default) for name, default in every_default.items() if name in known}
+    sources: dict[str, str] = {}
+    for weights in (run.weights for run in runs if run.weights):
+        sources[weights.sha256] = min(weights.source, sources.get(weights.sha256, weights.source))
+    comparable = []
+    for run in runs:
+        config = defaults | dict(run.config)
+        if run.weights:
+            sha256 = run.weights.sha256
+            config["classifier.pretrained"] = f"{sources[sha256]} (sha256 {sha256[:12]}…)"
+        comparable.append(replace(run, config=dict(sorted(config.items()))))
+    return comparable
