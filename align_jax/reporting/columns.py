@@ -71,7 +71,7 @@ FAITHFULNESS = (COMPREHENSIVENESS, SUFFICIENCY, INSERTION_AUC)
 """Measured on a part of the images; see `Result.faithfulness_images`."""
 
 METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDATION_ACCURACY)}
-"""Those of which there can be tables of many runs."""
+"""Tables of many runs can be made of these."""
 DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "comprehensiveness", "sufficiency")
 """Accuracies, and what the papers' tables have."""
 

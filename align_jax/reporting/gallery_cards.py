@@ -211,7 +211,7 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | Image
 
 
 def _sharing_images(runs: Mapping[str, Run]) -> tuple[dict[str, Gallery], list[str]]:
-    """The galleries that hold the images of the first of them, and the names of the runs that have no such gallery."""
+    """The galleries with the images of the first of them, and the names of the runs without such a gallery."""
     shown: dict[str, Gallery] = {}
     for name, run in runs.items():
         gallery = read_gallery(run.path)

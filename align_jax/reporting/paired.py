@@ -38,7 +38,7 @@ def accuracy_difference(run: Run, reference: Run, role: str) -> PairedDifference
 
 
 def difference_sentences(runs: Mapping[str, Run], reference: str) -> list[str]:
-    """For each method but the reference, its differences of accuracy in points, with 95 % intervals over concepts."""
+    """Of every other method than the reference: its differences of accuracy, with 95 % intervals over concepts."""
     sentences = []
     for name, run in runs.items():
         if name == reference:

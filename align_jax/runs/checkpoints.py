@@ -6,11 +6,10 @@ to be saved twice at one step. Orbax writes into a temporary folder and renames 
 trace that `steps` could find.
 """
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -21,8 +20,7 @@ from align_jax.errors import UserError
 KEPT = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """What a run needs beside its states, all of it JSON.
 
     Attributes:
@@ -81,7 +79,7 @@ class Checkpoints:
         if position.step in self.steps():
             return
         self._checkpointer.save_checkpointables_async(
-            position.step, {"states": states}, force=True, custom_metadata=dataclasses.asdict(position)
+            position.step, {"states": states}, force=True, custom_metadata=position._asdict()
         )
 
     def steps(self) -> list[int]:

@@ -49,13 +49,15 @@ def collect(folders: Sequence[pathlib.Path]) -> Collection:
     problems: list[str] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{printable(str(folder))} is no folder: give the folders under which complete runs lie.")
+            raise UserError(
+                f"{printable(str(folder))} is not a folder: give the folders under which complete runs lie."
+            )
         for path in _found(folder.resolve(), ("summary.json", "sweep.json"), problems):
             try:
                 _check_inside(folder.resolve(), path)
                 if path.name == "summary.json":
-                    for beside in ("config.json", "data.json"):
-                        _check_inside(folder.resolve(), path.with_name(beside))
+                    _check_inside(folder.resolve(), path.with_name("config.json"))
+                    _check_inside(folder.resolve(), path.with_name("data.json"))
                     run = read_run(path.parent)
                     if not run.protocol:
                         raise BrokenFile(path, "lacks protocol")
@@ -76,7 +78,7 @@ def read_sweep(workdir: pathlib.Path) -> tuple[list[PlannedCell], list[str]]:
     """The runs that WORKDIR/sweep.json plans, and a sentence for each cell that makes no sense.
 
     Raises:
-      BrokenFile: the file is no JSON object with a list of cells.
+      BrokenFile: the file is not a JSON object with a list of cells.
     """
     path = workdir / "sweep.json"
     cells, problems = [], []
@@ -128,7 +130,7 @@ def _check_inside(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 
 def _not_finite_values(run: Run) -> list[str]:
-    """A sentence for each value of the run that is no finite number: a network that diverged must not go unseen."""
+    """A sentence for each value of the run that is not finite: a network that diverged must be seen."""
     tested = [
         (key, f"{shortened(result.domain)} ({shortened(result.role)})")
         for result in run.results
@@ -145,7 +147,7 @@ def _resolved(workdir: pathlib.Path, cell: Fields) -> pathlib.Path:
     try:
         run = (workdir / relative).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise cell.broken(f"has the path {short(relative)}, which is none") from error
+        raise cell.broken(f"has the path {short(relative)}, which is not a path") from error
     if not run.is_relative_to(workdir.resolve()):
         raise cell.broken(f"has the path {short(relative)}, which leaves its folder")
     return run

@@ -139,7 +139,7 @@ def read_run(folder: pathlib.Path) -> Run:
         raise summary.broken("has two results of one domain and role")
     protocol = summary.optional_text("protocol")
     if protocol and protocol not in PROTOCOLS:
-        raise summary.broken(f"has the protocol {short(protocol)}, which is none of {', '.join(PROTOCOLS)}")
+        raise summary.broken(f"has the protocol {short(protocol)}, which is not one of {', '.join(PROTOCOLS)}")
     config, timing = read_object(folder / "config.json"), summary.object("timing")
     return Run(
         path=folder,
@@ -283,5 +283,5 @@ def _weights(summary: Fields) -> Weights | None:
         return None
     sha256 = weights.text("sha256")
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise summary.broken(f"has sha256 = {short(sha256)}, which is no such checksum")
+        raise summary.broken(f"has sha256 = {short(sha256)}, which is not a checksum")
     return Weights(weights.text("source"), sha256)

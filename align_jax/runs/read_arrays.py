@@ -140,7 +140,7 @@ def _arrays(path: pathlib.Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         # A pipe of that name would be waited for.
         if path.exists() and not path.is_file():
-            raise ValueError("it is no file")
+            raise ValueError("it is not a file")
         with zipfile.ZipFile(path) as archive:
             # A small archive may unpack to something that fills the memory.
             if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:

@@ -89,11 +89,11 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
     """The run's config over this version's defaults, and the fields that are the defaults'."""
     path = run / "config.json"
     if not run.is_dir():
-        raise UserError(f"{run} is no folder; give a run's folder, the --workdir that it was trained in.")
+        raise UserError(f"{run} is not a folder; give a run's folder, the --workdir that it was trained in.")
     if not path.is_file():
         inside = sorted(str(found.parent) for found in run.glob("*/config.json"))
         remedy = f"the runs in it are {', '.join(inside)}" if inside else "give the --workdir that a run was trained in"
-        raise UserError(f"{run} is no run, for it has no config.json; {remedy}.")
+        raise UserError(f"{run} is not a run: it has no config.json; {remedy}.")
     config, content = default_config(), read_object(path).content
     # A method of the user's own brings a group of settings, which using its networks does not need.
     own = {name: group for name, group in content.items() if isinstance(group, dict) and name not in config}
@@ -141,7 +141,7 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
         return float(value)
     if type(value) is not type(default):
         kind = type(default).__name__ if not isinstance(default, ml_collections.ConfigDict) else "group of fields"
-        raise BrokenFile(path, f"has {shortened(repr(value))} for {name}, which is no {kind}")
+        raise BrokenFile(path, f"has {shortened(repr(value))} for {name}, which is not a {kind}")
     return value
 
 

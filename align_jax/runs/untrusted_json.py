@@ -13,7 +13,7 @@ from typing import Any
 from align_jax.errors import UserError
 from align_jax.tables.table import shortened
 
-# Larger ones are no summaries; reading them whole would be a favour to nobody.
+# A larger file is not a summary, and is not worth reading whole.
 MOST_BYTES = 16 * 2**20
 # How far a share may lie outside [0, 1]: means of float32 numbers do, by a rounding.
 ROUNDING = 1e-6
@@ -78,15 +78,15 @@ class Fields:
         value = self.content.get(key)
         number = as_float(value)
         if value is not None and number is None:
-            raise self.broken(f"has {shortened(key)} = {short(value)}, which is no number")
+            raise self.broken(f"has {shortened(key)} = {short(value)}, which is not a number")
         if number is None or not math.isfinite(number):
             return None
         if share and not -ROUNDING <= number <= 1 + ROUNDING:
-            raise self.broken(f"has {shortened(key)} = {number:g}, which is no share between 0 and 1")
+            raise self.broken(f"has {shortened(key)} = {number:g}, which is not a share between 0 and 1")
         return number
 
     def numbers(self, keys: Iterable[str], is_share: Callable[[str], bool]) -> tuple[dict[str, float], tuple[str, ...]]:
-        """The finite values of several fields, and the names of those whose value is not finite."""
+        """The finite values of several fields, and the names of the fields with another value."""
         values = {key: self.number(key, share=is_share(key)) for key in keys if self.content[key] is not None}
         finite = {printable(key): value for key, value in values.items() if value is not None}
         return finite, tuple(printable(key) for key, value in values.items() if value is None)
@@ -98,7 +98,7 @@ class Fields:
         return items
 
     def names(self, key: str) -> tuple[str, ...]:
-        """One name or more, as they were written, of which no two look alike."""
+        """One name or more, as they were written; no two of them look alike."""
         names = self.items(key, str)
         if not names or len(set(map(printable, names))) < len(names):
             raise self.broken(f"has no {key}, or one of them twice")
@@ -130,7 +130,7 @@ def read_bytes(path: pathlib.Path, most: int) -> bytes:
     try:
         # A pipe of that name would be waited for.
         if path.exists() and not path.is_file():
-            raise ValueError("it is no file")
+            raise ValueError("it is not a file")
         if path.stat().st_size > most:
             raise ValueError(f"it is larger than {most // 2**20} MiB")
         return path.read_bytes()
@@ -139,7 +139,7 @@ def read_bytes(path: pathlib.Path, most: int) -> bytes:
 
 
 def as_float(value: Any) -> float | None:
-    """A JSON number, infinite where it is too large; None where the value is no number."""
+    """A JSON number, infinite where it is too large; None where the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, float | int):
         return None
     try:

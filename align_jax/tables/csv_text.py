@@ -6,12 +6,9 @@ from collections.abc import Iterable, Sequence
 
 
 def csv_text(titles: Sequence[str], rows: Iterable[Sequence[object]], digits: int | None = None) -> str:
-    """Rows of text and numbers below their titles; None is left empty.
+    """Rows of text and numbers below the columns' titles; None is left empty.
 
-    Args:
-      titles: of the columns.
-      rows: one value for each column.
-      digits: after the decimal point of every float; by default all that it has.
+    A float has so many `digits` after its decimal point; by default all that it has.
     """
 
     def field(value: object) -> object:

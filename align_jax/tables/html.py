@@ -22,9 +22,11 @@ _ENVIRONMENT.filters["shortened"] = shortened
 def html(table: Table, style: str = "") -> Markup:
     """The table in a frame that scrolls, for a page that has the styles of `reporting/templates`.
 
+    A screen reader reads its title; its caption is left to the page.
+
     Args:
-      table: the table; its title is read to those who cannot see it, and its caption is left to the page.
-      style: `in-line` for tables that stand below each other, columns of one width; `text` for cells of text.
+      table: the table.
+      style: `in-line` for tables that stand below each other, with columns of one width; `text` for cells of text.
     """
     groups = [(group, zip(group.rows, _spans(group.rows), strict=True)) for group in table.groups]
     return Markup(_ENVIRONMENT.get_template("table.html").render(table=table, groups=groups, style=style))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 MISSING = "–"
 """In the place of a value that is not there."""
@@ -79,8 +79,7 @@ class Row:
     is_mean: bool = False
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Rows under a title of their own, with what it means; the only group of a table may have none."""
 
     title: str
@@ -90,15 +89,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Attributes:
-      title: above it.
-      name_titles: above the names of the rows.
-      columns: of cells.
-      groups: of rows.
-      caption: sentences below it.
-    """
+    """Groups of rows under columns; `name_titles` stand above the rows' names, the sentences of `caption` below all."""
 
     title: str
     name_titles: tuple[str, ...]
@@ -113,19 +104,9 @@ class Table:
 
 
 def plain_table(
-    name_title: str,
-    titles: Iterable[str],
-    rows: Iterable[tuple[str, Iterable[Cell | str]]],
-    title: str = "",
+    name_title: str, titles: Iterable[str], rows: Iterable[tuple[str, Iterable[Cell | str]]], title: str = ""
 ) -> Table:
-    """A table of one group without a title.
-
-    Args:
-      name_title: above the names of the rows.
-      titles: of the columns.
-      rows: each with its name.
-      title: above the table.
-    """
+    """A table of one group without a title; each row begins with its only name, under `name_title`."""
     printed = (
         Row((name,), tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells)) for name, cells in rows
     )
@@ -133,19 +114,16 @@ def plain_table(
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Text as a table shows it: of what is longer than `most` characters, the beginning and an ellipsis."""
+    """Text as a table shows it: at most so many characters, the last of them an ellipsis where text is left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def text_rows(
     table: Table, escaped: Callable[[str], str], written: Callable[[Cell], str]
 ) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a table in a format of text; a row of one entry is the title of those below it.
+    """The header and the rows of a table in a format of text, which prints any text as `escaped`, a cell as `written`.
 
-    Args:
-      table: the table; long names are shortened.
-      escaped: text as the format prints it, whatever it holds.
-      written: a cell in the format.
+    A row of one entry is the title of those below it.
     """
 
     def name(text: str) -> str:

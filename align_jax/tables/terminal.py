@@ -6,9 +6,7 @@ from align_jax.tables.table import Cell, Table, text_rows
 def terminal(table: Table, rule: bool = True) -> str:
     """Columns of equal width, names to the left and numbers to the right, with the caption's sentences below.
 
-    Args:
-      table: the table; its title is not printed.
-      rule: whether a line separates the header from the rows.
+    The title is not printed. With a `rule`, a line separates the header from the rows.
     """
     header, rows = text_rows(table, str, _cell)
     whole = [header, *(row for row in rows if len(row) > 1)]

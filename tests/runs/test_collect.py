@@ -142,7 +142,7 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
         (json.dumps(SUMMARY | {"seed": "0"}), "seed = '0', which is not a whole number"),
         (
             json.dumps(SUMMARY | {"protocol": "mine"}),
-            "'mine', which is none of leave_one_out, single_source, in_domain",
+            "'mine', which is not one of leave_one_out, single_source, in_domain",
         ),
         (json.dumps(SUMMARY | {"protocol": None}), "lacks protocol"),
         (json.dumps(SUMMARY | {"domain": None}), "lacks domain"),
@@ -156,10 +156,13 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
             ),
             "two results of one domain and role",
         ),
-        (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": "0.9"}]}), "which is no number"),
+        (
+            json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": "0.9"}]}),
+            "which is not a number",
+        ),
         (json.dumps(SUMMARY | {"pretrained": "a.safetensors"}), "which is not an object"),
         (json.dumps(SUMMARY | {"pretrained": {"source": "a.safetensors"}}), "lacks sha256"),
-        (json.dumps(SUMMARY | {"pretrained": {"source": "a", "sha256": "0" * 63 + "G"}}), "no such checksum"),
+        (json.dumps(SUMMARY | {"pretrained": {"source": "a", "sha256": "0" * 63 + "G"}}), "is not a checksum"),
         (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": 87.5}]}), "no share between"),
         (
             json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "per_class_accuracy": [1]}]}),
@@ -190,7 +193,7 @@ def test_pipes_and_giants_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe" / "summary.json")
     giant = write(tmp_path / "giant") / "summary.json"
     os.truncate(giant, MOST_BYTES + 1)
-    assert ["is larger than" in problem or "is no file" in problem for problem in problems(tmp_path)] == [True, True]
+    assert ["is larger than" in problem or "is not a file" in problem for problem in problems(tmp_path)] == [True, True]
 
 
 def test_values_that_are_not_finite_are_missing(tmp_path):
@@ -268,5 +271,5 @@ def test_a_cell_that_leaves_the_folder_or_makes_no_sense_is_named(tmp_path):
 
 
 def test_a_folder_that_is_none_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         collect([tmp_path / "missing"])

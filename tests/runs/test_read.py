@@ -43,7 +43,7 @@ def test_a_step_written_twice_counts_once_and_the_later_line_wins(make_run):
     ("line", "complaint"),
     [
         ({}, "lacks a step"),
-        ({"step": "40"}, "step = '40', which is no number"),
+        ({"step": "40"}, "step = '40', which is not a number"),
         ({"step": float("nan")}, "lacks a step that is finite"),
         ({"step": 40, "split": 3}, "split = 3, which is not text"),
         ([40], "holds a JSON list"),
@@ -97,8 +97,11 @@ def test_a_missing_file_is_named(make_run, name):
     [
         ({"results": 3}, "results = 3, which is not a list"),
         ({"results": [{"domain": "noto"}]}, "lacks role"),
-        ({"results": [{"domain": "noto", "role": "id", "accuracy": "high"}]}, "accuracy = 'high', which is no number"),
-        ({"timing": {"wall_s": "long"}}, "wall_s = 'long', which is no number"),
+        (
+            {"results": [{"domain": "noto", "role": "id", "accuracy": "high"}]},
+            "accuracy = 'high', which is not a number",
+        ),
+        ({"timing": {"wall_s": "long"}}, "wall_s = 'long', which is not a number"),
         ({"timing": 5}, "timing = 5, which is not an object"),
         ({"class_names": 5}, "class_names = 5, which is not a list"),
         ({"algorithm": None}, "lacks algorithm"),

@@ -72,7 +72,7 @@ def test_a_pipe_is_not_waited_for(make_run):
     run = make_run()
     (run / "gallery" / "final.npz").unlink()
     os.mkfifo(run / "gallery" / "final.npz")
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         read_gallery(run)
 
 

@@ -122,7 +122,7 @@ def test_other_devices_than_it_was_trained_on(complete):
 
 
 def test_a_folder_that_is_no_run(run, tmp_path):
-    assert "is no folder" in refusal(tmp_path / "nowhere")
+    assert "is not a folder" in refusal(tmp_path / "nowhere")
     assert f"the runs in it are {run}" in refusal(tmp_path)
     (tmp_path / "empty").mkdir()
     assert "has no config.json" in refusal(tmp_path / "empty")

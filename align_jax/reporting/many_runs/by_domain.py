@@ -37,7 +37,7 @@ class DomainTable(NamedTuple):
 
 
 def measurements(runs: Runs, role: str, key: str) -> Values:
-    """What the tests of a role measured by the metric `key`; NaN where that was no finite number."""
+    """What the tests of a role measured by the metric `key`; NaN where that was not finite."""
     values: dict[tuple[Setup, str, str], dict[int, float]] = {}
     for (setup, domain, seed), run in runs.items():
         if key == VALIDATION_ACCURACY.key and (run.validation_accuracy is not None or run.validation_is_not_finite):

@@ -77,13 +77,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     return Report(tuple(reports), tuple(map(printable, problems)))
 
 
-def _task_report(
-    task: Task,
-    runs: Runs,
-    planned: Planned,
-    tasks: Sequence[Task],
-    metrics: Sequence[str],
-) -> TaskReport:
+def _task_report(task: Task, runs: Runs, planned: Planned, tasks: Sequence[Task], metrics: Sequence[str]) -> TaskReport:
     titles = row_titles(list(dict.fromkeys([setup for setup, _, _ in runs] + [setup for setup, _ in planned.seeds])))
     roles = names.in_role_order([result.role for run in runs.values() for result in run.results])
     first = "id" if task.protocol == "in_domain" else "ood"
