@@ -163,7 +163,7 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
         (json.dumps(SUMMARY | {"pretrained": "a.safetensors"}), "which is not an object"),
         (json.dumps(SUMMARY | {"pretrained": {"source": "a.safetensors"}}), "lacks sha256"),
         (json.dumps(SUMMARY | {"pretrained": {"source": "a", "sha256": "0" * 63 + "G"}}), "is not a checksum"),
-        (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": 87.5}]}), "no share between"),
+        (json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "accuracy": 87.5}]}), "not a share between"),
         (
             json.dumps(SUMMARY | {"results": [{"domain": "a", "role": "ood", "per_class_accuracy": [1]}]}),
             "per_class_accuracy = a list, which is not an object",
