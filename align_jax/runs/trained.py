@@ -140,8 +140,9 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is not type(default):
-        kind = type(default).__name__ if not isinstance(default, ml_collections.ConfigDict) else "group of fields"
-        raise BrokenFile(path, f"has {shortened(repr(value))} for {name}, which is not a {kind}")
+        is_group = isinstance(default, ml_collections.ConfigDict)
+        kind = "a group of fields" if is_group else f"of type {type(default).__name__}"
+        raise BrokenFile(path, f"has {shortened(repr(value))} for {name}, which is not {kind}")
     return value
 
 

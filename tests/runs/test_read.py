@@ -130,7 +130,7 @@ def test_a_share_may_be_above_one_by_a_rounding(make_run):
         if fits:
             assert read_run(run).results[0].values["accuracy"] == accuracy
         else:
-            with pytest.raises(ValueError, match="no share between 0 and 1"):
+            with pytest.raises(ValueError, match="not a share between 0 and 1"):
                 read_run(run)
 
 

@@ -155,10 +155,10 @@ def test_configs_of_other_versions(run):
 @pytest.mark.parametrize(
     ("fields", "parts"),
     [
-        ({"seed": "0"}, ["'0' for config.seed", "no int"]),
-        ({"seed": True}, ["True for config.seed", "no int"]),
-        ({"masker": 3}, ["3 for config.masker", "no group of fields"]),
-        ({"masker": {"widths": [[4], 8]}}, ["[[4], 8] for config.masker.widths", "no tuple"]),
+        ({"seed": "0"}, ["'0' for config.seed", "not of type int"]),
+        ({"seed": True}, ["True for config.seed", "not of type int"]),
+        ({"masker": 3}, ["3 for config.masker", "not a group of fields"]),
+        ({"masker": {"widths": [[4], 8]}}, ["[[4], 8] for config.masker.widths", "not of type tuple"]),
         ({"masker": {"widths": [4, 16]}}, ["does not fit", "by config.json"]),
         ({"masker": {"widths": [-4, 8]}}, ["config.masker.widths is (-4, 8)"]),
     ],
