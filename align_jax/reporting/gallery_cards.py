@@ -189,7 +189,6 @@ def gallery_figure(
 
 def _png(sheet: Image.Image, at_most: int) -> bytes:
     """A PNG with as many levels a channel as the size allows (a palette would need dithering, which shows)."""
-    content = b""
     for levels in (256, 128, 64, 48, 32, 24, 16):
         step = 255 / (levels - 1)
         stream = io.BytesIO()

@@ -76,15 +76,15 @@ def headline_table(runs: Mapping[str, Run], reference: str) -> Table:
     """One row a method: its accuracy in each role, and mask IoU and CAM energy in the role furthest from training."""
     results = [result for run in runs.values() for result in run.results]
     roles = [role for role in names.in_role_order([result.role for result in results]) if role != "validation"]
-    metrics = {
-        (role, "accuracy"): replace(ACCURACY, title=names.role_title(role), subtitle="accuracy") for role in roles
-    }
+    columns = [
+        replace(ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy") for role in roles
+    ]
     explained = explained_role(results)
     for metric in (MASK_IOU, CAM_ENERGY):
         if explained and any(role_mean(run.results, explained, metric.key) is not None for run in runs.values()):
-            metrics[explained, metric.key] = replace(metric, subtitle=names.role_title(explained).lower())
-    columns = [replace(metric, key=f"{role}/{key}") for (role, key), metric in metrics.items()]
-    values = {name: _headline_values(run, list(metrics)) for name, run in runs.items()}
+            subtitle = names.role_title(explained).lower()
+            columns.append(replace(metric, key=f"{explained}/{metric.key}", subtitle=subtitle))
+    values = {name: _headline_values(run, columns) for name, run in runs.items()}
     rows = [Row((name,), tuple(cells)) for name, cells in _compared_cells(columns, values, reference).items()]
     return Table("Results", ("Method",), tuple(column.column for column in columns), (Group("", tuple(rows)),))
 
@@ -125,20 +125,21 @@ def _mean(run: Run, role: str, metrics: Sequence[Metric]) -> Result:
     return replace(NOT_TESTED, values={key: mean for key, mean in means.items() if mean is not None})
 
 
-def _headline_values(run: Run, columns: Sequence[tuple[str, str]]) -> Values:
+def _headline_values(run: Run, columns: Sequence[Metric]) -> Values:
     """Means over the domains of a role, by `role/key`.
 
-    The error is that of the accuracy over a new draw of concepts, or of a role's only domain. Over several domains
-    there is no other: they share their concepts, so that their errors do not average out.
+    The error is that of the accuracy over a new draw of concepts, or of a role's only domain. Other means over several
+    domains have none: the domains share their concepts, so that their errors do not average out.
     """
     values: dict[str, float | None] = {}
-    for role, key in columns:
-        values[f"{role}/{key}"] = role_mean(run.results, role, key)
+    for column in columns:
+        role, _, key = column.key.rpartition("/")
+        values[column.key] = role_mean(run.results, role, key)
         error = paired.accuracy_standard_error(run, role) if key == "accuracy" else None
         of_role = [result for result in run.results if result.role == role]
         if error is None and len(of_role) == 1:
             error = of_role[0].values.get(f"{key}_standard_error")
-        values[f"{role}/{key}_standard_error"] = error
+        values[f"{column.key}_standard_error"] = error
     return {key: value for key, value in values.items() if value is not None}
 
 

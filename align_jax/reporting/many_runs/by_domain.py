@@ -27,9 +27,8 @@ Means = list[list[SeedMean]]
 
 
 class DomainTable(NamedTuple):
-    """The table of a metric and a role; `means` and `averages` are the numbers of our rows, which it prints."""
+    """The table of a metric in the tests of a role; it prints `means` and `averages`, the numbers of our rows."""
 
-    metric: Metric
     role: str
     table: Table
     means: tuple[SeedMean, ...]
@@ -137,7 +136,7 @@ def _table(
             *captions.bold_without_error(metric, compared, "column"),
         ),
     )
-    return DomainTable(metric, role, table, means, tuple(row[-1] for row in rows if mean_column))
+    return DomainTable(role, table, means, tuple(row[-1] for row in rows if mean_column))
 
 
 def _groups(

@@ -8,7 +8,6 @@ from align_jax.reporting import names
 from align_jax.reporting.many_runs.every_number import every_number
 from align_jax.reporting.many_runs.legend import legend
 from align_jax.reporting.many_runs.report import Report, TaskReport
-from align_jax.reporting.many_runs.settings import Settings
 from align_jax.reporting.page import TEMPLATES
 from align_jax.runtime.files import write_atomically
 from align_jax.tables import latex, markdown
@@ -40,7 +39,7 @@ def markdown_document(report: Report) -> str:
         settings = [task.settings.differing_table] if task.settings.differing else []
         tables = (*(by_domain.table for by_domain in task.tables), *task.class_tables, *settings)
         parts += map(markdown.markdown, tables)
-        parts.append(markdown.escaped(other_settings(task.settings)))
+        parts.append(markdown.escaped(task.settings.others))
     if report.problems:
         parts += ["## Left out", "\n".join(f"- {markdown.escaped(problem)}" for problem in report.problems)]
     return "\n\n".join(parts) + "\n"
@@ -72,8 +71,8 @@ def latex_document(report: Report) -> str:
         if task.settings.differing:
             caption = f"{task.title}: settings that differ between rows."
             parts.append(latex.latex(replace(task.settings.differing_table, caption=(caption,))))
-        settings = latex.escaped(other_settings(task.settings))
-        parts.append(f"{{\\footnotesize\\raggedright {settings}\\par}}\n\\clearpage")
+        others = latex.escaped(task.settings.others)
+        parts.append(f"{{\\footnotesize\\raggedright {others}\\par}}\n\\clearpage")
     return "\n\n".join(parts) + "\n\\end{document}\n"
 
 
@@ -108,12 +107,6 @@ def facts(task: TaskReport) -> dict[str, str]:
         "Classes": f"{len(classes)}: {_few(classes)}",
         "Settings of all rows": task.settings.main or "none in common",
     }
-
-
-def other_settings(settings: Settings) -> str:
-    """The shared settings that `facts` leaves out."""
-    others = ", ".join(f"{shortened(name)} = {shortened(value)}" for name, value in settings.others.items())
-    return f"All other settings that the rows share: {others or 'none'}."
 
 
 def _few(items: Sequence[str]) -> str:

@@ -27,9 +27,11 @@ class Settings(NamedTuple):
         return ", ".join(f"{name} = {shortened(self.shared[name])}" for name in MAIN_SETTINGS if name in self.shared)
 
     @property
-    def others(self) -> dict[str, str]:
-        """The shared settings that `main` leaves out."""
-        return {name: value for name, value in self.shared.items() if name not in MAIN_SETTINGS}
+    def others(self) -> str:
+        """The shared settings that `main` leaves out, in a sentence."""
+        others = [(name, value) for name, value in self.shared.items() if name not in MAIN_SETTINGS]
+        listed = ", ".join(f"{shortened(name)} = {shortened(value)}" for name, value in others)
+        return f"All other settings that the rows share: {listed or 'none'}."
 
     @property
     def differing_table(self) -> Table:
