@@ -76,7 +76,7 @@ DEFAULT_METRICS = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "com
 """Accuracies, and what the papers' tables have."""
 
 NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out")
-"""Numbers that say over what a metric is."""
+"""Counts beside the metrics, not metrics themselves."""
 
 
 def further_metrics(results: Sequence[Result]) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""Runs side by side: what they are called, which is the reference, and in what they differ that they should not."""
+"""Runs side by side: their names, the reference, and the settings that should be equal and are not."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ def reference_method(runs: Mapping[str, Run]) -> str:
 
 
 def shared_selection(runs: Sequence[Run]) -> str:
-    """`oracle` where one of the runs was selected by it, as then their tests held nothing back; else empty."""
+    """`oracle` if one of the runs was selected by it: their tests then held nothing back. Else empty."""
     return "oracle" if any(run.selection == "oracle" for run in runs) else ""
 
 

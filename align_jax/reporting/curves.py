@@ -194,7 +194,7 @@ def _page_svg(figure: Figure) -> Markup:
 
 
 def _series(lines: Mapping[str, Iterable[Line]], key: str, colours: Sequence[str] = ()) -> list[Series]:
-    """The key by step for each name that has it: the mean of a step's lines. Names in `colours` have the first ones."""
+    """For each name that has the key, its mean over the lines of each step. Names in `colours` are coloured first."""
     order = list(dict.fromkeys((*colours, *lines)))
     series = []
     for name, of_name in lines.items():

@@ -17,11 +17,11 @@ from align_jax.reporting.page import TEMPLATES
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
 
-# Of a tile, in pixels, where the picture is as wide.
+# No tile is narrower, in pixels, unless its picture is.
 NARROWEST = 96
-# So many classes have a bar of their own, the most probable ones; the others share one.
+# The most probable classes have a bar of their own; the others share one.
 BARS = 5
-# So many images have a card: of more, the page would be too large to be opened.
+# With cards for more images the page would be too large to open.
 CARDS = 1000
 
 
@@ -126,7 +126,7 @@ def write_explanations_page(
 
 
 def _bars(card: Card, class_names: Sequence[str]) -> list[Bar]:
-    """The most probable classes first; one class more than `BARS` has its own bar too, rather than 'one other'."""
+    """The most probable classes first. A single class beyond `BARS` has its own bar too: '1 others' would not help."""
     order = np.argsort(card.probabilities, kind="stable")[::-1]
     many = len(order) > BARS + 1
     shares = [(class_names[label], card.probabilities[label]) for label in order[: BARS if many else BARS + 1]]

@@ -60,12 +60,12 @@ def role_title(role: str) -> str:
 
 
 def dataset_title(dataset: str) -> str:
-    """`Terra Incognita`; a data set unknown here, such as a folder of the user's, by its own name."""
+    """`Terra Incognita`; an unknown data set, such as a folder of the user's, has its own name as title."""
     return find_dataset(dataset).title
 
 
 def role_meaning(role: str, dataset: str, selection: str = "") -> str:
-    """One sentence on what a test of this role holds back from training; empty for a role unknown here.
+    """One sentence on what a test of this role holds back from training; empty for an unknown role.
 
     An oracle's `selection` holds nothing back.
     """
@@ -86,8 +86,13 @@ def in_role_order(roles: Sequence[str]) -> list[str]:
     return [r for r in ROLES if r in roles] + sorted({r for r in roles if r not in ROLES})
 
 
+def tested_roles(roles: Sequence[str]) -> list[str]:
+    """The same without validation, which is not a test."""
+    return [role for role in in_role_order(roles) if role != "validation"]
+
+
 def series_title(key: str) -> str:
-    """`classifier/mixed_cls` as `Cross-entropy, mixed image`; a key unknown here by its own words."""
+    """`classifier/mixed_cls` as `Cross-entropy, mixed image`; an unknown key in its own words."""
     group, _, name = key.rpartition("/")
     if name == "sparsity":
         return "Mask sparsity" if group == "masker" else "Attribution sparsity"
@@ -97,7 +102,7 @@ def series_title(key: str) -> str:
 
 
 def method_name(algorithm: str, guidance: str = "") -> str:
-    """`ALIGN`, or `ALIGN, true masks` where the guidance is said and not the method's own."""
+    """`ALIGN`, or `ALIGN, true masks` for a guidance that is not the method's own."""
     known = ALGORITHMS.get(algorithm)
     if known is None:  # a method of the user's own
         return algorithm
@@ -116,7 +121,7 @@ def selection_meaning(selection: str) -> str:
 
 
 def oracle_warning(checkpoint: str) -> str:
-    """What is said before the numbers of an oracle; `checkpoint` says whose they are."""
+    """The warning before the numbers of an oracle; `checkpoint` is the subject of its sentence."""
     return (
         f"ORACLE SELECTION: {checkpoint} was chosen by its accuracy on the reported test itself, with labels that "
         "nobody has when a model is chosen. Such numbers bound what a better rule could reach; they are no results."

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-# Perceptually uniform, and dark at 0: attention is light, all else is dusk.
+# Perceptually uniform, and dark at 0.
 HEAT = matplotlib.colormaps["inferno"]
 DIMMED = np.array([24.0, 26.0, 32.0], np.float32)
 
@@ -46,7 +46,7 @@ def enlarged_map(
 
 
 def data_uri(image: UInt8[np.ndarray, "h w 3"], quality: int = 86) -> str:
-    """The image as WebP in the address that a page has for it, so that the page needs no file beside it."""
+    """The image as WebP in a `data:` address: a page that uses it needs no other file."""
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, format="WEBP", quality=quality, method=4)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -5,8 +5,6 @@ import pathlib
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
-import jinja2
-
 from align_jax.reporting import curves, names, paired
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
@@ -15,17 +13,10 @@ from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.result_tables import headline_table, results_table
 from align_jax.runs.read import Run, read_metrics, read_run
 from align_jax.runtime.files import write_atomically
-from align_jax.tables.html import html
+from align_jax.tables.html import environment, html
 from align_jax.tables.table import MISSING
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
-    # What a run left on disk is data, never markup.
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = environment(pathlib.Path(__file__).parent / "templates")
 TEMPLATES.globals["table"] = html
 
 
@@ -98,7 +89,7 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
 def _write_page(
     path: pathlib.Path, template: str, runs: Mapping[str, Run], reference: str = "", **own: object
 ) -> pathlib.Path:
-    """Writes what the pages of one run and of several have in common, and what is the template's `own`."""
+    """Writes a page: what one run and several have in common, and the values that only this template has."""
     first = next(iter(runs.values()))
     results = [result for run in runs.values() for result in run.results]
     groups, left_out = gallery_cards(runs)
@@ -150,7 +141,7 @@ def _timing_facts(run: Run) -> dict[str, str]:
 
 
 def _oracle_warning(methods: Mapping[str, Run]) -> str:
-    """Said before any number where checkpoints were selected on the test itself; else empty."""
+    """A warning before all numbers if a checkpoint was selected on the test itself; else empty."""
     oracles = [name for name, run in methods.items() if run.selection == "oracle"]
     if not oracles:
         return ""

@@ -1,4 +1,4 @@
-"""Two methods on the same images, concept by concept: is one better, or was it the draw of the concepts?"""
+"""Two methods on the same images, concept by concept: is one better, or is it chance which concepts were tested?"""
 
 from collections.abc import Mapping
 
@@ -38,13 +38,14 @@ def accuracy_difference(run: Run, reference: Run, role: str) -> PairedDifference
 
 
 def difference_sentences(runs: Mapping[str, Run], reference: str) -> list[str]:
-    """Of every other method than the reference: its differences of accuracy, with 95 % intervals over concepts."""
+    """Sentences on how each other method's accuracy differs from the reference's, with 95 % intervals over concepts."""
     sentences = []
     for name, run in runs.items():
         if name == reference:
             continue
-        roles = names.in_role_order([role for role in names.ROLES if role != "validation"])
-        differences = {role: accuracy_difference(run, runs[reference], role) for role in roles}
+        differences = {
+            role: accuracy_difference(run, runs[reference], role) for role in names.tested_roles(names.ROLES)
+        }
         parts = [
             f"{names.role_title(role).lower()} {100 * difference.difference:+.1f} "
             f"[{100 * difference.interval[0]:+.1f}, {100 * difference.interval[1]:+.1f}]"

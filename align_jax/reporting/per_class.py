@@ -19,7 +19,7 @@ def per_class_table(runs: Mapping[str, Run]) -> Table:
     domains = list(dict.fromkeys(result.domain for result in every_result))
     columns = [(first, domain) for domain in domains] if single else [(run, None) for run in runs.values()]
     groups = []
-    for role in names.in_role_order([result.role for result in every_result if result.role != "validation"]):
+    for role in names.tested_roles([result.role for result in every_result]):
         rows = []
         for class_name in first.class_names:
             values = [_mean_over_domains(run, role, class_name, domain) for run, domain in columns]

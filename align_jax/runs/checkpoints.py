@@ -16,7 +16,7 @@ from orbax.checkpoint import v1 as ocp
 
 from align_jax.errors import UserError
 
-# Two: what goes wrong in training often began before the newest one.
+# What goes wrong in training often began before the newest checkpoint.
 KEPT = 2
 
 

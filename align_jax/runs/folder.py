@@ -37,7 +37,7 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
         raise UserError(f"--workdir {run} is a file; give a folder.")
     if path.exists():
         before, now = _settings(read_object(path).content), _settings(json.loads(config.to_json()))
-        # A field that the run's version did not have yet was what its default makes of it.
+        # A field that the run's version did not have yet had the value of its default.
         before = _settings(json.loads(default_config().to_json())) | before
         changed = [
             field
@@ -105,5 +105,5 @@ def write_summary(run: Path, summary: dict[str, Any]) -> None:
 
 
 def _settings(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """By name; a group without settings says nothing."""
+    """By name, without groups that have no settings."""
     return {name: value for name, value in flat(nested).items() if value != {}}

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped, UInt8
 
 from align_jax.runs.untrusted_json import BrokenFile, printable, reason
 
-# Of a file's arrays, unpacked. Predictions of DomainNet's images, all of them, take about a quarter of it.
+# Of a file's arrays, unpacked. The predictions of all DomainNet images take about a quarter of it.
 MOST_BYTES = 4 * 2**30
 
 REMEDY = "delete it to have a report without what it holds, or train again in another folder"
@@ -138,7 +138,7 @@ def _gallery(path: pathlib.Path) -> Gallery:
 def _arrays(path: pathlib.Path) -> Iterator[np.lib.npyio.NpzFile]:
     """Opens a file of arrays; whatever goes wrong with them is a `BrokenFile`."""
     try:
-        # A pipe of that name would be waited for.
+        # Reading a pipe would wait for ever.
         if path.exists() and not path.is_file():
             raise ValueError("it is not a file")
         with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""A trained run, back from its folder alone: no data set, no optimiser, whatever devices it was trained on.
+"""Restores a trained run from its folder alone, without data set and optimiser, on any devices.
 
 The folder may come from someone else: its JSON is checked field by field against this version's defaults, and of its
 checkpoints only arrays are read, after their shapes were found to be those of the networks that the config names.
@@ -27,7 +27,7 @@ from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
 from align_jax.tables.table import shortened
 
-# What using a network takes; the optimisers' states, twice as large, stay on disk.
+# Enough to use a network; the optimisers' states, twice as large, stay on disk.
 RESTORED = ("step", "params", "batch_stats")
 
 
@@ -162,7 +162,7 @@ def _selected_step(run: Path, saved: Sequence[int]) -> int:
 def _restored(
     checkpoint: Path, config: ml_collections.ConfigDict, num_classes: int
 ) -> tuple[tuple[Classifier, Masker | None], States]:
-    """The networks, and their states as far as using them takes."""
+    """The networks, and the part of their states that is needed to use them."""
     with _orbax(checkpoint):
         content = ocp.checkpointables_metadata(checkpoint.absolute()).metadata.get("states")
     # A checkpoint's tuples come back as lists.
@@ -171,7 +171,7 @@ def _restored(
             f"{checkpoint} holds no states of this library, or is damaged; give another --step, or a whole "
             "copy of the run."
         )
-    # Whether there is a masker is the checkpoint's to say.
+    # The checkpoint says whether there is a masker.
     networks = build_classifier(config, num_classes), build_masker(config) if content[1] else None
     size = config.data.image_size
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
@@ -197,7 +197,7 @@ def _is_state(saved: Any) -> bool:
 def _shapes(
     network: Classifier | Masker, image: jax.ShapeDtypeStruct, saved: Mapping[str, Any], checkpoint: Path
 ) -> dict[str, Any]:
-    """What to restore, and where to: every array whole on each device, however it lay when it was saved."""
+    """What to restore, and where to: every array whole on each device, however it was laid out when it was saved."""
     params, batch_stats = jax.eval_shape(network.init, jax.random.key(0), image)
     like = {"step": jax.ShapeDtypeStruct((), jnp.int32), "params": params, "batch_stats": batch_stats}
     expected, found = _flat_shapes(like), _flat_shapes({name: saved[name] for name in RESTORED})

@@ -29,7 +29,7 @@ class BrokenFile(UserError):
     """
 
     def __init__(self, path: pathlib.Path, problem: str, *, line: int = 0, remedy: str = "") -> None:
-        """Names the file; `problem` goes on from its name, or from the number of the `line`."""
+        """Begins the sentence with the file, and the `line` if there is one; `problem` goes on from there."""
         if line:
             remedy = "delete that line, then make the report again"
         elif not remedy and path.name == "summary.json":
@@ -41,7 +41,7 @@ class BrokenFile(UserError):
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of an untrusted object, each asked for by its type; `line` counts the lines of a file that has many."""
+    """Fields of an untrusted object, which are read by their type; `line` is the object's line in a file of many."""
 
     content: Mapping[str, Any]
     path: pathlib.Path
@@ -53,7 +53,7 @@ class Fields:
     def optional(self, key: str, kind: type) -> Any:
         """The value as it is in the file; None where it is absent or null."""
         value = self.content.get(key)
-        # JSON's true is an int to Python, and no number to anybody else.
+        # For Python, but for nobody else, JSON's true is an int.
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise self.broken(f"has {shortened(key)} = {short(value)}, which is not {KINDS[kind]}")
         return value
@@ -128,7 +128,7 @@ def parse_object(content: bytes, path: pathlib.Path, line: int = 0) -> Fields:
 def read_bytes(path: pathlib.Path, most: int) -> bytes:
     """The content of a file of at most `most` bytes; else a `BrokenFile` is raised."""
     try:
-        # A pipe of that name would be waited for.
+        # Reading a pipe would wait for ever.
         if path.exists() and not path.is_file():
             raise ValueError("it is not a file")
         if path.stat().st_size > most:

@@ -8,14 +8,19 @@ from markupsafe import Markup
 
 from align_jax.tables.table import Row, Table, shortened
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    # What a run left on disk is data, never markup.
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+def environment(folder: pathlib.Path) -> jinja2.Environment:
+    """Templates of HTML. What a run left on disk is data for them, never markup."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+_ENVIRONMENT = environment(pathlib.Path(__file__).parent)
 _ENVIRONMENT.filters["shortened"] = shortened
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 MISSING = "–"
-"""In the place of a value that is not there."""
+"""Stands for a missing value."""
 
 MOST_CHARACTERS = 80
-"""Of a name in a table: a folder or a file may have given it any length."""
+"""The most of a name that a table shows; names from a folder or a file have any length."""
 
 Better = Literal["higher", "lower", "neither"]
 

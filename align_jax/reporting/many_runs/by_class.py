@@ -27,7 +27,7 @@ def class_table(task: Task, role: str, runs: Runs, titles: Mapping[Setup, str]) 
     domains = sorted({domain for _, domain, _ in means})
 
     def by_class(domains: Sequence[str]) -> dict[str, list[SeedMean]]:
-        # A class that a domain does not have does not count in its mean.
+        # A domain without a class does not count in the mean of that class.
         having = {c: [d for d in domains if any((s, d, c) in means for s in setups)] for c in task.class_names}
         return {
             name: marked(ACCURACY, [average([means.get((s, d, name), {}) for d in having[name]]) for s in setups])

@@ -107,13 +107,13 @@ def _table(
     rows = [row for _, of_group in groups for row in of_group]
     means = tuple(mean for row in rows for mean in row[: len(columns)])
     counts = collections.Counter(mean.seeds for mean in means if mean.seeds)
-    # Of counts that are equally frequent, the larger.
+    # The most frequent count; of several, the largest.
     usual_seeds = max(counts, key=lambda seeds: (counts[seeds], seeds))
 
     def row(title: str, of_row: Sequence[SeedMean]) -> Row:
         return Row((title,), tuple(printed(metric, mean, usual_seeds) for mean in of_row))
 
-    # The average of one column would say it twice.
+    # An average of one column would only repeat it.
     mean_column = [Column("Average", is_mean=True)] if len(columns) > 1 else []
     published = [_published_row(other, metric, columns, bool(mean_column)) for other in others]
     computed = any(

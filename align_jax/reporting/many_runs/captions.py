@@ -38,7 +38,7 @@ def task_title(task: Task, tasks: Sequence[Task]) -> str:
 
 
 def notes(task: Task, tasks: Sequence[Task], titles: Mapping[Setup, str]) -> tuple[str, ...]:
-    """Warnings before the tables: what they cannot be compared with, and in what their rows are unequal."""
+    """Warnings before the tables: which tables cannot be compared with them, and how their rows are unequal."""
     notes = []
     if differences := _distinction(task, tasks):
         notes.append(
@@ -81,7 +81,7 @@ def domain_caption(
 
 
 def usual_seeds(usual: int, counts: Sized) -> list[str]:
-    """Says over how many seeds most cells are, where there are several `counts` of seeds."""
+    """Says how many seeds a cell has unless it says otherwise; nothing where all cells have the same number."""
     seeds = "one seed" if usual == 1 else f"{usual} seeds"
     return [f"A cell that does not say otherwise is over {seeds}."] if len(counts) > 1 else []
 
@@ -89,7 +89,7 @@ def usual_seeds(usual: int, counts: Sized) -> list[str]:
 def bold_without_error(
     metric: Metric, lines: Sequence[Sequence[SeedMean]], line: Literal["column", "row"]
 ) -> list[str]:
-    """What bold is worth where one of the means that it compares, in a column or a row, has no standard error."""
+    """How little bold says in a column or a row with a mean that has no standard error; else nothing."""
     unknown = [means for means in lines if any(mean.value is not None and mean.error is None for mean in means)]
     if not any(mean.best for means in unknown for mean in means):
         return []
@@ -101,12 +101,12 @@ def bold_without_error(
 
 
 def group_title(task: Task, singled: str) -> str:
-    """What the domain that the protocol singles out is to the rows of its group."""
+    """The title of the group of a domain that the protocol singles out."""
     return f"Held out: {singled}" if task.protocol == "leave_one_out" else f"Trained on {singled}"
 
 
 def _distinction(task: Task, tasks: Sequence[Task]) -> dict[str, str]:
-    """In what a task differs from others of its data set and protocol: what, and its own value in words."""
+    """What differs between a task and others of its data set and protocol, with the task's own value in words."""
     alike = [other for other in tasks if (other.dataset, other.protocol) == (task.dataset, task.protocol)]
     distinction = {}
     if len({other.selection for other in alike}) > 1:

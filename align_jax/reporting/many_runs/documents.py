@@ -89,7 +89,7 @@ def html_document(report: Report) -> str:
 
 
 def oracle_warning(task: TaskReport) -> str:
-    """Said before anything else where checkpoints were selected on the test itself; else empty."""
+    """A warning before all numbers if the checkpoints were selected on the test itself; else empty."""
     if task.task.selection != "oracle":
         return ""
     return f"{names.oracle_warning('every checkpoint here')} No published ones stand beside them."

@@ -39,6 +39,6 @@ def _rows(task: TaskReport) -> Iterator[list[object]]:
 
 
 def _images(result: Result, metric: str) -> int | None:
-    """Over how many images a value is: faithfulness is measured on a part of those that are tested."""
+    """The number of images behind a value; faithfulness is measured on a part of those that are tested."""
     measured = metric.removeprefix("random_").removesuffix("_standard_error")
     return result.faithfulness_images if measured in FAITHFULNESS_KEYS else result.examples

@@ -19,7 +19,7 @@ class Planned(NamedTuple):
 def placed_cells(
     cells: Sequence[PlannedCell], complete: Mapping[pathlib.Path, tuple[Task, Setup]]
 ) -> tuple[dict[Task, Planned], list[str]]:
-    """Puts each planned run where the complete runs of its sweep say that it belongs."""
+    """Finds the task and the row of each planned run by the complete runs of its sweep; says which have none."""
     seeds: dict[Task, dict[tuple[Setup, str], set[int]]] = {}
     missing: collections.Counter[Task] = collections.Counter()
     unplaced: list[str] = []
@@ -40,7 +40,7 @@ def placed_cells(
 
 
 def _place(cell: PlannedCell, siblings: Sequence[tuple[PlannedCell, Task, Setup]]) -> tuple[Task, Setup] | None:
-    """Where a run of the same method and overrides lies; else, a row of its own in the only task it can belong to."""
+    """The row of the runs with its method and overrides; else a row of its own in the only task that fits."""
 
     def task_overrides(of: PlannedCell) -> list[tuple[str, str]]:
         return [(name, value) for name, value in of.overrides if name in SAYS_THE_TASK]

@@ -79,9 +79,9 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
 
 def _task_report(task: Task, runs: Runs, planned: Planned, tasks: Sequence[Task], metrics: Sequence[str]) -> TaskReport:
     titles = row_titles(list(dict.fromkeys([setup for setup, _, _ in runs] + [setup for setup, _ in planned.seeds])))
-    roles = names.in_role_order([result.role for run in runs.values() for result in run.results])
-    first = "id" if task.protocol == "in_domain" else "ood"
-    roles = sorted((role for role in roles if role != "validation"), key=lambda role: role != first)
+    roles = names.tested_roles([result.role for run in runs.values() for result in run.results])
+    # First the tests that the protocol is for.
+    roles.sort(key=lambda role: role != ("id" if task.protocol == "in_domain" else "ood"))
     domains = every_domain(task, [domain for _, domain, _ in runs] + [domain for _, domain in planned.seeds])
     asked = [(role, key) for role in roles for key in metrics if key != VALIDATION_ACCURACY.key]
     asked += [("validation", key) for key in metrics if key == VALIDATION_ACCURACY.key]

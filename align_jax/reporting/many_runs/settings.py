@@ -1,4 +1,4 @@
-"""The settings below a task's tables: those that all rows share, and those in which rows differ."""
+"""The settings below a task's tables: those that all rows share, and those that differ between rows."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, Setup, Task, differing_settings
 from align_jax.tables.table import MISSING, Table, plain_table, shortened
 
-# What a reader asks for first; the rest is listed after it.
+# Readers look for these first; the others are listed after them.
 MAIN_SETTINGS = (
     *("classifier.name", "classifier.pretrained", "classifier.freeze_batch_norm", "data.image_size"),
     *("optim.name", "optim.lr", "optim.weight_decay", "optim.schedule"),
@@ -15,7 +15,7 @@ MAIN_SETTINGS = (
 
 
 class Settings(NamedTuple):
-    """Settings shared by all rows, and those that are not: by name, a value for each of the rows' titles."""
+    """The settings that all rows share, and those that differ: a value for each of the rows' `titles`."""
 
     shared: Mapping[str, str]
     differing: Mapping[str, tuple[str, ...]]

@@ -60,7 +60,7 @@ class Setup(NamedTuple):
 Runs = Mapping[tuple[Setup, str, int], Run]
 """The runs of a task, by setup, domain singled out and seed."""
 
-# The guidance of a setup whose runs a sweep planned, and none is complete.
+# Stands for the guidance of a setup without a complete run, which nobody knows.
 NEVER_RUN = "(never run)"
 
 
