@@ -29,6 +29,7 @@ Means = list[list[SeedMean]]
 class DomainTable(NamedTuple):
     """The table of a metric in the tests of a role; it prints `means` and `averages`, the numbers of our rows."""
 
+    metric: Metric
     role: str
     table: Table
     means: tuple[SeedMean, ...]
@@ -136,7 +137,7 @@ def _table(
             *captions.bold_without_error(metric, compared, "column"),
         ),
     )
-    return DomainTable(role, table, means, tuple(row[-1] for row in rows if mean_column))
+    return DomainTable(metric, role, table, means, tuple(row[-1] for row in rows if mean_column))
 
 
 def _groups(
