@@ -4,6 +4,8 @@ PYTHON ?= python3
 # For an accelerator: make quickstart JAX='jax[cuda13]' (or 'jax[tpu]'), before .venv exists.
 JAX ?= jax
 WORKDIR ?= runs/quickstart
+# How many processes the tests run in; a file's tests stay in one, with what they share.
+TEST_PROCESSES ?= 2
 OVERRIDES ?=
 
 BIN := .venv/bin
@@ -22,7 +24,7 @@ quickstart: .venv/installed
 	$(BIN)/python launch/main.py --config=configs/quickstart.py --workdir=$(WORKDIR) $(OVERRIDES)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

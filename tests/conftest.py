@@ -11,3 +11,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tests run on the CPU, whatever accelerator the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# JAX writes an entry in place, and whoever reads it then has half of it. So each process of `pytest -n` has its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] += f"/{os.environ['PYTEST_XDIST_WORKER']}"

@@ -1,5 +1,7 @@
 """Networks small enough to compile in a moment, with everything that matters: BatchNorm, a head, a masker."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,13 +21,23 @@ CLASSES = 3
 SIZE = 16
 
 
+def sines(key, shape, dtype=jnp.float32):
+    """An initialiser whose values look random: every random draw takes XLA half a second to compile, a sine takes none.
+
+    They are a function of the key and have the variance of `lecun_normal`, 1 / fan-in.
+    """
+    place = jnp.arange(math.prod(shape), dtype=dtype)
+    phase = (jax.random.key_data(key).sum() % 1009).astype(dtype)
+    return jnp.sqrt(2 / math.prod(shape[:-1])) * jnp.sin(phase + 1.7 * place * place).reshape(shape)
+
+
 class SmallClassifier(nn.Module):
     """Two convolutions with BatchNorm between them, a pool-and-linear head."""
 
     def setup(self):
-        self.first, self.second = nn.Conv(6, (3, 3), (2, 2)), nn.Conv(8, (3, 3), (2, 2))
+        self.first, self.second = (nn.Conv(width, (3, 3), (2, 2), kernel_init=sines) for width in (6, 8))
         self.norm = nn.BatchNorm(momentum=0.9)
-        self.linear = nn.Dense(CLASSES)
+        self.linear = nn.Dense(CLASSES, kernel_init=sines)
 
     def features(self, image, train):
         return nn.relu(self.second(nn.relu(self.norm(self.first(image), use_running_average=not train))))
@@ -42,8 +54,8 @@ class SmallMasker(nn.Module):
 
     @nn.compact
     def __call__(self, image, train):
-        hidden = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(4, (3, 3))(image)))
-        return nn.sigmoid(nn.Conv(1, (3, 3))(hidden))
+        hidden = nn.relu(nn.BatchNorm(use_running_average=not train)(nn.Conv(4, (3, 3), kernel_init=sines)(image)))
+        return nn.sigmoid(nn.Conv(1, (3, 3), kernel_init=sines)(hidden))
 
 
 def small_batch(seed=0, size=12):
@@ -74,12 +86,17 @@ def small_updates(optimizer=None, saliency_settings=None, **weights):
 
 def small_states(classifier, masker, seed=0):
     """Both states at step 0."""
-    image = jnp.zeros((1, SIZE, SIZE, 3))
-    first, second = jax.random.split(jax.random.key(seed))
-    return (
-        create_classifier_state(classifier.network, classifier.optimizer, first, image),
-        create_masker_state(masker.network, masker.optimizer, second, image),
-    )
+
+    @jax.jit
+    def create(key):
+        image = jnp.zeros((1, SIZE, SIZE, 3))
+        first, second = jax.random.split(key)
+        return (
+            create_classifier_state(classifier.network, classifier.optimizer, first, image),
+            create_masker_state(masker.network, masker.optimizer, second, image),
+        )
+
+    return create(jax.random.key(seed))
 
 
 def small_method(name, changes=None, optimizer_name="adam", learning_rate=lambda step: 1e-2):
@@ -97,10 +114,10 @@ def small_method(name, changes=None, optimizer_name="adam", learning_rate=lambda
 
 def small_state(update, seed=0):
     """The classifier's state at step 0, with its objective's carried state."""
-    return create_classifier_state(
-        update.network,
-        update.optimizer,
-        jax.random.key(seed),
-        jnp.zeros((1, SIZE, SIZE, 3)),
-        update.objective.initial_carried(Sizes(update.num_domains, CLASSES)),
-    )
+
+    @jax.jit
+    def create(key):
+        carried = update.objective.initial_carried(Sizes(update.num_domains, CLASSES))
+        return create_classifier_state(update.network, update.optimizer, key, jnp.zeros((1, SIZE, SIZE, 3)), carried)
+
+    return create(jax.random.key(seed))
