@@ -211,7 +211,7 @@ VARIANTS = [  # alpha, normalise, as published, explained
 
 @functools.cache
 def edge_cases():
-    """Each variant's (params, metrics) after one class in the batch, a blank image (zero maps) and saturated masks.
+    """Each variant's (params, metrics) after one class in the batch, a blank image, saturated masks and zero maps.
 
     One program for all: they share the draws and the passes through the network, which take longest to compile.
     """
@@ -231,8 +231,12 @@ def edge_cases():
         after = [classifier_step(c, state, batch, KEY, given) for c in classifiers]
         return [(state.params, metrics) for state, metrics in after]
 
-    empty, full = (steps(first_states()[0], batch | {"mask": jnp.full_like(batch["mask"], m)}) for m in (0.0, 1.0))
-    return dict(zip(VARIANTS, zip(empty, full, strict=True), strict=True))
+    start, _ = first_states()
+    # A head of zeros has zero maps.
+    zeros = start.replace(params=start.params | {"linear": jax.tree.map(jnp.zeros_like, start.params["linear"])})
+    masks = [jnp.full_like(batch["mask"], share) for share in (0.0, 1.0)]
+    after = [steps(state, batch | {"mask": mask}) for state in (start, zeros) for mask in masks]
+    return dict(zip(VARIANTS, zip(*after, strict=True), strict=True))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant)))
