@@ -63,8 +63,11 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)
-    if domains := find_dataset(config.data.name).domains:
-        training, _ = training_and_unseen(domains, config.data.protocol, config.data.domain)
+    data_set = find_dataset(config.data.name)
+    if data_set.check is not None:
+        data_set.check(config.data)
+    if data_set.domains:
+        training, _ = training_and_unseen(data_set.domains, config.data.protocol, config.data.domain)
         check_batch(config, training)
     return planned
 

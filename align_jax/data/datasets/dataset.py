@@ -25,6 +25,7 @@ class Dataset:
       prepare: for `launch/prepare.py`, from a config's `data` to what reads the prepared data set; None where nothing
         has to be prepared.
       reads: of `config.data`, what `prepare` reads beside `prepared` that `launch/prepare.py` has a flag for.
+      check: refuses what `config.data` cannot say of this data set, without looking at any data; or None.
       own_splits: whether it is split already; a protocol then says only which domains play which role.
       domains_called, examples_called: what pages call its domains and its examples.
       citation: a BibTeX file.
@@ -37,6 +38,7 @@ class Dataset:
     published_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     prepare: Callable[[ml_collections.ConfigDict], tfds.core.DatasetBuilder] | None = None
     reads: tuple[str, ...] = ()
+    check: Callable[[ml_collections.ConfigDict], object] | None = None
     own_splits: bool = False
     domains_called: str = "domains"
     examples_called: str = "examples"

@@ -39,11 +39,7 @@ def prepare(
     Raises:
         UserError: as `prepare_images`, or a name that could not be a folder's.
     """
-    if not re.fullmatch(r"\w[\w+.-]*", folder, re.ASCII):
-        raise UserError(
-            f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
-            "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
-        )
+    check_name(folder, root)
     return prepare_images(
         DomainFolders,
         functools.partial(find, folder),
@@ -53,6 +49,19 @@ def prepare(
         most_skipped=most_skipped,
         config=tfds.core.BuilderConfig(name=folder, description=f"The images of {folder}."),
     )
+
+
+def check_name(folder: str, root: str | Path) -> None:
+    """Refuses a name that could not be a folder's, or that leads elsewhere.
+
+    Raises:
+        UserError: see above.
+    """
+    if not re.fullmatch(r"\w[\w+.-]*", folder, re.ASCII):
+        raise UserError(
+            f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
+            "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
+        )
 
 
 def find(folder: str, root: Path, workspace: Path) -> DomainImages:
@@ -83,6 +92,7 @@ DATASET = image_dataset(
     prepare,
     ("root", "folder", "on_bad_image", "most_skipped"),
     title="domain_folders",
+    check=lambda data: check_name(data.folder, data.root),
     citation=Path(__file__).with_name("CITATIONS.bib"),
 )
 

@@ -254,6 +254,7 @@ DATASET = Dataset(
     title="emoji_scenes",
     domains=VENDORS,
     prepare=prepare_from,
+    check=lambda data: config_name(data.correlation, data.fold, data.class_set, data.image_size),
     own_splits=True,
     domains_called="vendors",
     examples_called="concepts",
