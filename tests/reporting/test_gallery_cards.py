@@ -1,14 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from align_jax.reporting import gallery_cards as gallery
 from align_jax.reporting import overlays
 from align_jax.runs.read import read_run
 from align_jax.runs.read_arrays import read_gallery
-from tests.finished_run import write_run
 
 
 def test_columns_of_a_comparison(make_run):
@@ -57,8 +53,6 @@ def test_a_run_with_other_images_is_left_out_and_named(make_run):
     groups, left_out = gallery.gallery_cards({"ALIGN": read_run(align), "ERM": read_run(erm)})
     assert left_out == ["ERM"]
     assert [prediction.method for prediction in groups[0].cards[0].predictions] == [""]
-    with pytest.raises(ValueError, match=r"no picture can be made.*same images"):
-        gallery.gallery_figure(align, align / "gallery.png", compared_with=erm)
 
 
 def test_scores_against_a_true_mask():
@@ -70,52 +64,6 @@ def test_scores_against_a_true_mask():
     assert gallery.cam_energy(learned, true) == pytest.approx(0.5)
     assert gallery.mask_iou(np.zeros_like(true), np.zeros_like(true)) is None
     assert gallery.cam_energy(np.zeros_like(true), true) is None
-
-
-def test_the_chosen_images_take_turns_and_do_not_depend_on_the_networks(make_run):
-    content = read_gallery(make_run(images=12))
-    picked = gallery.chosen(content, 6)
-    assert len(set(picked)) == 6
-    assert content.role[picked[0]] == "ood"
-    assert len({(content.role[i], content.domain[i]) for i in picked}) == 5
-    other = dataclasses.replace(
-        content,
-        predicted=(content.predicted + 1) % 5,
-        probability=1 - content.probability,
-        grad_cam=1 - content.grad_cam,
-    )
-    assert gallery.chosen(other, 6) == picked
-    assert len(gallery.chosen(content, 99)) == 12
-
-
-def test_figure_opens_and_has_one_tile_a_column(make_run):
-    align, erm = make_run("align", images=12), make_run("erm", images=12)
-    both = gallery.gallery_figure(align, align / "pictures" / "both.png", compared_with=erm)
-    alone = gallery.gallery_figure(align, align / "pictures" / "alone.png", rows=2)
-    assert both.stat().st_size <= gallery.FIGURE_BYTES
-    with Image.open(both) as wide, Image.open(alone) as narrow:
-        wide.load()
-        narrow.load()
-        assert wide.format == "PNG"
-        assert wide.width - narrow.width == gallery.FIGURE_TILE + 4
-        assert wide.height - narrow.height == 4 * (gallery.FIGURE_TILE + 4)
-        assert wide.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
-    assert [path.name for path in sorted(both.parent.iterdir())] == ["alone.png", "both.png"]
-
-
-def test_figure_of_two_runs_of_one_method_has_the_columns_of_both(make_run):
-    first = make_run("align")
-    second = write_run(first.parent / "again", "align", images=3)
-    with Image.open(gallery.gallery_figure(first, first / "both.png", compared_with=second)) as both:
-        # Image, true mask, and of each run a learned mask and two Grad-CAMs.
-        assert both.width > 8 * gallery.FIGURE_TILE
-
-
-def test_figure_without_a_gallery_is_refused(make_run):
-    run = make_run("erm")
-    (run / "gallery" / "final.npz").unlink()
-    with pytest.raises(ValueError, match="no picture can be made"):
-        gallery.gallery_figure(run, run / "gallery.png")
 
 
 def test_overlays_leave_the_object_and_darken_the_rest():
