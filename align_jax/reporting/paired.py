@@ -30,7 +30,7 @@ def accuracy_standard_error(run: Run, role: str) -> float | None:
 
 
 def accuracy_difference(run: Run, reference: Run, role: str) -> PairedDifference | None:
-    """A method's accuracy less the reference's on the same images; None where the images are not the same."""
+    """A method's accuracy minus the reference's on the same images; None where the images are not the same."""
     first, second = correct_images(run, role), correct_images(reference, role)
     if first is None or second is None or not np.array_equal(first.identity, second.identity):
         return None
@@ -53,5 +53,5 @@ def difference_sentences(runs: Mapping[str, Run], reference: str) -> list[str]:
             if difference is not None
         ]
         if parts:
-            sentences.append(f"{name} less {reference}, accuracy in points on the same images: {'; '.join(parts)}")
+            sentences.append(f"{name} minus {reference}, accuracy in points on the same images: {'; '.join(parts)}")
     return sentences

@@ -41,7 +41,7 @@ def test_the_difference_and_its_sentence(tmp_path):
     assert difference.difference == 0.25
     assert difference.standard_error == pytest.approx(0, abs=1e-12)  # every draw of concepts gives the same
     (sentence,) = difference_sentences({"ALIGN": first, "ERM": second}, "ERM")
-    assert "ALIGN less ERM" in sentence
+    assert "ALIGN minus ERM" in sentence
     assert "+25.0 [+25.0, +25.0]" in sentence
 
 
