@@ -223,7 +223,7 @@ def test_where_a_mask_lies(tmp_path, identifier, expected):
 
 @pytest.mark.parametrize("identifier", ["../a.jpg", "/a.jpg", "dog/../../a.jpg", "..", "", ".", "dog/\0.jpg"])
 def test_an_id_that_names_no_file_inside_of_the_folder_is_refused(tmp_path, identifier):
-    with pytest.raises(UserError, match="names no file inside of the masks' folder"):
+    with pytest.raises(UserError, match="does not name a file inside the masks' folder"):
         mask_path(tmp_path, identifier)
 
 

@@ -1,1 +1,1 @@
-"""Data: builders, domains, splits, augmentation and the input pipeline."""
+"""Data sets, their preparation, domains, splits, augmentation and the input pipeline."""

@@ -1,11 +1,10 @@
 """Augmentation of one example, image and mask together, on the host.
 
-Training: random resized crop (scale 0.7 to 1), horizontal flip, colour jitter (0.3 on brightness, contrast, saturation
-and hue), grey with probability 0.1. Evaluation: resize only. This is DomainBed's recipe, except that its validation
-images are augmented too, which is a defect that is not copied.
+Training images get DomainBed's random resized crop, horizontal flip, colour jitter and grey. Images of evaluation are
+only resized. DomainBed also augments its validation images; that defect is not copied.
 
-OpenCV does the pixels: it holds no lock while it works, and is several times faster than Pillow at colours. Each colour
-change is rounded and clipped to 0 ... 255 on its own, as torchvision's are.
+OpenCV changes the pixels: it holds no lock while it works, and is several times faster than Pillow at colours. Each
+colour change is rounded and clipped to 0 ... 255, as in torchvision.
 """
 
 import dataclasses
@@ -26,10 +25,10 @@ class Augmentation:
     """How strongly training images are changed; the defaults are DomainBed's.
 
     Attributes:
-      smallest_crop: the least share of the image's area that a crop keeps.
-      jitter: brightness, contrast and saturation are multiplied by up to 1 plus or minus this.
-      hue: the colour circle is turned by up to this share of a full turn, either way.
-      grey: the probability of losing all colour.
+      smallest_crop: the smallest share of the image's area that a crop keeps.
+      jitter: brightness, contrast and saturation are each multiplied by a factor within 1 plus or minus this.
+      hue: the colour circle is turned by at most this share of a full turn, either way.
+      grey: the probability that an image becomes grey.
     """
 
     smallest_crop: float = 0.7
@@ -39,13 +38,13 @@ class Augmentation:
 
 
 def augment(example: Example, generator: np.random.Generator, size: int, strength: Augmentation) -> Example:
-    """A training example: crop and flip hit `image` [h w 3] and `mask` [h w 1] (if there) alike, colours the image.
+    """A training example: `image` and `mask` are cropped and flipped alike; only the image's colours change.
 
     Args:
-      example: uint8 pixels of any size, and other fields, which pass unchanged.
-      generator: seeded by the pipeline from (seed, index of the draw).
+      example: `image` uint8 [h w 3], perhaps `mask` uint8 [h w 1], and other fields, which stay as they are.
+      generator: the pipeline seeds it for each example of each pass.
       size: side of the square result, in pixels.
-      strength: how strongly.
+      strength: how strongly the image is changed.
     """
     height, width = example["image"].shape[:2]
     rows, columns = _random_crop(generator, height, width, strength.smallest_crop)
@@ -62,12 +61,12 @@ def augment(example: Example, generator: np.random.Generator, size: int, strengt
 
 
 def resize(example: Example, size: int) -> Example:
-    """An evaluation example: `image` and `mask` (if there) resized to `size` x `size`, nothing else."""
+    """An evaluation example: `image` and `mask` (if there is one) are resized to `size` x `size`."""
     return example | {name: resample(example[name], size) for name in ("image", "mask") if name in example}
 
 
 def resample(pixels: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "size size c"]:
-    """Pixels resized to a square: averaged along a side that shrinks, so that nothing aliases; else bilinear."""
+    """Pixels resized to a square: averaged along a side that shrinks, against aliasing; otherwise bilinear."""
     height, width, channels = pixels.shape
     if (height, width) == (size, size):
         return pixels
@@ -78,7 +77,7 @@ def resample(pixels: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray,
 
 
 def _random_crop(generator: np.random.Generator, height: int, width: int, smallest: float) -> tuple[slice, slice]:
-    """Rows and columns with the drawn area and aspect ratio; the whole image if none fits."""
+    """Rows and columns of a crop with a random area and aspect ratio; the whole image if no crop fits."""
     for _ in range(10):
         area = width * height * generator.uniform(smallest, 1)
         ratio = math.exp(generator.uniform(math.log(ASPECT_RATIO[0]), math.log(ASPECT_RATIO[1])))
@@ -107,13 +106,13 @@ def _brighten(image: UInt8[np.ndarray, "h w 3"], factor: float) -> UInt8[np.ndar
 
 
 def _contrast(image: UInt8[np.ndarray, "h w 3"], factor: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Away from (or towards) the mean grey of the image, which makes it a table of 256 values."""
+    # Every level moves away from the image's mean grey, or towards it: a table of 256 values is enough.
     table = factor * np.arange(256) + (1 - factor) * cv2.mean(_grey(image))[0]
     return cv2.LUT(image, np.clip(np.round(table), 0, 255).astype(np.uint8))
 
 
 def _saturate(image: UInt8[np.ndarray, "h w 3"], factor: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Away from (or towards) each pixel's grey."""
+    # Every pixel moves away from its own grey, or towards it.
     return cv2.addWeighted(image, factor, _as_rgb(_grey(image)), 1 - factor, 0)
 
 
@@ -126,7 +125,7 @@ def _as_rgb(grey: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _rotate_hue(image: UInt8[np.ndarray, "h w 3"], turn: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Hue moved by `turn` full turns of the colour circle."""
+    # 256 levels of hue make a full turn of the colour circle.
     rotated = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     rotated[..., 0] += np.uint8(round(turn * 256) % 256)
     return cv2.cvtColor(rotated, cv2.COLOR_HSV2RGB_FULL)

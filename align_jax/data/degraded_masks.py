@@ -1,18 +1,18 @@
-"""True masks made worse, on purpose: what does guidance by a bad mask do?
+"""True masks made worse on purpose, to study how guidance depends on the quality of its masks.
 
-| quality | what becomes of the true mask |
+| quality | the mask |
 |---|---|
-| `true` | nothing |
-| `dilated`, `eroded` | its outline moves out, or in |
-| `shifted` | it moves as a whole, each example's in a direction of its own |
-| `blurred` | its outline dissolves; at the threshold 0.5 only the core of a large object is left |
-| `noisy` | cells of a grid are flipped, object and background alike |
-| `random` | an ellipse that knows nothing of the image stands in its place |
-| `inverted` | background and object are exchanged |
+| `true` | the true mask |
+| `dilated`, `eroded` | its outline moves outwards, or inwards |
+| `shifted` | it moves as a whole, in a random direction for each example |
+| `blurred` | its outline is blurred; above the threshold 0.5 only the core of a large object is left |
+| `noisy` | object and background are exchanged in random cells of a grid |
+| `random` | a random ellipse replaces it |
+| `inverted` | object and background are exchanged |
 
 In this order the mean IoU with the true masks falls: 1, 0.77, 0.67, 0.57, 0.42, 0.34, 0.18 and 0 on emoji_scenes.
-Lengths are in units of the image's shorter side, so that one strength serves every size. What is random is a function
-of the example's id: an example has the same mask in every epoch and every run.
+Lengths are in units of the image's shorter side, so that one strength fits every size. Random numbers depend only on
+the example's id: an example has the same mask in every epoch and every run.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ DILATION_RADIUS = 1 / 32
 EROSION_RADIUS = 1 / 24
 SHIFT = 1 / 10
 BLUR_STANDARD_DEVIATION = 0.18
-# Coarse cells, as fine noise would average out at the few cells of a class activation map.
+# The cells are coarse, because fine noise would average out in the few cells of a class activation map.
 NOISE_CELL = 1 / 16
 NOISE_PROBABILITY = 0.35
 RANDOM_DIAMETERS = (0.4, 0.8)
@@ -49,7 +49,7 @@ def eroded(mask: Mask) -> Mask:
 
 
 def shifted(mask: Mask, generator: np.random.Generator) -> Mask:
-    """Moved by `SHIFT` in a random direction; what leaves the image is lost."""
+    """Moved by `SHIFT` in a random direction; parts that leave the image are lost."""
     angle = generator.uniform(0, 2 * math.pi)
     distance = SHIFT * _side(mask)
     move = np.array([[1, 0, distance * math.cos(angle)], [0, 1, distance * math.sin(angle)]])
@@ -57,15 +57,15 @@ def shifted(mask: Mask, generator: np.random.Generator) -> Mask:
 
 
 def blurred(mask: Mask) -> Mask:
-    """Convolved with a Gaussian of `BLUR_STANDARD_DEVIATION`; beyond the image there is background."""
+    """Convolved with a Gaussian of `BLUR_STANDARD_DEVIATION`, with background around the image."""
     deviation = BLUR_STANDARD_DEVIATION * _side(mask)
-    # In float32, which OpenCV filters ten times as fast as bytes.
+    # OpenCV filters float32 ten times as fast as bytes.
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), deviation, borderType=cv2.BORDER_CONSTANT)
     return np.round(soft).astype(np.uint8).reshape(mask.shape)
 
 
 def noisy(mask: Mask, generator: np.random.Generator) -> Mask:
-    """Each cell of a grid of `NOISE_CELL` exchanges object and background with `NOISE_PROBABILITY`."""
+    """Object and background exchanged in each cell of `NOISE_CELL` with `NOISE_PROBABILITY`."""
     height, width = mask.shape[:2]
     cell = max(round(NOISE_CELL * _side(mask)), 1)
     cells = generator.random((math.ceil(height / cell), math.ceil(width / cell))) < NOISE_PROBABILITY
@@ -74,7 +74,7 @@ def noisy(mask: Mask, generator: np.random.Generator) -> Mask:
 
 
 def random(mask: Mask, generator: np.random.Generator) -> Mask:
-    """A filled ellipse of random diameters (`RANDOM_DIAMETERS`), turn and centre: only the mask's size is looked at."""
+    """A filled ellipse with random diameters (`RANDOM_DIAMETERS`), angle and centre; only the mask's size is used."""
     height, width = mask.shape[:2]
     diameters = generator.uniform(*RANDOM_DIAMETERS, 2) * _side(mask)
     centre = generator.uniform(0, (width, height))
@@ -85,7 +85,7 @@ def random(mask: Mask, generator: np.random.Generator) -> Mask:
 
 
 def inverted(mask: Mask) -> Mask:
-    """The background in place of the object."""
+    """Object and background exchanged."""
     return 255 - mask
 
 
@@ -106,17 +106,17 @@ def degraded(mask: Mask, quality: str, identifier: str) -> Mask:
     """A true mask at one of the `QUALITIES`.
 
     Args:
-      mask: 255 on the object, 0 off it, and between them at its edge.
+      mask: 255 on the object, 0 beside it, and in between at its edge.
       quality: one of `QUALITIES`.
-      identifier: the example's id, which seeds what is random.
+      identifier: the example's id, which seeds the random numbers.
     """
-    # Not `hash`, which differs from process to process.
+    # `hash` would differ from process to process.
     seed = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big")
     return QUALITIES[quality](mask, np.random.default_rng(seed))
 
 
 def with_quality(sources: Mapping[str, Source], quality: str) -> dict[str, Source]:
-    """Training sources whose true masks have the quality that `config.data.mask_quality` names."""
+    """Training sources with their true masks at a quality, `config.data.mask_quality`."""
 
     def change(example: dict[str, Any]) -> dict[str, Any]:
         return example | {"mask": degraded(example["mask"], quality, example["id"])}
@@ -129,6 +129,6 @@ def _side(mask: Mask) -> int:
 
 
 def _disc(radius: float) -> UInt8[np.ndarray, "k k"]:
-    """A structuring element: the pixels at most `radius` from the middle one."""
+    """A structuring element: the pixels within `radius` of the middle one."""
     reach = np.arange(-math.floor(radius), math.floor(radius) + 1)
     return (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A data set as training domains and evaluation splits, whatever builder it came from."""
+"""A data set as training domains and evaluation splits: what every data set is loaded as."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Changed:
 
 
 def column(source: Source, field: str) -> list[Any]:
-    """One field of every example, in order; no picture is decoded where the source has a `column` of its own."""
+    """One field of every example, in order. A source may have its own `column`, which need not decode pictures."""
     if isinstance(source, Part):
         whole = column(source.source, field)
         return [whole[int(index)] for index in source.indices]
@@ -63,7 +63,7 @@ class EvaluationSplit:
     """One domain's examples for one purpose.
 
     Attributes:
-      domain: the domain's name.
+      domain: its name.
       split: "validation", "test" or, where the data set has it, "test_random".
       role: "validation" (training domains, selects the checkpoint), "id" (training domains, test), "background_shift"
         (training domains, test objects on random backgrounds) or "ood" (held-out domains).
@@ -78,14 +78,14 @@ class EvaluationSplit:
 
 @dataclasses.dataclass(frozen=True)
 class DomainData:
-    """What training and evaluation read.
+    """A loaded data set.
 
     Attributes:
-      name: the data set's name.
+      name: its name.
       class_names: in the order of the labels.
       train: the training examples of each training domain.
       evaluation: every split that is evaluated.
-      has_masks: whether examples carry true masks.
+      has_masks: whether examples have true masks.
     """
 
     name: str
@@ -96,23 +96,20 @@ class DomainData:
 
 
 def describe_data(config: ml_collections.ConfigDict, data: DomainData) -> dict[str, Any]:
-    """What a run's `data.json` says: enough to use the trained networks without the data, and to tell other data apart.
+    """The contents of a run's `data.json`, for using its networks without the data, and for noticing other data.
 
     Args:
-      config: the whole run's.
-      data: what it loaded.
+      config: the run's.
+      data: the data set that it loaded.
     """
+    examples = {"train": {domain: len(source) for domain, source in data.train.items()}}
+    for part in data.evaluation:
+        examples.setdefault(part.split, {})[part.domain] = len(part.source)
     return {
         "name": data.name,
         "class_names": list(data.class_names),
         "train_domains": list(data.train),
         "protocol": config.data.protocol,
         "domain": config.data.domain,
-        "examples": {
-            "train": {domain: len(source) for domain, source in data.train.items()},
-            **{
-                split: {part.domain: len(part.source) for part in data.evaluation if part.split == split}
-                for split in dict.fromkeys(part.split for part in data.evaluation)
-            },
-        },
+        "examples": examples,
     }

@@ -1,11 +1,11 @@
-"""Untrusted image files to upright 8-bit RGB, and the bytes that are worth storing.
+"""Reads image files that are not trusted as upright 8-bit RGB, and chooses the bytes to store.
 
-Two readers. `decode` checks: Pillow refuses truncated files, which OpenCV reads silently, and knows every kind of
-pixel. `decode_stored` is fast: OpenCV, for bytes that `storable` found to read alike with both.
+There are two readers. `decode` checks a file with Pillow, which knows every kind of pixel and refuses truncated files,
+where OpenCV reads them silently. `decode_stored` is fast: it uses OpenCV, for bytes that `storable` tried with both.
 
-What becomes of unusual images: 16 bits a channel keep their upper 8; palettes are looked up; alpha is composited over
-white; CMYK (Adobe's inverted one too) becomes RGB without a colour profile; of an animation the first frame is read; a
-camera's EXIF orientation is applied. Colour profiles are ignored.
+Unusual images become RGB like this: of 16 bits for each channel the upper 8 are kept; a palette's colours are used;
+transparent images are put on white; CMYK (also Adobe's inverted kind) is converted without a colour profile; an
+animation's first frame is read; a camera's EXIF orientation is applied. Colour profiles are ignored.
 """
 
 import contextlib
@@ -19,27 +19,27 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
-# What a file's first bytes may say, whatever its name says.
+# The formats that are read. A file's first bytes decide, not its name.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-# MPO is what Pillow calls a JPEG with further views behind it, as some phones write.
+# MPO is Pillow's name for a JPEG with further views behind it, as some phones write.
 STORED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
-# Against decompression bombs: 0.3 GB in Pillow, more than a 50-megapixel camera's image; a side as long as JPEG allows.
+# Against decompression bombs: 0.3 GB in Pillow, enough for a camera of 50 megapixels. The side is JPEG's limit.
 MOST_PIXELS = 2**26
 LONGEST_SIDE = 2**16 - 1
-# Levels of 255 by which two decoders of one JPEG or WebP may differ on average: their rounding, never other contents.
+# How much two decoders of one JPEG or WebP may differ on average, in levels of 255, because they round differently.
 ROUNDING = 2.0
 END_OF_JPEG = b"\xff\xd9"
 
 
 class BadImage(ValueError):
-    """Bytes that are not a whole image. The text says what is wrong; messages put it behind the file's name."""
+    """Bytes that are not a whole image. The text is the reason; messages put it behind the file's name."""
 
 
 @contextlib.contextmanager
 def without_pillow_warnings() -> Iterator[None]:
-    """Silences Pillow, which warns of odd metadata; those are not what is read here.
+    """Silences Pillow's warnings about metadata that are not read here.
 
-    Filters of warnings belong to the process: to be entered by one thread, around all those that decode.
+    Filters of warnings belong to the whole process: enter this in one thread, around all threads that decode.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -47,45 +47,38 @@ def without_pillow_warnings() -> Iterator[None]:
 
 
 def decode(content: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Any supported image, upright, as 8-bit RGB, checked to be whole (see the head of this file).
+    """A whole image of any supported kind, upright, as 8-bit RGB; see the head of this file.
 
     Raises:
-      BadImage: an empty, truncated or corrupt file, none of FORMATS, or larger than MOST_PIXELS or LONGEST_SIDE.
+      BadImage: the file is empty, truncated or corrupt, not one of FORMATS, or larger than MOST_PIXELS or LONGEST_SIDE.
     """
     return _decode(content)[0]
 
 
 def decode_mask(content: bytes) -> UInt8[np.ndarray, "h w 1"]:
-    """A mask's grey levels, 255 where the object is; a mask of zeros and ones is read as one of 0 and 255.
-
-    Raises:
-      BadImage: as `decode`.
-    """
+    """A mask's grey levels, 255 on the object; ones count as 255 in a mask of zeros and ones. Checks as `decode`."""
     grey = cv2.cvtColor(decode(content), cv2.COLOR_RGB2GRAY)[..., None]
     return grey * np.uint8(255) if grey.max() == 1 else grey
 
 
 def storable(content: bytes) -> bytes:
-    """Bytes for `decode_stored`: `content` itself where that reads it right, else a PNG of what `decode` reads.
+    """Bytes for `decode_stored`: `content` itself where it reads that correctly, otherwise a PNG of `decode`'s pixels.
 
-    Itself: a plain JPEG, PNG or WebP, that is upright, 8-bit, RGB or grey, opaque and not animated.
-
-    Raises:
-      BadImage: as `decode`.
+    Plain images are kept: JPEG, PNG or WebP, upright, 8-bit, RGB or grey, opaque, not animated. Checks as `decode`.
     """
     pixels, plain = _decode(content)
     return content if plain and _reads_alike(content, pixels) else as_png(pixels)
 
 
 def decode_stored(content: bytes, channels: Literal[1, 3] = 3) -> UInt8[np.ndarray, "h w {channels}"]:
-    """Pixels of bytes that `storable` or `as_png` gave; one channel for masks. Twice as fast as `decode`; no checks.
+    """The pixels of bytes from `storable` or `as_png`, twice as fast as `decode`; masks have one channel.
 
     Raises:
-      BadImage: bytes that OpenCV cannot read.
+      BadImage: OpenCV cannot read the bytes. There are no other checks.
     """
     colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
     encoded = np.frombuffer(content, np.uint8)
-    # What is stored is upright: an orientation beside it is not to be applied again.
+    # Stored images are upright: an orientation in their metadata must not be applied again.
     pixels = cv2.imdecode(encoded, colour | cv2.IMREAD_IGNORE_ORIENTATION) if encoded.size else None
     if pixels is None:
         raise BadImage("stored bytes that are not an image")
@@ -93,12 +86,12 @@ def decode_stored(content: bytes, channels: Literal[1, 3] = 3) -> UInt8[np.ndarr
 
 
 def as_png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """RGB [h w 3] or grey [h w 1], without loss."""
+    """A PNG of RGB [h w 3] or grey [h w 1] pixels."""
     return cv2.imencode(".png", pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels)[1].tobytes()
 
 
 def _decode(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
-    """The pixels, and whether the file is plain."""
+    """The pixels, and whether the file is plain, as `storable` says."""
     if not content:
         raise BadImage("empty file")
     try:
@@ -109,7 +102,7 @@ def _decode(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
         raise BadImage(f"not an image of a supported format ({', '.join(FORMATS)})") from error
     except Image.DecompressionBombError as error:
         raise BadImage(f"more than {MOST_PIXELS} pixels") from error
-    # Whatever untrusted bytes bring about inside Pillow (OSError, SyntaxError, struct.error, zlib.error, ...).
+    # Untrusted bytes can raise anything in Pillow (OSError, SyntaxError, struct.error, zlib.error, ...).
     except Exception as error:
         raise BadImage("truncated" if "truncated" in str(error).lower() else f"corrupt ({error})") from error
 
@@ -120,10 +113,10 @@ def _decode_with_pillow(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], boo
     width, height = image.size
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise BadImage(f"{width} x {height}, more than {MOST_PIXELS} pixels or a side of {LONGEST_SIDE}")
-    # A download that stopped may be filled up with zeros, which libjpeg takes for pixels.
+    # A download that stopped may be filled with zeros, which libjpeg reads as pixels.
     if image.format == "JPEG" and content.find(END_OF_JPEG, file.tell()) < 0:
         raise BadImage("truncated")
-    deep = image.format == "PNG" and content[24] == 16  # the header's bits a channel
+    deep = image.format == "PNG" and content[24] == 16  # the bits of a channel, in the header
     if deep and image.mode == "RGB" and "transparency" in image.info:
         raise BadImage("16-bit RGB with a transparent colour, which is not supported")
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -132,7 +125,7 @@ def _decode_with_pillow(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], boo
         and image.mode in ("RGB", "L")
         and orientation not in range(2, 9)
         and not image.has_transparency_data
-        and (image.format == "MPO" or getattr(image, "n_frames", 1) == 1)  # a reader of JPEG meets the first view only
+        and (image.format == "MPO" or getattr(image, "n_frames", 1) == 1)  # only an MPO's first view is read
         and not deep
     )
     return np.array(_rgb(ImageOps.exif_transpose(image))), plain
@@ -146,14 +139,14 @@ def _rgb(image: Image.Image) -> Image.Image:
         opaque = Image.new("RGB", image.size, "white")
         opaque.paste(image, mask=image)
         return opaque
-    # Pillow takes all CMYK for Adobe's, where 255 is no ink; without Adobe's marker 255 is full ink.
+    # Pillow reads all CMYK as Adobe's, where 255 means no ink. Without Adobe's marker 255 means full ink.
     if image.mode == "CMYK" and "adobe" not in image.info:
         image = ImageChops.invert(image)
     return image.convert("RGB")
 
 
 def _rgb_of_16_bit_grey(image: Image.Image) -> Image.Image:
-    """The upper 8 bits, where Pillow's own conversion clips at 255; a transparent level is white, as alpha is."""
+    """The upper 8 bits, where Pillow's own conversion would clip at 255; a transparent level becomes white."""
     levels = np.asarray(image)
     grey = (levels >> 8).astype(np.uint8)
     if "transparency" in image.info:
@@ -162,7 +155,7 @@ def _rgb_of_16_bit_grey(image: Image.Image) -> Image.Image:
 
 
 def _reads_alike(content: bytes, pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    """Whether OpenCV reads what Pillow did: found out here, not in an epoch."""
+    """Whether OpenCV reads the same as Pillow."""
     try:
         fast = decode_stored(content)
     except (BadImage, cv2.error):

@@ -1,4 +1,4 @@
-"""The data sets, by name: a new one is a folder in `datasets/` and a line here."""
+"""The data sets by name. A new one is a folder in `datasets/` and a line here."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from align_jax.data.datasets import domain_folders, emoji_scenes, terra_incognit
 from align_jax.data.datasets.dataset import Dataset
 from align_jax.data.domains import DomainData
 
-# A bare function will do in place of an entry: what it loads is then known by its name in here.
+# A function can stand here instead of an entry. Its key is then the data set's title.
 DATASETS: dict[str, Dataset | Callable[[ml_collections.ConfigDict], DomainData]] = {
     "emoji_scenes": emoji_scenes.DATASET,
     "vlcs": vlcs.DATASET,
@@ -18,9 +18,9 @@ DATASETS: dict[str, Dataset | Callable[[ml_collections.ConfigDict], DomainData]]
 
 
 def find_dataset(name: str) -> Dataset:
-    """What is known of a data set, given the name that a config or a run's results call it by.
+    """The entry of a data set, by its name in a config or in a run's results.
 
-    A name that `DATASETS` does not have is that of a user's folder, see `domain_folders`.
+    A name that is not in `DATASETS` is the name of a user's folder, see `domain_folders`.
     """
     entry = DATASETS.get(name)
     if entry is None:
@@ -29,13 +29,13 @@ def find_dataset(name: str) -> Dataset:
 
 
 def load(config: ml_collections.ConfigDict) -> DomainData:
-    """The data set that `config.name` names, prepared under `config.prepared` if it was not yet.
+    """Loads a data set, and first prepares it under `config.prepared` if that was not done yet.
 
     Args:
       config: a config's `data`; its `name` is a key of `DATASETS`.
 
     Raises:
-      UserError: the data are missing or broken, or the protocol does not fit them; says what to do.
+      UserError: the data are missing or broken, or the protocol does not fit them.
     """
     entry = DATASETS[config.name]
     return entry.load(config) if isinstance(entry, Dataset) else entry(config)

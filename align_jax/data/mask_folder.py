@@ -1,6 +1,6 @@
-"""Masks that were made elsewhere, by a segmentation model say: FOLDER/ID.png for every training example.
+"""Masks from elsewhere, such as those of a segmentation model: FOLDER/ID.png for every training example.
 
-An example's id is what its data set says: `DOMAIN/CLASS/FILE` for folders of images, so that the mask of
+The data set defines the ids. In folders of images they are `DOMAIN/CLASS/FILE`, so that the mask of
 `photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
 """
 
@@ -15,30 +15,31 @@ from align_jax.data.domains import Changed, Source, column
 from align_jax.data.images import BadImage, decode_mask
 from align_jax.errors import UserError
 
+# How many missing masks a message names.
 SHOWN = 3
 
 
 def mask_path(folder: Path, identifier: str) -> Path:
-    """Where an example's mask lies: never outside of the folder.
+    """The path of an example's mask, which is always inside the folder.
 
     Raises:
-      UserError: an id that leads out of it, or names no file.
+      UserError: the id leads out of the folder, or does not name a file.
     """
     relative = PurePosixPath(identifier)
     if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in identifier:
         raise UserError(
-            f"The example's id {identifier!r} names no file inside of the masks' folder; prepare the data set anew."
+            f"The example's id {identifier!r} does not name a file inside the masks' folder; prepare the data set anew."
         )
-    # Only what images are called by is replaced: an id need not be a file's name.
+    # Only the suffixes of images are replaced, since an id need not be a file's name.
     known = relative.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
     return folder / (relative.with_suffix(".png") if known else relative.with_name(f"{relative.name}.png"))
 
 
 def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]:
-    """Training sources with the folder's masks; that all are there is checked first.
+    """Training sources with the folder's masks.
 
     Raises:
-      UserError: the folder or masks are missing, or two images would have one mask.
+      UserError: the folder or a mask is missing, or two images would share a mask.
     """
     if not folder.is_dir():
         raise UserError(

@@ -1,11 +1,11 @@
-"""From pixels to what a network reads."""
+"""Turns 8-bit pixels into the input of a network."""
 
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-# ImageNet's statistics of the RGB channels in [0, 1]: what a pretrained backbone expects.
+# ImageNet's statistics of the RGB channels in [0, 1], which pretrained backbones expect.
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
 CHANNEL_STANDARD_DEVIATION = (0.229, 0.224, 0.225)
 

@@ -1,4 +1,4 @@
-"""From sources to batches on devices, with Grain: every batch is a function of (seed, step) and of nothing else."""
+"""Makes batches on devices from sources, with Grain. A batch depends only on the seed and the step."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Part, Source
 from align_jax.runtime.sharding import place_batch
 
-# What a step reads; the other fields (ids, concepts) stay on the host.
+# The fields that a training step reads. The others (ids, concepts) stay on the host.
 DEVICE_FIELDS = ("image", "label", "domain", "mask")
 
 
@@ -24,24 +24,24 @@ def training_examples(
 ) -> grain.MapDataset[Example]:
     """An endless sequence of augmented examples in which the domains take turns.
 
-    Each domain is shuffled anew in every pass, by a seed of its own; any `len(sources)` neighbours hold one example
-    of each domain, so every batch whose size the number of domains divides is balanced.
+    Each domain has a seed of its own, and is shuffled anew in every pass. A batch is balanced if the number of domains
+    divides its size.
 
     Args:
       sources: the training domains, in the order of their turns.
       size: side of the images, in pixels.
       seed: of shuffling and augmentation.
-      with_masks: whether true masks come along (they cost a resize).
+      with_masks: whether to keep the true masks, which take time to resize.
       augmentation: how strongly images are changed.
     """
     fields = ("image", "label", "mask") if with_masks else ("image", "label")
 
     def augmented(number: int, example: Example, generator: np.random.Generator) -> Example:
-        # Numbered among the training domains: what is held out has no number that a loss over domains could see.
+        # Only training domains have numbers: a loss over domains cannot see a domain that is held out.
         example = {field: example[field] for field in fields} | {"domain": np.int64(number)}
         return augment(example, generator, size, augmentation)
 
-    # Seeds are spawned, not added up: seed 1's second domain must not be seed 2's first one.
+    # Sums would repeat: the second domain at seed 1 would have the seed of the first one at seed 2.
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(sources)).reshape(-1, 2).tolist()
     domains = [
         grain.MapDataset.source(source)
@@ -54,10 +54,10 @@ def training_examples(
 
 
 class TrainingBatches:
-    """Training batches on the devices of a mesh, prefetched; knows its place and how long it made the loop wait.
+    """Prefetched training batches on the devices of a mesh, which can go on from a saved position.
 
     Attributes:
-      waited_s: seconds that `next` has blocked so far, since construction.
+      waited_s: for how many seconds `next` has blocked in all.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class TrainingBatches:
         threads: int,
         prefetch: int,
     ) -> None:
-        """Batches of `batch_size` examples over all devices, decoded by `threads` threads, `prefetch` batches ahead."""
+        """Batches of `batch_size` examples over all devices, by `threads` reading threads, `prefetch` batches ahead."""
         batches = examples.batch(batch_size, drop_remainder=True).to_iter_dataset(
             grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, 1) * batch_size)
         )
@@ -87,11 +87,11 @@ class TrainingBatches:
         return self
 
     def state(self) -> dict[str, Any]:
-        """The position after the last batch that was handed out (prefetched ones do not count), as JSON."""
+        """The position after the last batch that `next` returned, as values for JSON; prefetched ones do not count."""
         return self._iterator.get_state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes to a position that `state` gave: the next batch is the one that came after it."""
+        """Goes back to a position from `state`."""
         self._iterator.set_state(state)
 
     def close(self) -> None:
@@ -102,17 +102,17 @@ class TrainingBatches:
 def evaluation_batches(
     source: Source, *, size: int, batch_size: int, threads: int, indices: np.ndarray | None = None
 ) -> Iterator[dict[str, Any]]:
-    """All examples in order, resized only, in batches of one shape on the host; the last one is padded.
+    """Resized examples in order, in batches on the host; the last batch is padded to the size of the others.
 
     Args:
       source: the split.
       size: side of the images, in pixels.
-      batch_size: rows of every batch, the last one's padding included.
-      threads: how many decode ahead.
+      batch_size: rows of every batch, padding included.
+      threads: how many threads read ahead.
       indices: which examples; all by default.
 
     Yields:
-      Stacked fields, and `valid` [b]: False where a row is padding (a copy of the last example).
+      Stacked fields, and `valid` [b], which is False where a row is padding (a copy of the last example).
     """
     indices = np.arange(len(source)) if indices is None else indices
     examples = grain.MapDataset.source(Part(source, indices)).map(lambda example: resize(example, size))

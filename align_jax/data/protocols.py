@@ -1,4 +1,4 @@
-"""Who is trained on, what selects the checkpoint, and what is tested: the protocols of the literature.
+"""The protocols of the literature: which domains are for training, for choosing the checkpoint, and for the test.
 
 | protocol | trained on | validation | test |
 |---|---|---|---|
@@ -6,7 +6,7 @@
 | `single_source` (ALIGN's second table) | 80 % of one domain | 20 % of it | each other domain whole, role "ood" |
 | `leave_one_out` (DomainBed) | 80 % of every domain but one | 20 % of each | the one left out, whole, role "ood" |
 
-A data set with splits of its own (emoji_scenes) keeps them; the protocol then says only which domains play which role.
+A data set with splits of its own (emoji_scenes) keeps them. The protocol then only gives each domain its role.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,21 +20,21 @@ from align_jax.errors import UserError
 
 PROTOCOLS = ("leave_one_out", "single_source", "in_domain")
 
-# Shares of a domain; what is left is the last part.
-IN_DOMAIN = (0.64, 0.16)  # train, validation; 20 % test
-OTHERWISE = (0.8,)  # train; 20 % validation
+# Shares of a domain's parts except the last, which is the rest.
+IN_DOMAIN = (0.64, 0.16)  # training, validation; 20 % test
+OTHERWISE = (0.8,)  # training; 20 % validation
 
 
 def training_and_unseen(names: Sequence[str], protocol: str, domain: str) -> tuple[list[str], list[str]]:
-    """The domains that are trained on and those that training never sees, both in the data set's order.
+    """The training domains, and those that training never sees, both in the data set's order.
 
     Args:
       names: all domains.
       protocol: one of `PROTOCOLS`.
-      domain: the one that the protocol singles out: held out by leave_one_out, trained on by the others.
+      domain: the domain that leave_one_out holds out, or that the other protocols train on.
 
     Raises:
-      UserError: no domain of that name, or nothing left to train or to test on.
+      UserError: there is no such domain, or no other one, which the protocol needs.
     """
     if domain not in names:
         raise UserError(f"config.data.domain is {domain!r}; the domains are {', '.join(names)}.")
@@ -58,24 +58,23 @@ def split_by_protocol(
     has_masks: bool = False,
     duplicates: Mapping[str, Sequence[Sequence[int]]] | None = None,
 ) -> DomainData:
-    """A data set without splits of its own, split by protocol.
+    """Splits a data set that has no splits of its own.
 
-    A domain's split depends on its place in the data set, the protocol's shares and the seed: runs that differ in
+    A domain's split depends on its place in the data set, the protocol's shares and `split_seed`. Runs that differ in
     method, in `config.seed` or in the domain held out share it, and can be compared image by image.
 
     Args:
-      config: a config's `data`, which has `protocol`, `domain`, `split_seed` and `stratified`, whether each class is
-        split by itself.
+      config: a config's `data`; `protocol`, `domain`, `split_seed` and `stratified` (split each class alone) are read.
       name: the data set's.
       class_names: in the order of the labels.
       sources: every domain, in the data set's order.
-      has_masks: whether examples carry true masks.
-      duplicates: for each domain that has any, the groups of indices of identical images: a split keeps each in one
-        part. (Near duplicates, such as the frames of one burst in Terra Incognita, are not found: in-domain numbers of
-        camera traps are to be read with that in mind.)
+      has_masks: whether examples have true masks.
+      duplicates: the groups of identical images of each domain that has any, as indices. A group stays in one part.
+        Similar images, such as the frames of one burst in Terra Incognita, are not found: they may make in-domain
+        results of camera traps too good.
 
     Raises:
-      UserError: as `training_and_unseen`, or a domain with too few images to be split.
+      UserError: as for `training_and_unseen`; or a domain has too few images to be split.
     """
     training, unseen = training_and_unseen(list(sources), config.protocol, config.domain)
     shares = IN_DOMAIN if config.protocol == "in_domain" else OTHERWISE
@@ -84,7 +83,7 @@ def split_by_protocol(
     for number, (place, source) in enumerate(sources.items()):
         if place not in training:
             continue
-        # Spawned, not added up: seed 1's second domain must not be split as seed 2's first one.
+        # Sums would repeat: the second domain at seed 1 would be split as the first one at seed 2.
         domain_seed = int(np.random.SeedSequence([config.split_seed, number]).generate_state(1)[0])
         if config.stratified:
             parts = stratified_split(np.array(column(source, "label"), np.int64), shares, domain_seed)

@@ -1,4 +1,4 @@
-"""The records of a prepared data set, as a source of examples."""
+"""Reads the records of a prepared data set as examples."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,15 +17,13 @@ PICTURES: dict[str, Literal[1, 3]] = {"image": 3, "mask": 1}
 class Records:
     """A TFDS split as a `domains.Source`: pictures as uint8 [h w c], text as `str`, numbers as they are.
 
-    OpenCV decodes the pictures, since TFDS's own decoder needs TensorFlow for some of them.
+    OpenCV decodes the pictures, because TFDS's own decoder needs TensorFlow for some of them.
+
+    Raises:
+      UserError: the files are damaged, when they are opened or when a record is read.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
-        """Opens the split.
-
-        Raises:
-          UserError: its files are damaged; so for reading a record.
-        """
         self._folder, self._split = Path(builder.data_dir), split
         with self._naming_damage():
             self._records: Any = builder.as_data_source(
@@ -42,7 +40,7 @@ class Records:
             return {name: _decoded(name, value) for name, value in self._records[int(index)].items()}
 
     def column(self, field: str) -> list[Any]:
-        """A field of every record; the pictures are read, but not decoded."""
+        """A field of every record, without decoding the others."""
         with self._naming_damage():
             return [_decoded(field, self._records[index][field]) for index in range(len(self))]
 
@@ -50,7 +48,7 @@ class Records:
     def _naming_damage(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # whatever a damaged file brings about inside array_record and TFDS
+        except Exception as error:  # a damaged file can raise anything in array_record and TFDS
             raise damaged(self._folder, f"{self._split}: {error}") from error
 
 

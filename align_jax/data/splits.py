@@ -1,4 +1,4 @@
-"""Seeded index splits: which examples belong to which part, as a function of (size, seed) and nothing else."""
+"""Seeded splits: the indices of the examples in each part, which depend only on the size and the seed."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,15 +7,12 @@ from jaxtyping import Int
 
 
 def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[np.ndarray, " _"]]:
-    """Disjoint, seeded, sorted index sets that together hold 0 ... size - 1.
+    """Splits 0 ... size - 1 at random into `len(fractions) + 1` sorted parts, the same on every machine.
 
     Args:
       size: number of examples.
-      fractions: the share of each part but the last, which takes the rest; their sum is at most 1.
-      seed: two calls with the same seed give the same parts on every machine.
-
-    Returns:
-      `len(fractions) + 1` index arrays; part i has `round(size * fractions[i])` examples, up to rounding of the sum.
+      fractions: the share of each part except the last, which is the rest. Numbers of examples are rounded.
+      seed: of the random order.
 
     Raises:
       ValueError: a fraction is negative, or their sum exceeds 1.
@@ -28,9 +25,9 @@ def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[n
 
 
 def together(parts: Sequence[Int[np.ndarray, " _"]], groups: Iterable[Sequence[int]]) -> list[Int[np.ndarray, " _"]]:
-    """The parts with the members of each group in one of them: in the part of the group's first member.
+    """The parts, with each group moved to the part of its first member.
 
-    Byte-identical images, say, which must not be trained on and tested on.
+    Groups are identical images, for example, which must not be in both training and test.
     """
     part_of = np.empty(sum(map(len, parts)), np.int64)
     for number, part in enumerate(parts):
@@ -43,10 +40,7 @@ def together(parts: Sequence[Int[np.ndarray, " _"]], groups: Iterable[Sequence[i
 def stratified_split(
     labels: Int[np.ndarray, " n"], fractions: Sequence[float], seed: int
 ) -> list[Int[np.ndarray, " _"]]:
-    """As `seeded_split` of `len(labels)` examples, but with each class split by itself.
-
-    Every part then has its share of a rare class, up to rounding; a class of one example is in one part only.
-    """
+    """`seeded_split` of each class alone, so that every part has its share of a rare class."""
     parts: list[list[Int[np.ndarray, " _"]]] = [[] for _ in range(len(fractions) + 1)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -57,7 +51,7 @@ def stratified_split(
 
 
 def seeded_subset(size: int, most: int, seed: int) -> Int[np.ndarray, " _"]:
-    """At most `most` of 0 ... size - 1, sorted; everything where there are no more than that."""
+    """At most `most` of 0 ... size - 1, at random, sorted."""
     if size <= most:
         return np.arange(size)
     return seeded_split(size, [most / size], seed)[0]

@@ -1,1 +1,1 @@
-"""One TFDS builder a folder."""
+"""The data sets, one in each folder."""

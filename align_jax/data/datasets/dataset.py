@@ -1,4 +1,4 @@
-"""All that a data set is known by, in one place: each folder beside this file ends in a `DATASET` of its own."""
+"""What the library knows of a data set: each folder beside this file defines a `DATASET`."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ class Dataset:
     """A data set's entry in `align_jax.data.load.DATASETS`. Only `load` and `title` are needed.
 
     Attributes:
-      load: from a config's `data` to domains and their roles.
-      title: what tables and pages call it.
-      domains, classes: their names where they are always the same; empty where the user's folders decide.
-      published_examples: images of each domain in the copy that published results use.
-      prepare: for `launch/prepare.py`, from a config's `data` to what reads the prepared data set; None where nothing
+      load: loads the domains and their roles, given a config's `data`.
+      title: its name in tables and on pages.
+      domains, classes: their names, where these are always the same; empty where the user's folders decide.
+      published_examples: how many images each domain has in the copy that published results use.
+      prepare: prepares the data set, given a config's `data`, and returns a builder that reads it; None where nothing
         has to be prepared.
-      reads: of `config.data`, what `prepare` reads beside `prepared` that `launch/prepare.py` has a flag for.
-      check: refuses what `config.data` cannot say of this data set, without looking at any data; or None.
-      own_splits: whether it is split already; a protocol then says only which domains play which role.
-      domains_called, examples_called: what pages call its domains and its examples.
+      reads: the fields of `config.data` that `prepare` reads and `launch/prepare.py` has a flag for.
+      check: refuses settings in a config's `data` that cannot be right, without reading any data; or None.
+      own_splits: whether it is split already. A protocol then only gives each domain its role.
+      domains_called, examples_called: the words for its domains and its examples on pages.
       citation: a BibTeX file.
     """
 
@@ -50,7 +50,7 @@ def image_dataset(prepare: Callable[..., tfds.core.DatasetBuilder], reads: tuple
 
     Args:
       prepare: the data set's own function.
-      reads: the arguments of `prepare` beside `prepared`; `config.data` has them by the same names.
+      reads: the arguments of `prepare` besides `prepared`; `config.data` has fields with these names.
       **known: the other attributes of the entry.
     """
 
@@ -58,15 +58,13 @@ def image_dataset(prepare: Callable[..., tfds.core.DatasetBuilder], reads: tuple
         return prepare(**{name: config[name] for name in ("prepared", *reads)})
 
     def load(config: ml_collections.ConfigDict) -> DomainData:
-        name = config.folder if "folder" in reads else config.name
         builder = from_config(config)
         info = builder.info
-        sources = {domain: Records(builder, split) for domain, split in info.metadata["splits"].items()}
         return split_by_protocol(
             config,
-            name,
+            config.folder if "folder" in reads else config.name,
             info.features["label"].names,
-            sources,
+            {domain: Records(builder, split) for domain, split in info.metadata["splits"].items()},
             has_masks="mask" in info.features,
             duplicates=info.metadata.get("duplicates"),
         )

@@ -1,6 +1,6 @@
 """From a user's images, which are not trusted, to a prepared data set. In the order of the work:
 
-`archives` unpacks; `sources` says where the images may lie; `image_folders` lists them by domain and class; `builder`
-checks and writes each; `once` sees to it that this happens once, whole or not at all; `prepare_images` does all of it
-for a data set. Then `counts` shows what was found, `verify` reads it back, and `copy_prepared` copies it.
+`archives` unpacks; `sources` says where the images may be; `image_folders` lists them by domain and class; `builder`
+checks and writes each image; `once` makes sure that this happens once, whole or not at all; `prepare_images` puts these
+steps together. Then `verify` reads the data set back, `counts` shows its size, and `copy_prepared` copies it.
 """

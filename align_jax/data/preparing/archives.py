@@ -1,7 +1,7 @@
-"""Unpacks a data set's archive that came from anywhere: nothing is written outside its folder, and not without end.
+"""Unpacks an archive that is not trusted: nothing is written outside its folder, and the size is limited.
 
-zipfile and tarfile read, but their `extract` and tarfile's data filter do not decide: they rename a member that would
-leave the folder, let some links and backslashes through, and have no limit. Here all of that is refused.
+zipfile and tarfile only read here. Their own `extract`, and tarfile's data filter, rename a member that would leave the
+folder, let some links and backslashes through, and have no limit. All of that is refused here.
 """
 
 import functools
@@ -25,12 +25,12 @@ from align_jax.errors import UserError
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 # DomainNet, the largest data set of its kind, has 586,575 images.
 MOST_MEMBERS = 2_000_000
-# Images are compressed already and hardly shrink in an archive; annotations in JSON shrink to a tenth or so. A bomb
-# grows a thousandfold. Small archives may be all JSON or drawn masks, and do no harm: 64 MiB is always allowed.
+# Images are compressed already and hardly shrink in an archive; annotations in JSON shrink to about a tenth. A bomb
+# grows a thousandfold. Small archives may hold only JSON or drawn masks, and do no harm: 64 MiB is always allowed.
 LARGEST_RATIO = 20
 ALWAYS_ALLOWED = 64 * 2**20
 CHUNK = 2**20
-# What untrusted contents bring about inside zipfile, tarfile and gzip.
+# What zipfile, tarfile and gzip raise when the contents are broken.
 CORRUPT = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error,
     EOFError, OverflowError, RuntimeError, ValueError,
@@ -38,35 +38,29 @@ CORRUPT = (
 
 
 class _Member(NamedTuple):
-    """One entry of an archive: its name, "file", "folder" or what is refused, and what opens a file's bytes."""
+    """One entry of an archive, and what opens its bytes."""
 
     name: str
-    kind: str
+    kind: str  # "file", "folder", or what is refused
     open: Callable[[], Any]
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name ends as an archive's that `extract` reads."""
+    """Whether the name ends in one of the `SUFFIXES`."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def extract(archive: Path, folder: Path) -> Path:
-    """Extracts `archive` into `folder`, which is removed again if anything goes wrong.
+    """Extracts a .zip, .tar, .tar.gz or .tgz file into `folder`, and returns that.
 
-    Hidden files, `__MACOSX/` and empty folders are left out. A progress bar is shown where stderr is a terminal.
-
-    Args:
-      archive: a .zip, .tar, .tar.gz or .tgz file from anywhere.
-      folder: where its members go; empty, or made with its parents.
-
-    Returns:
-      `folder`.
+    The folder is made if it is not there, and removed if anything goes wrong. Hidden files, `__MACOSX/` and empty
+    folders are left out. A progress bar is shown where stderr is a terminal.
 
     Raises:
       FileExistsError: `folder` is not empty.
-      UserError: a missing or corrupt archive; a member that would leave the folder, comes twice, or is a link, a
-        device or encrypted; more members than MOST_MEMBERS, or more bytes than LARGEST_RATIO times the archive's
-        size, or than the disk has free.
+      UserError: the archive is missing or corrupt; a member would leave the folder, comes twice, or is a link, a
+        device or encrypted; there are more members than MOST_MEMBERS, or more bytes than LARGEST_RATIO times the
+        archive's size, or more than the disk has free.
     """
     if not archive.is_file():
         raise UserError(f"{archive} is not a file; name an archive that ends in {', '.join(SUFFIXES)}.")
@@ -86,9 +80,9 @@ def extract(archive: Path, folder: Path) -> Path:
 
 
 def leads_out(name: str) -> bool:
-    """Whether a file's relative name, joined to a folder, could lead out of that folder on any system."""
+    """Whether a file's relative name, joined to a folder, could leave that folder on any system."""
     path = PurePosixPath(name)
-    # On Windows a backslash leads on, and a drive leads away.
+    # On Windows a backslash separates folders, and a drive's letter begins at another folder.
     return path.is_absolute() or ".." in path.parts or bool(set("\\\0") & set(name) or PureWindowsPath(name).drive)
 
 
@@ -109,7 +103,7 @@ def _extract_members(archive: Path, folder: Path) -> None:
                 raise UserError(f"{archive} holds {member.name!r} twice; extract it yourself if you trust it.")
             with member.open() as source, target.open("wb") as output:
                 while chunk := source.read(CHUNK):
-                    # What was unpacked counts: sizes in headers are claims.
+                    # Only the bytes that come out are counted: the sizes in headers may be false.
                     written += len(chunk)
                     if written > most_bytes:
                         raise UserError(
@@ -121,7 +115,7 @@ def _extract_members(archive: Path, folder: Path) -> None:
 
 
 def _accepted(members: Iterator[_Member], archive: Path) -> Iterator[tuple[PurePosixPath, _Member]]:
-    """The files to extract and their paths; refuses what no member may be, extracted or not."""
+    """The files to extract and their paths. Members that are left out are checked as well."""
     for count, member in enumerate(members, 1):
         kind = "a name that could lead out of the folder" if leads_out(member.name) else member.kind
         if kind not in ("file", "folder"):
@@ -136,7 +130,7 @@ def _accepted(members: Iterator[_Member], archive: Path) -> Iterator[tuple[PureP
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as members:
         for info in members.infolist():
-            # Unix systems put the kind of file here; others leave it 0.
+            # Unix systems put the kind of file here; other systems leave it 0.
             mode = stat.S_IFMT(info.external_attr >> 16)
             kind = "folder" if info.is_dir() else "file"
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -149,7 +143,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
 
 
 def _tar_members(file: io.BufferedIOBase) -> Iterator[_Member]:
-    # By contents: browsers unpack .tar.gz on the way and keep the name.
+    # The contents decide: a browser may unpack a .tar.gz while it downloads, and keep the name.
     compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     stream = _Forward(gzip.GzipFile(fileobj=file) if compressed else file)
@@ -158,24 +152,20 @@ def _tar_members(file: io.BufferedIOBase) -> Iterator[_Member]:
         members.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
         kind = "file" if info.isreg() else "folder" if info.isdir() else "a link or a device"
         yield _Member(info.name, kind, functools.partial(members.extractfile, info))
-    # A block of zeros ends a tar; tarfile takes an unreadable header, or none, for its end too.
+    # A block of zeros ends a tar. tarfile also stops, without an error, where a header is unreadable or missing.
     if stream.last != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("no end-of-archive mark")
-    # gzip's checksum stands at the end.
+    # gzip checks its checksum when the end is read.
     while stream.read(CHUNK):
         pass
 
 
 class _Forward:
-    """What tarfile reads from: refuses headers that would not fit in memory, and does not seek where it stands.
-
-    Attributes:
-      last: the bytes of the last read.
-    """
+    """What tarfile reads from: it refuses headers that are too large for memory, and does not seek without need."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         self._file = file
-        self.last = b""
+        self.last = b""  # the bytes of the last read
 
     def read(self, size: int) -> bytes:
         if size > CHUNK:

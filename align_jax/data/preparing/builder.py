@@ -1,8 +1,7 @@
-"""What the builders of domain_folders, vlcs and terra_incognita share: features, reading, writing, bad images."""
+"""The builder of data sets of images in folders: it checks each image, writes it, and reports the bad ones."""
 
 import collections
 import concurrent.futures
-import dataclasses
 import functools
 import hashlib
 import itertools
@@ -11,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -20,31 +19,22 @@ from align_jax.data import images
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage, check_nothing_absent
 from align_jax.errors import UserError
 
-# Of image files in a shard, in bytes. TFDS holds one shard's examples in memory while it writes.
+# Bytes of image files in a shard. TFDS holds one shard's examples in memory while it writes.
 SHARD_SIZE = 48 << 20
+# How many bad images a message names.
 SHOWN = 5
 
 OnBadImage = Literal["error", "skip"]
 
 
-@dataclasses.dataclass(frozen=True)
-class BadImagePolicy:
-    """What happens when images cannot be read.
+class BadImagePolicy(NamedTuple):
+    """What happens when images cannot be read."""
 
-    Attributes:
-        on_bad_image: "error" refuses the data set, naming them; "skip" leaves them out.
-        most_skipped: the largest fraction of all images that may be left out.
-    """
-
-    on_bad_image: OnBadImage
-    most_skipped: float
+    on_bad_image: OnBadImage  # "error" refuses the data set; "skip" leaves the images out
+    most_skipped: float  # the largest fraction of all images that may be left out
 
     def apply(self, name: str, bad: Mapping[str, str], total: int) -> None:
-        """Says what was left out, or refuses.
-
-        Raises:
-            UserError: names the first of the bad images, and how many there are.
-        """
+        """Prints which of the `total` images are left out, or refuses the data set with a UserError."""
         if not bad:
             return
         counted = f"{len(bad):,} of {total:,} images of {name}"
@@ -55,23 +45,23 @@ class BadImagePolicy:
             raise UserError(f"{counted} cannot be read: {shown}; {remedy}.")
         if len(bad) > self.most_skipped * total:
             limit = f"more than most_skipped={self.most_skipped:g} allows"
-            raise UserError(f"{counted} cannot be read, {limit}: {shown}; get a better copy, or allow more.")
+            raise UserError(f"{counted} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
         print(f"Left out {counted} that cannot be read: {shown}.", file=sys.stderr)
 
 
 class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes images as they are found, one split a domain; see the README.md beside each child.
+    """Writes one split for each domain, with records in the order of `DomainImages.images`.
 
-    Shards are made here, not by TFDS, which would hold each split in memory up to 1 GB and sort larger ones with
-    TensorFlow. Records are in the order of `DomainImages.images`.
+    Shards are made here, because TFDS would hold each split in memory up to 1 GB, and sort larger ones with TensorFlow.
 
-    `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, by id why
-    an image was left out; and `duplicates`, by domain the groups of indices, within the split, of identical files.
+    `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, for each
+    image that was left out its id and the reason; and `duplicates`, for each domain the groups of identical files, as
+    indices within the split.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
-    # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
+    # Nothing is downloaded. Without this line TFDS imports a package that may not be installed, to find checksums.
     url_infos: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *, source: DomainImages, policy: BadImagePolicy, **arguments: Any) -> None:
@@ -103,13 +93,10 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         self, dl_manager: Any
     ) -> dict[str, list[Callable[[], Iterator[tuple[str, dict[str, Any]]]]]]:
         del dl_manager  # Everything is on disk.
-        source = self._source
-        by_domain = {
-            domain: list(members) for domain, members in itertools.groupby(source.images, lambda image: image.domain)
-        }
+        splits = split_names(self._source.domains)
         return {
-            split: [functools.partial(self._examples, shard) for shard in shards(by_domain[domain])]
-            for domain, split in split_names(source.domains).items()
+            splits[domain]: [functools.partial(self._examples, shard) for shard in shards(members)]
+            for domain, members in itertools.groupby(self._source.images, lambda image: image.domain)
         }
 
     def _examples(self, shard: Sequence[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -127,15 +114,15 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         self._progress = tqdm(total=len(found), desc=f"Preparing {self.name}", unit=" images", disable=None)
         with images.without_pillow_warnings(), self._progress:
             super()._download_and_prepare(*arguments, **options)
-        # Still in TFDS's temporary folder: a refusal leaves nothing behind.
+        # All is still in TFDS's temporary folder: after a refusal nothing remains.
         self._policy.apply(self.name, self._bad, len(found))
         kept = tuple(image for image in found if image.id not in self._bad)
-        check_nothing_absent(dataclasses.replace(self._source, images=kept))
+        check_nothing_absent(self._source._replace(images=kept))
         self.info.metadata["skipped"] = self._bad
         self.info.metadata["duplicates"] = self._duplicates()
 
     def _duplicates(self) -> dict[str, list[list[int]]]:
-        """The groups of each domain that has any, see `identical`."""
+        """The groups of identical files in each domain that has any; they are printed too."""
         groups = {domain: found for domain, digests in self._digests.items() if (found := identical(digests))}
         if groups:
             shown = ", ".join(f"{domain} {sum(map(len, g)):,} in {len(g):,} groups" for domain, g in groups.items())
@@ -145,7 +132,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
 
 
 def identical(digests: Iterable[bytes]) -> list[list[int]]:
-    """Groups of two or more indices at which the digests are the same."""
+    """The indices of each digest that comes twice or more."""
     groups: dict[bytes, list[int]] = {}
     for index, digest in enumerate(digests):
         groups.setdefault(digest, []).append(index)
@@ -153,11 +140,11 @@ def identical(digests: Iterable[bytes]) -> list[list[int]]:
 
 
 def split_names(domains: Iterable[str]) -> dict[str, str]:
-    """The split of each domain: its name, with `_` for what TFDS does not allow in the name of a split."""
+    """The split of each domain: the domain's name, with `_` for letters that TFDS does not allow in it."""
     names: dict[str, str] = {}
     for domain in domains:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", domain)
-        # TFDS keeps "all" for itself.
+        # In TFDS "all" means every split.
         name = f"{name}_" if name.lower() == "all" else name
         while name in names.values():
             name += "_"
@@ -165,8 +152,8 @@ def split_names(domains: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def shards(members: Sequence[LabelledImage], size: int = SHARD_SIZE) -> list[list[LabelledImage]]:
-    """Cuts a split so that each part has some `size` bytes of images, in order."""
+def shards(members: Iterable[LabelledImage], size: int = SHARD_SIZE) -> list[list[LabelledImage]]:
+    """Cuts a split, in order, into parts of at most `size` bytes of images (or of one larger image)."""
     result: list[list[LabelledImage]] = [[]]
     filled = 0
     for image in members:
@@ -179,7 +166,7 @@ def shards(members: Sequence[LabelledImage], size: int = SHARD_SIZE) -> list[lis
 
 
 def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """`map`, by as many threads as there are cores, with a few results held in advance."""
+    """`map` with one thread for each core; a few results are made in advance."""
     threads = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
@@ -192,7 +179,7 @@ def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
 
 
 def _read(image: LabelledImage) -> tuple[dict[str, Any], bytes] | images.BadImage:
-    """The example and the digest of the image's file, or why there is none."""
+    """The example and the digest of the image's file, or what is wrong with it."""
     try:
         file = _content(image.path)
         content = images.storable(file)
@@ -205,7 +192,7 @@ def _read(image: LabelledImage) -> tuple[dict[str, Any], bytes] | images.BadImag
 
 
 def _content(path: str) -> bytes:
-    # To read a pipe would not end.
+    # Reading a pipe would never end.
     if os.path.exists(path) and not os.path.isfile(path):
         raise images.BadImage("not a regular file")
     try:
@@ -215,7 +202,6 @@ def _content(path: str) -> bytes:
 
 
 def _mask(content: bytes, size: tuple[int, ...]) -> bytes:
-    """A grey PNG of the mask."""
     try:
         mask = images.decode_mask(content)
     except images.BadImage as error:

@@ -1,4 +1,4 @@
-"""Copies a prepared data set to where it will be read; a half copy is never taken for a whole one."""
+"""Copies a prepared data set to where it will be read."""
 
 import hashlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 from align_jax.data.preparing.progress_bar import progress_bar
 from align_jax.errors import UserError
 
-# TFDS writes it last, and takes a folder that has it for a whole data set.
+# TFDS writes this file last. A folder that has it is a whole data set.
 LAST_FILE = "dataset_info.json"
 
 
 def copy_prepared(source: Path, target: Path) -> None:
-    """Copies a prepared data set's folder; where a copy was begun it goes on.
+    """Copies a prepared data set's folder, or completes a copy that was begun.
 
     Each file is written under another name, read back and compared, then renamed. `dataset_info.json` comes last, and
-    is removed from `target` first if anything has changed: a half copy is never taken for a whole one.
+    is removed from `target` first if anything has changed: half a copy never looks like a whole one.
 
     Raises:
       UserError: what was read back differs from what was written.
@@ -38,7 +38,7 @@ def copy_prepared(source: Path, target: Path) -> None:
                     os.fsync(written.fileno())
                 if _checksum(temporary) != checksum:
                     temporary.unlink()
-                    raise UserError(f"{destination} reads back other than it was written; check the disk and repeat.")
+                    raise UserError(f"{destination} reads back differently; check the disk, and copy again.")
                 os.replace(temporary, destination)
             bar.update(path.stat().st_size)
 

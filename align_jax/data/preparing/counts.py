@@ -1,4 +1,4 @@
-"""Images of each domain and class, as text."""
+"""The table of how many images each domain and class has."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,7 @@ from align_jax.tables.terminal import terminal
 def counts_table(
     counts: Mapping[str, Mapping[str, int]], expected: Mapping[str, Mapping[str, int]] | None = None
 ) -> str:
-    """Domains x classes, with totals; where more or fewer were expected, the cell says so.
-
-    Args:
-        counts: `counts[domain][class_name]`.
-        expected: the same, for what a complete copy has.
-    """
+    """`counts[domain][class_name]` with totals; a cell that is not as `expected` says so."""
     classes = list(next(iter(counts.values())))
 
     def rows(numbers: Mapping[str, Mapping[str, int]]) -> list[list[int]]:

@@ -1,11 +1,11 @@
-"""Images on disk that show a class in a domain: what `ROOT/DOMAIN/CLASS/IMAGE` holds, and what is missing in it."""
+"""Lists the images in `ROOT/DOMAIN/CLASS/IMAGE`, and says what is missing."""
 
 import collections
-import dataclasses
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
@@ -17,73 +17,56 @@ MASKS = "masks"
 Counts = dict[str, dict[str, int]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LabelledImage:
-    """One image file. Paths are strings: a data set has up to a million of them.
-
-    Attributes:
-        domain, class_name: what it shows.
-        file_name: its name in the data set, unique with domain and class.
-        path: where it lies.
-        mask: where its mask lies, if it has one.
-        size: bytes, about.
-    """
+class LabelledImage(NamedTuple):
+    """One image file. Paths are strings, as a data set may have a million of them."""
 
     domain: str
     class_name: str
     file_name: str
     path: str
-    mask: str | None
-    size: int
+    mask: str | None  # the path of its mask, if it has one
+    size: int  # in bytes; 0 where the file is missing
 
     @property
     def id(self) -> str:
-        """DOMAIN/CLASS/FILE."""
-        # File names that are not UTF-8 are written with escapes: text in records is UTF-8.
+        """DOMAIN/CLASS/FILE, which is unique."""
+        # Text in records is UTF-8; other letters of a file name are written as escapes.
         name = f"{self.domain}/{self.class_name}/{self.file_name}"
         return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-@dataclasses.dataclass(frozen=True)
-class DomainImages:
-    """All images of a data set, ordered by domain, class and file name.
+class DomainImages(NamedTuple):
+    """All images of a data set, ordered by domain, class and file name."""
 
-    Attributes:
-        source: the user's folder or archive in which they were found.
-        domains, classes: in the order of the labels.
-        images: see above.
-        ignored: files and folders that are neither hidden nor part of the layout.
-    """
-
-    source: Path
+    source: Path  # the user's folder or archive
     domains: tuple[str, ...]
     classes: tuple[str, ...]
     images: tuple[LabelledImage, ...]
-    ignored: int
+    ignored: int  # how many files and folders are neither hidden nor part of the layout
 
     @property
     def has_masks(self) -> bool:
-        """Whether images have masks: all or none, see `scan`."""
+        """Whether images have masks. `scan` makes sure that all have one, or none."""
         return bool(self.images) and self.images[0].mask is not None
 
     def counts(self) -> Counts:
-        """Images of each domain and class; `counts()[domain][class_name]`."""
+        """How many images each domain and class has: `counts()[domain][class_name]`."""
         found = collections.Counter((image.domain, image.class_name) for image in self.images)
         return {domain: {name: found[domain, name] for name in self.classes} for domain in self.domains}
 
 
 def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
-    """Reads the names of the files in `DOMAIN/CLASS/`, and of their masks in `masks/DOMAIN/CLASS/`.
+    """Lists the images in `DOMAIN/CLASS/`, with their masks in `masks/DOMAIN/CLASS/`.
 
     Hidden files and folders are skipped. Others that do not fit are counted.
 
     Args:
         place: the data set's folder.
-        domains: in their order; without them every folder that has images in folders, sorted.
+        domains: their names, in the order of their labels; by default those of the folders with images, sorted.
         classes: likewise.
 
     Raises:
-        UserError: some images have masks and others have none or two, or a name that cannot be stored.
+        UserError: some images have masks and others have none or two, or a name cannot be stored.
     """
     folder = place.folder
     ignored = 0
@@ -130,20 +113,17 @@ def find_domains(
     otherwise: Callable[[Place], DomainImages | None],
     or_else: str = "",
 ) -> DomainImages:
-    """The images of a data set whose domains are known, in the first place that has a folder for each of them.
+    """Lists the images of a data set with known domains, in the first place that has a folder for each of them.
 
     Args:
-        root: the user's folder or archive.
-        workspace: a folder to extract archives to.
-        domains, classes: in their order.
-        title: what the data set is called.
-        folder: what its folder or archive below `root` may be called.
-        how_to_get_it: for messages.
-        otherwise: looks at a place without all domains: its images where they lie in another layout, or None.
+        root, folder, workspace: see `sources.candidates`, where `folder` is called `name`.
+        domains, classes: their names, in the order of their labels.
+        title, how_to_get_it: for messages.
+        otherwise: what a place without all of the domains holds in another layout, or None.
         or_else: what `otherwise` looks for, for messages.
 
     Raises:
-        UserError: there is nothing, or part of it; or what `otherwise` refuses.
+        UserError: the data set is not there, or not whole.
     """
     partial = ""
     for place in itertools.chain.from_iterable(candidates(root, folder, workspace)):
@@ -162,7 +142,7 @@ def find_domains(
 
 
 def images_in_layout(folder: Path) -> int:
-    """How many images are in `folder/DOMAIN/CLASS/`, for any names; none count unless there are two classes."""
+    """How many images are in `folder/DOMAIN/CLASS/`, whatever the names; 0 unless there are two classes."""
     of_classes: collections.Counter[str] = collections.Counter()
     for domain in _entries(folder):
         if domain.is_dir() and domain.name != MASKS:
@@ -173,11 +153,7 @@ def images_in_layout(folder: Path) -> int:
 
 
 def check_nothing_absent(data: DomainImages) -> None:
-    """A data set may be a subset, but not lack a domain or a class.
-
-    Raises:
-        UserError: names what is absent.
-    """
+    """Raises a UserError where a domain or a class has no image at all."""
     for kind, names in (("domain", data.domains), ("class", data.classes)):
         present = {image.domain if kind == "domain" else image.class_name for image in data.images}
         for name in names:
@@ -187,7 +163,7 @@ def check_nothing_absent(data: DomainImages) -> None:
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """What is not hidden in a folder, sorted by name; nothing where there is no such folder."""
+    """The files and folders in a folder that are not hidden, by name; none where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             visible = [entry for entry in entries if not entry.name.startswith(".")]
@@ -197,25 +173,21 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
-    # A regular file, or a link to one: to read a pipe would not end.
+    # A regular file, or a link to one: reading a pipe would never end.
     return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
 
 
 def _check_names(source: Path, names: Sequence[str]) -> None:
-    # TFDS stores names one a line, and strips them.
+    # TFDS stores one name on each line, and strips it.
     for name in names:
         if name != name.strip() or not name.isprintable():
             raise UserError(
-                f"{source} has a folder named {name!r}; rename it without blanks at its ends and odd letters."
+                f"{source} has a folder named {name!r}; rename it: no blanks at its ends, and printable letters only."
             )
 
 
 def _masks_by_stem(folder: Path) -> dict[str, str]:
-    """The paths of the masks in a folder, by name without extension.
-
-    Raises:
-        UserError: two masks of one name.
-    """
+    """The paths of the masks in a folder, by name without extension."""
     masks: dict[str, str] = {}
     for mask in _entries(folder):
         if _is_image(mask):
@@ -232,5 +204,5 @@ def _check_masks(source: Path, images: Sequence[LabelledImage]) -> None:
         without = next(image.id for image in images if image.mask is None)
         raise UserError(
             f"{source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
-            "add the others, or rename the folder to do without masks."
+            "add the others, or rename the folder to use no masks."
         )

@@ -1,4 +1,4 @@
-"""Preparing a data set once, whole or not at all, by however many processes; shared by all builders."""
+"""Prepares a data set once, whole or not at all, also where several processes want it."""
 
 import contextlib
 import io
@@ -18,21 +18,18 @@ from align_jax.runtime.locks import lock
 
 
 def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
-    """Has `write` make `folder`, unless it is there.
+    """Makes `folder` with `write`, unless it is there; returns whether this process wrote it.
 
-    TFDS writes into a folder called `incomplete.*` and renames it when all is written; what an earlier process left
-    there when it was killed is removed. A lock, which the system takes back from a process that dies, makes one of
-    several processes write and the others wait for it. A prepared data set is not touched, and may be read-only.
+    TFDS writes into a folder called `incomplete.*`, and renames it when all is written. Such folders of killed
+    processes are removed. A lock lets one process write while the others wait; the system releases it if that process
+    dies. A prepared data set is not touched, and may be read-only.
 
     Args:
         folder: the prepared data set's own, `DATA_DIR/NAME[/CONFIG]/VERSION`.
-        write: prepares the data set, given an empty folder on the same disk for what it needs meanwhile.
-
-    Returns:
-        Whether this process wrote it.
+        write: prepares the data set; it is given an empty folder on the same disk for temporary files.
 
     Raises:
-        UserError: `folder` is there without dataset_info.json, which TFDS and a copy write last.
+        UserError: `folder` is there without dataset_info.json, the file that is always written last.
     """
     written = False
     if not folder.exists():
@@ -46,14 +43,14 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
                 written = True
     if not (folder / "dataset_info.json").is_file():
         raise UserError(
-            f"{folder} is not a whole data set: dataset_info.json, which is written last, is not there; finish the "
-            "copy, or remove the folder so that it is prepared again."
+            f"{folder} is not a whole data set: it lacks dataset_info.json, which is written last; finish the copy, "
+            "or delete the folder to prepare anew."
         )
     return written
 
 
 def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
-    """A builder that reads a prepared data set; the raw data and the configuration it was made with are not needed.
+    """A builder that reads a prepared data set; it does not need the user's images.
 
     Raises:
         UserError: the folder is damaged.
@@ -61,7 +58,7 @@ def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
     try:
         builder = tfds.builder_from_directory(folder)
         files = [Path(file) for split in builder.info.splits.values() for file in split.filepaths]
-    except Exception as error:  # whatever damaged JSON brings about inside TFDS
+    except Exception as error:  # damaged JSON can raise anything in TFDS
         raise damaged(folder, error) from error
     for file in files:
         if not file.is_file():
@@ -70,17 +67,13 @@ def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
 
 
 def damaged(folder: Path, reason: object) -> UserError:
-    """The one sentence for a prepared data set that cannot be read."""
+    """What to raise where a prepared data set cannot be read."""
     text = (" ".join(str(reason).split()) or type(reason).__name__)[:200]
     return UserError(f"The prepared data set in {folder} is damaged ({text}); delete it to prepare anew.")
 
 
 def check_local(*paths: str | Path) -> None:
-    """Refuses `gs://...` and the like.
-
-    Raises:
-        UserError: what to do instead.
-    """
+    """Raises a UserError for `gs://...` and the like."""
     for path in paths:
         # A Path has collapsed the two slashes into one.
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
@@ -103,7 +96,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
-    """TFDS prints, logs and draws a bar for every split; the builder's own bar says enough."""
+    """Silences TFDS, which prints, logs and draws a bar for every split: the builder has a bar of its own."""
     verbosity, bars = logging.get_verbosity(), tqdm_utils._active
     logging.set_verbosity(logging.ERROR)
     tqdm_utils.disable_progress_bar()

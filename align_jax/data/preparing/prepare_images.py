@@ -1,4 +1,4 @@
-"""How a data set of images in folders is prepared: found, written once, or opened if it is there already."""
+"""Prepares a data set of images in folders, or opens it if it is prepared already."""
 
 import sys
 from collections.abc import Callable
@@ -23,23 +23,20 @@ def prepare_images(
     describe: Callable[[Counts], str] = lambda counts: "",
     config: tfds.core.BuilderConfig | None = None,
 ) -> tfds.core.DatasetBuilder:
-    """Writes a data set under `prepared`, unless it is there, and returns a builder that reads it.
+    """Writes a data set under `prepared`, unless it is there, and returns a builder with a split for each domain.
 
     Args:
         builder_class: the data set's.
-        find: the images in `root`, given that and a folder to extract archives to.
+        find: finds the images, given `root` and a folder to extract archives to.
         root: the user's copy: a folder, the folder above it, or an archive; not needed once prepared.
-        prepared: a local folder that all data sets share; made if need be.
-        on_bad_image: "error" or "skip", for images that cannot be read.
+        prepared: a local folder that all data sets share; it is made if it is not there.
+        on_bad_image: what to do about images that cannot be read: "error" or "skip".
         most_skipped: the largest fraction of all images that may be skipped.
-        describe: what the numbers of images say of the copy, if anything.
-        config: of a builder with several.
-
-    Returns:
-        A builder whose splits are the domains.
+        describe: what to print about the copy, given the counts of its images.
+        config: of a builder that has several.
 
     Raises:
-        UserError: nothing is found, images cannot be read, or what is there was prepared with images left out.
+        UserError: no images are found, some cannot be read, or the prepared data set cannot be used.
     """
     check_local(root, prepared)
     root, prepared = Path(root), Path(prepared)
@@ -62,7 +59,7 @@ def prepare_images(
 
 
 def _found(name: str, images: DomainImages) -> str:
-    """What was found and where, in a sentence."""
+    """What was found, and where."""
     kinds = f"{len(images.domains)} domains and {len(images.classes)} classes"
     masks = ", with masks" if images.has_masks else ""
     ignored = f"; other files and folders, ignored: {images.ignored:,}" if images.ignored else ""
@@ -70,21 +67,17 @@ def _found(name: str, images: DomainImages) -> str:
 
 
 def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: BadImagePolicy) -> None:
-    """Says where a prepared data set came from: the root that is given now is not looked at.
-
-    Raises:
-        UserError: its metadata are not those of this version, or images were left out and should not be.
-    """
+    """Prints where a prepared data set came from, since the root that is given now is not read; or refuses it."""
     metadata = info.metadata or {}
     if not {"source", "skipped", "duplicates"} <= metadata.keys():
         raise UserError(
-            f"{folder} was prepared by an earlier version, which did not look for identical images; delete it to "
-            "prepare anew."
+            f"{folder} was prepared by an earlier version, which did not find identical images; delete it to prepare "
+            "anew."
         )
     skipped = len(metadata["skipped"])
     if skipped and policy.on_bad_image == "error":
         raise UserError(
-            f"{name} in {folder} was prepared with images left out that could not be read ({skipped:,}), and "
+            f"{name} in {folder} was prepared without images that could not be read ({skipped:,} left out), but "
             "on_bad_image is error; set on_bad_image=skip, or delete the folder to prepare anew."
         )
     print(

@@ -1,4 +1,4 @@
-"""How far a long step of the preparation has come."""
+"""Shows the progress of a long step of the preparation."""
 
 import contextlib
 import sys

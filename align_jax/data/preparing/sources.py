@@ -1,4 +1,4 @@
-"""Where the user's copy of a data set lies: a folder, a folder below it, or an archive."""
+"""Finds the user's copy of a data set: a folder, a folder below it, or an archive."""
 
 import os
 import tempfile
@@ -10,13 +10,13 @@ from align_jax.data.preparing.archives import SUFFIXES, extract, is_archive
 
 
 class Place(NamedTuple):
-    """A folder in which a data set may lie.
+    """A folder in which a data set may be.
 
     Attributes:
-        folder: the folder itself; of an archive, where that was extracted, for now.
+        folder: the folder itself. That of an archive is temporary.
         source: the user's folder or archive.
-        names: what it is called, in lower case: the source's name, without an archive's suffix, and those of the
-            archive's folders that lead to it.
+        names: the name of the source, without an archive's suffix, and the names of the archive's folders that lead to
+            `folder`; in lower case.
     """
 
     folder: Path
@@ -25,12 +25,12 @@ class Place(NamedTuple):
 
 
 def candidates(root: Path, name: str, workspace: Path) -> Iterator[list[Place]]:
-    """Where the data set may lie: first the folders, then each archive's, which is extracted when its turn comes.
+    """Where the data set may be: first the folders, then those of each archive, which is extracted when it is needed.
 
     Args:
-        root: a folder or an archive.
-        name: what the data set's folder or archive below `root` is called, in any case of letters.
-        workspace: a folder to extract to.
+        root: the user's folder or archive.
+        name: the name of the data set's folder or archive below `root`, in upper or lower case.
+        workspace: a folder to extract archives to.
     """
     if is_archive(root) and root.is_file():
         yield _places_in(root, workspace)
@@ -46,12 +46,12 @@ def candidates(root: Path, name: str, workspace: Path) -> Iterator[list[Place]]:
 
 
 def extracted(archive: Path, workspace: Path) -> Path:
-    """A new folder in `workspace` with what is in the archive; `archives.extract` says what is refused."""
+    """A new folder in `workspace` with what the archive holds; see `archives.extract` for what is refused."""
     return extract(archive, Path(tempfile.mkdtemp(dir=workspace)))
 
 
 def folders_below(folder: Path, depth: int = 3) -> Iterator[Path]:
-    """`folder` and those in it, level by level, hidden ones left out: archives wrap their content in folders."""
+    """`folder` and the folders below it, level by level, without hidden ones: archives often add outer folders."""
     level = [folder]
     for _ in range(depth + 1):
         yield from level

@@ -12,19 +12,16 @@ from align_jax.errors import UserError
 
 
 def verify(builder: tfds.core.DatasetBuilder) -> Counts:
-    """Reads every record back: their number, whether they decode, labels, and that ids are unique.
-
-    Returns:
-      Records of each domain and class.
+    """Counts the records of each domain and class, after every one was read and decoded.
 
     Raises:
-      UserError: what is wrong with which record.
+      UserError: records are missing; or one is damaged, has an unknown label or domain, or an id that comes twice.
     """
     info = builder.info
     domains, classes = info.features["domain"].names, info.features["label"].names
     pictures = [name for name in ("image", "mask") if name in info.features]
     counts: Counts = {domain: dict.fromkeys(classes, 0) for domain in domains}
-    remedy = f"remove {builder.data_dir} and prepare again."
+    remedy = f"delete {builder.data_dir} to prepare anew."
     ids: set[bytes] = set()
     with (
         images.without_pillow_warnings(),
@@ -40,7 +37,7 @@ def verify(builder: tfds.core.DatasetBuilder) -> Counts:
                 try:
                     record = source[index]
                     sizes = {images.decode(record[name]).shape[:2] for name in pictures}
-                # Not BadImage alone: whatever a damaged file brings about inside array_record and TFDS.
+                # Not only BadImage: a damaged file can raise anything in array_record and TFDS.
                 except Exception as error:
                     return record, " ".join(str(error).split())
                 return record, "" if len(sizes) == 1 else "its mask has another size"

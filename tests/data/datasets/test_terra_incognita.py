@@ -154,7 +154,7 @@ def test_the_versions_are_told_apart():
     assert "4,879 (not" not in text
     moved = PUBLISHED | {"location_38": 9768, "location_43": 4019}
     assert which_version(counts(moved)).startswith("These are neither")
-    assert "raw release, of which images that show several of the classes are left out" in which_version(counts(moved))
+    assert "because images that show several of the classes are left out" in which_version(counts(moved))
 
 
 def test_an_image_that_is_not_there_is_a_bad_image(release, tmp_path):

@@ -86,5 +86,5 @@ def test_a_copy_over_another_data_set_is_not_whole_meanwhile(source, target, tmp
 
 def test_what_reads_back_otherwise_is_refused(source, target, monkeypatch):
     monkeypatch.setattr(module.shutil, "copyfileobj", lambda read, written, size: written.write(read.read()[:-1]))
-    with pytest.raises(UserError, match="reads back other than it was written"):
+    with pytest.raises(UserError, match="reads back differently"):
         copy_prepared(source, target)

@@ -56,6 +56,6 @@ def test_a_damaged_file_is_refused(root, damage):
     content = shard.read_bytes()
     assert len(content) > 100_000
     shard.write_bytes(damage(content))
-    with pytest.raises(UserError, match=r"^SUN09: the record .* prepare again") as refusal:
+    with pytest.raises(UserError, match=r"^SUN09: the record .* to prepare anew") as refusal:
         verify(builder)
     assert "\n" not in str(refusal.value)

@@ -1,4 +1,4 @@
-"""The TFDS builder of domain_folders, how it is prepared, and what it is known by."""
+"""The TFDS builder of domain_folders, its preparation, and its entry."""
 
 import dataclasses
 import functools
@@ -11,10 +11,10 @@ from align_jax.data.datasets.dataset import Dataset, image_dataset
 from align_jax.data.preparing.builder import DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.image_folders import MASKS, DomainImages, images_in_layout, scan
 from align_jax.data.preparing.prepare_images import prepare_images
-from align_jax.data.preparing.sources import Place, candidates
+from align_jax.data.preparing.sources import candidates
 from align_jax.errors import UserError
 
-# Of folders as DomainBed's script calls them; any other one's title is its name.
+# The titles of the folders that DomainBed's script makes. Any other folder's title is its name.
 FOLDER_TITLES = {"office_home": "Office-Home", "domain_net": "DomainNet"}
 
 
@@ -30,14 +30,14 @@ def prepare(
     on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
 ) -> tfds.core.DatasetBuilder:
-    """The images of `folder`, written under `prepared` unless they are there; see README.md beside this file.
+    """Writes the images of `folder` under `prepared`, unless they are there; see README.md beside this file.
 
     Args:
-        root, prepared, on_bad_image, most_skipped: as for `prepare_images`.
-        folder: the data set's folder or archive below `root`, such as "PACS"; the prepared one is called so too.
+        root, prepared, on_bad_image, most_skipped: see `prepare_images`.
+        folder: the data set's folder or archive below `root`, such as "PACS", and the name of the prepared data set.
 
     Raises:
-        UserError: as `prepare_images`, or a name that could not be a folder's.
+        UserError: as for `prepare_images`; or the name cannot be a folder's.
     """
     check_name(folder, root)
     return prepare_images(
@@ -52,28 +52,21 @@ def prepare(
 
 
 def check_name(folder: str, root: str | Path) -> None:
-    """Refuses a name that could not be a folder's, or that leads elsewhere.
-
-    Raises:
-        UserError: see above.
-    """
+    """Raises a UserError for a name that cannot be a folder's, or that leads elsewhere."""
     if not re.fullmatch(r"\w[\w+.-]*", folder, re.ASCII):
         raise UserError(
-            f"The data set's folder is {folder!r}; name a folder or archive below {root}, in letters, digits and _+-. "
-            "alone, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
+            f"The data set's folder is {folder!r}; name a folder or archive below {root}, with only letters, digits "
+            "and _+-. in its name, such as --config.data.folder=PACS (launch/prepare.py: --folder=PACS)."
         )
 
 
 def find(folder: str, root: Path, workspace: Path) -> DomainImages:
-    """The images in `root/folder`, in `root` if it is called so, or in an archive, extracted to `workspace`.
-
-    Raises:
-        UserError: there is nothing.
-    """
+    """The images in `root/folder`, in `root` if that is its name, or in an archive, extracted to `workspace`."""
     for places in candidates(root, folder, workspace):
-        # The prepared data set gets the name: nothing called otherwise is taken for it.
-        images_in = {place: images_in_layout(place.folder) for place in places if _may_be(place, folder)}
-        # Strays may make a layout of other folders too.
+        # The name must fit, because the prepared data set is called by it.
+        named_so = [place for place in places if folder.lower() in place.names and place.folder.name != MASKS]
+        images_in = {place: images_in_layout(place.folder) for place in named_so}
+        # Stray files may make other folders look like data sets: the one with the most images is right.
         best = max(images_in, key=images_in.__getitem__, default=None)
         if best is not None and images_in[best]:
             return scan(best)
@@ -82,10 +75,6 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
         f"DOMAIN/CLASS/; put the data set at {root / folder}, or give its place as root. DomainBed's README (GitHub, "
         "facebookresearch/DomainBed) says how to get PACS, Office-Home and DomainNet in this layout."
     )
-
-
-def _may_be(place: Place, folder: str) -> bool:
-    return folder.lower() in place.names and place.folder.name != MASKS
 
 
 DATASET = image_dataset(
@@ -98,5 +87,5 @@ DATASET = image_dataset(
 
 
 def named(folder: str) -> Dataset:
-    """The entry of one folder's images, whose name in results is the folder's."""
+    """The entry of one folder's images. Results call such a data set by the folder's name."""
     return dataclasses.replace(DATASET, title=FOLDER_TITLES.get(folder, folder))

@@ -1,4 +1,4 @@
-"""emoji_scenes: emoji of four vendors on photographs, with true masks; composed from files in this package."""
+"""emoji_scenes: emoji of four vendors on photographs, with true masks, made from files in this package."""
 
 from align_jax.data.datasets.emoji_scenes.emoji_scenes import (
     DATASET,

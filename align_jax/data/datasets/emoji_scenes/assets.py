@@ -1,8 +1,8 @@
-"""The emoji of four vendors and the panoramas that come with the package, decoded."""
+"""Reads the emoji of four vendors and the panoramas that come with the package."""
 
-import dataclasses
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,13 +14,12 @@ from align_jax.data.datasets.emoji_scenes.concepts import Concept
 FOLDER = Path(__file__).parent / "assets"
 
 
-@dataclasses.dataclass(frozen=True)
-class Index:
-    """What the package holds, as `assets/index.json` says."""
+class Index(NamedTuple):
+    """The contents of `assets/index.json`."""
 
-    cell: int
-    columns: int
-    atlases: dict[str, str]
+    cell: int  # side of an emoji in its vendor's atlas, in pixels
+    columns: int  # emoji in a row of an atlas
+    atlases: dict[str, str]  # files, by vendor
     concepts: tuple[Concept, ...]
     backgrounds: tuple[str, ...]
 
@@ -38,7 +37,7 @@ def load_index() -> Index:
 
 
 def load_emoji(index: Index, vendor: str) -> dict[str, UInt8[np.ndarray, "h w 4"]]:
-    """All cut-outs of a vendor by code point, at most 64 x 64: see `compose.cut_out`."""
+    """The emoji of a vendor by code point, at most 64 x 64, cut out as `compose.cut_out` says."""
     atlas = np.asarray(Image.open(FOLDER / index.atlases[vendor]).convert("RGBA"))
     emoji = {}
     for number, concept in enumerate(index.concepts):
@@ -48,7 +47,7 @@ def load_emoji(index: Index, vendor: str) -> dict[str, UInt8[np.ndarray, "h w 4"
 
 
 def load_panoramas(index: Index) -> dict[str, UInt8[np.ndarray, "256 512 3"]]:
-    """All backgrounds by name, RGB."""
+    """The panoramas by name, RGB."""
     return {
         name: np.asarray(Image.open(FOLDER / "backgrounds" / f"{name}.jpg").convert("RGB"))
         for name in index.backgrounds

@@ -1,7 +1,7 @@
 """The pixels of a scene: an emoji over a crop of a panorama.
 
-Everything is integer arithmetic, from the resampling to the compositing, so that a scene has the same pixels
-on every machine and under every version of NumPy and Pillow.
+All arithmetic is in integers, so that a scene has the same pixels on every machine and under every version of NumPy
+and Pillow.
 """
 
 import functools
@@ -16,14 +16,11 @@ from align_jax.data.datasets.emoji_scenes.layout import FRACTION, ObjectLayout, 
 def triangle_taps(
     length: int, target: int
 ) -> tuple[Integer[np.ndarray, "target taps"], Integer[np.ndarray, "target taps"]]:
-    """Which samples make each of `target` new ones, and with what integer weight.
+    """The indices of the old samples that make each of `target` new ones, and their integer weights.
 
-    The triangle filter (antialiased bilinear) gives sample j the weight
+    The triangle filter (antialiased bilinear) gives the old sample j the weight
     `max(0, 1 - |(i + 1/2) n/m - (j + 1/2)| / max(1, n/m))` in the new sample i, for n = `length`, m = `target`.
-    Times `2 max(n, m)` all of these are integers.
-
-    Returns:
-        Indices (target, taps) and weights (target, taps), unnormalised; unused taps have weight 0.
+    Multiplied by `2 max(n, m)` these are integers; they are not normalised.
     """
     distance = np.abs((2 * np.arange(target)[:, None] + 1) * length - (2 * np.arange(length) + 1) * target)
     weight = np.maximum(2 * max(length, target) - distance, 0)
@@ -40,8 +37,8 @@ def _filter_rows(values: Integer[np.ndarray, "n columns c"], target: int) -> Int
 
 
 def resize(values: UInt8[np.ndarray, "h w c"], height: int, width: int) -> UInt8[np.ndarray, "height width c"]:
-    """Resamples with the triangle filter and rounds once, at the end; antialiased where it makes smaller."""
-    # 32 bits suffice: 160 pixels to 32 add up to 255 times 1600 squared.
+    """Resamples with the triangle filter, antialiased where it shrinks, and rounds once, at the end."""
+    # 32 bits are enough: from 160 pixels to 32 the sums reach 255 times 1600 squared.
     rows = _filter_rows(values.astype(np.int32), height)
     total = _filter_rows(rows.swapaxes(0, 1), width).swapaxes(0, 1)
     row_weight = triangle_taps(values.shape[0], height)[1].sum(axis=1, dtype=np.int32)
@@ -53,8 +50,8 @@ def resize(values: UInt8[np.ndarray, "h w c"], height: int, width: int) -> UInt8
 def cut_out(cell: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "height width 4"]:
     """An emoji without its transparent border, colour premultiplied by alpha.
 
-    Vendors leave margins of their own, which would shift the objects' size from domain to domain; and what colour
-    a transparent pixel has must not bleed into its neighbours when the emoji is scaled.
+    Vendors leave different margins, so that objects would have another size in each domain. Premultiplied, the colour
+    of a transparent pixel does not bleed into its neighbours when the emoji is scaled.
     """
     rows, columns = (np.flatnonzero(cell[..., 3].any(axis=axis)) for axis in (1, 0))
     inside = cell[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.int32)
@@ -72,7 +69,7 @@ def scale_object(emoji: UInt8[np.ndarray, "h w 4"], longer_side: int) -> UInt8[n
 def render_background(
     panorama: UInt8[np.ndarray, "h w 3"], layout: SceneLayout, size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """A square crop of the panorama, which closes on itself horizontally, flipped or not, at `size` pixels."""
+    """A square crop of the panorama, whose left and right ends meet, at `size` pixels."""
     columns = (layout.left + np.arange(layout.side)) % panorama.shape[1]
     if layout.flipped:
         columns = columns[::-1]
@@ -86,20 +83,17 @@ def compose(
     scene_layout: SceneLayout,
     size: int,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size 1"]]:
-    """A scene and the true mask of its object.
+    """A scene, and the true mask of its object, which is the alpha in 0..255.
 
-    With alpha in 0..255 and the object's premultiplied colour p, a pixel is `p + round((255 - alpha) b / 255)` over
-    the background b: where the mask is 0 the background is untouched, where it is 255 nothing of it is left.
+    A pixel is `p + round((255 - alpha) b / 255)`, with the object's premultiplied colour p and the background b: only
+    the background where the mask is 0, and only the object where it is 255.
 
     Args:
-        emoji: cut-out with premultiplied colour, see `cut_out`.
-        object_layout: where the object goes, how large it is.
+        emoji: an emoji from `cut_out`.
+        object_layout: where the object goes, and its size.
         panorama: RGB, 360 degrees wide.
-        scene_layout: which part of the panorama is seen.
+        scene_layout: which part of the panorama the scene shows.
         size: side of the result, in pixels.
-
-    Returns:
-        Image (size, size, 3) and mask (size, size, 1), the composed alpha in 0..255.
     """
     image = render_background(panorama, scene_layout, size)
     drawn = scale_object(emoji, object_layout.longer_side_at(size)).astype(np.int32)

@@ -1,8 +1,8 @@
-"""Which concepts are learnt from and which are kept for the test."""
+"""Splits the concepts into those of training, validation and test."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 FOLDS = (0, 1, 2, 3)
 
@@ -12,28 +12,20 @@ CLASS_SETS: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Concept:
-    """What an emoji stands for, whoever draws it: code points joined by `-`, Unicode's name, class."""
+class Concept(NamedTuple):
+    """What an emoji stands for, whichever vendor draws it."""
 
-    codepoint: str
-    name: str
+    codepoint: str  # its code points, joined by `-`
+    name: str  # Unicode's
     class_name: str
 
 
 def split_concepts(concepts: Iterable[Concept], fold: int) -> dict[str, list[Concept]]:
-    """Splits concepts into train, validation and test, 60/15/25 in each class; the same for every vendor.
+    """Splits concepts into "train", "validation" and "test", 60/15/25 in each class; the same for every vendor.
 
-    Within a class, concepts are put in an order that their code points alone decide. Every fourth is for the test,
-    beginning with the fold's number, so that the four folds' tests partition the concepts; of the others every
-    fifth is for validation. The split of a concept does not depend on the other classes that are in use.
-
-    Args:
-        concepts: all concepts of the classes in use.
-        fold: one of `FOLDS`.
-
-    Returns:
-        Lists under "train", "validation", "test"; disjoint, together all `concepts`.
+    Within a class, only the code points decide the order. Every fourth concept is for the test, beginning with the
+    fold's number: each concept is in the test of exactly one of the four `FOLDS`. Of the others, every fifth is for
+    validation. A concept's split does not depend on which other classes are in use.
     """
     by_class: dict[str, list[Concept]] = {}
     for concept in concepts:

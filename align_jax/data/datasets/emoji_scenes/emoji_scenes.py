@@ -1,7 +1,4 @@
-"""The TFDS builder of emoji_scenes, how it is prepared, and what it is known by.
-
-It needs no TensorFlow, neither to prepare the data nor to read them.
-"""
+"""The TFDS builder of emoji_scenes, its preparation, and its entry. TensorFlow is not needed."""
 
 import dataclasses
 import io
@@ -32,19 +29,15 @@ from align_jax.errors import UserError
 CORRELATIONS = (0.0, 0.3, 0.5, 0.7, 0.9)
 SIZES = (32, 64, 96, 128)
 
-# Composites of each concept.
+# How many images are composed of each concept, for each vendor.
 COMPOSITES = {"train": 16, "validation": 8, "test": 10, "test_random": 10}
 
-# Fixed here and held against the index by a test: importing the builder reads no file.
+# A test compares this with the index: to import the builder must not read a file.
 VENDORS = ("noto", "twemoji", "openmoji", "fluent3d")
 
 
 def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five", size: int = 64) -> str:
-    """The name of a configuration, such as `five_correlation0.3_fold0_64px`.
-
-    Raises:
-        UserError: a value for which there is no configuration.
-    """
+    """The name of a configuration, such as `five_correlation0.3_fold0_64px`; other values raise a UserError."""
     for field, value, valid in (
         ("correlation", correlation, CORRELATIONS),
         ("fold", fold, FOLDS),
@@ -56,15 +49,15 @@ def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five"
     return f"{class_set}_correlation{correlation:g}_fold{fold}_{size}px"
 
 
-# TFDS's base class is not frozen, and so this one cannot be.
+# Not frozen, because TFDS's base class is not.
 @dataclasses.dataclass(eq=False, kw_only=True)
 class EmojiScenesConfig(tfds.core.BuilderConfig):
     """One composition of the data set.
 
     Attributes:
-        correlation: probability with which a scene has its class's own background, see `layout.scene_layout`.
+        correlation: the probability that a scene has its class's own background, see `layout.scene_layout`.
         fold: which quarter of the concepts is for the test, see `concepts.split_concepts`.
-        class_set: "five" or "all" eight, see `concepts.CLASS_SETS`.
+        class_set: "five" classes or "all" eight, see `concepts.CLASS_SETS`.
         size: side of the images in pixels.
     """
 
@@ -83,7 +76,7 @@ class EmojiScenesConfig(tfds.core.BuilderConfig):
 
 
 def encode_png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """PNG of RGB (c = 3) or grey (c = 1) pixels, with the encoder's quickest strategy, which loses no size here."""
+    """A PNG of RGB (c = 3) or grey (c = 1) pixels, by the encoder's quickest strategy, which is as small here."""
     file = io.BytesIO()
     image = Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
     image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -91,7 +84,7 @@ def encode_png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
 
 
 class EmojiScenes(tfds.core.GeneratorBasedBuilder):
-    """Emoji of four vendors on photographs, with the object's true mask; see README.md beside this file."""
+    """Emoji of four vendors on photographs, with true masks; see README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
@@ -100,7 +93,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
         for class_set, correlation, fold, size in itertools.product(CLASS_SETS, CORRELATIONS, FOLDS, SIZES)
     ]
     DEFAULT_BUILDER_CONFIG_NAME = config_name()
-    # Nothing is downloaded. Looking for checksums, TFDS would import a package on which it does not depend.
+    # Nothing is downloaded. Without this line TFDS imports a package that may not be installed, to find checksums.
     url_infos: ClassVar[dict[str, Any]] = {}
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -189,27 +182,22 @@ def prepare(
 ) -> EmojiScenes:
     """Composes the data set under `data_dir`, unless it is there, and returns a builder that reads it.
 
-    A prepared data set is not touched; one of several processes composes and the others wait for it.
+    For example, `prepare(folder).as_data_source("noto_train")[0]["image"]` is an image.
 
     Args:
-        data_dir: a local folder, made if need be; several configurations can share it.
-        correlation: class-background correlation, one of `CORRELATIONS`.
-        fold: quarter of the concepts that is for the test, one of `FOLDS`.
-        class_set: "five" or "all" classes.
-        size: side of the images in pixels, one of `SIZES`.
-
-    Returns:
-        A builder: `prepare(folder).as_data_source("noto_train")[0]["image"]`.
+        data_dir: a local folder, which several configurations can share; it is made if it is not there.
+        correlation, fold, class_set, size: see `EmojiScenesConfig`; one of `CORRELATIONS`, `FOLDS`, `CLASS_SETS` and
+            `SIZES` each.
 
     Raises:
-        UserError: a value for which there is no configuration, or a `data_dir` that is not local.
+        UserError: there is no such configuration, or `data_dir` is not a local folder.
     """
     name = config_name(correlation, fold, class_set, size)
     check_local(data_dir)
     builder = EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
 
     def compose(workspace: Path) -> None:
-        # TFDS wants a folder for downloads even where there are none.
+        # TFDS needs a folder for downloads, although there are none.
         builder.download_and_prepare(download_dir=workspace)
 
     prepare_once(Path(builder.data_dir), compose)
@@ -222,13 +210,13 @@ def prepare_from(config: ml_collections.ConfigDict) -> tfds.core.DatasetBuilder:
 
 
 def load(config: ml_collections.ConfigDict) -> DomainData:
-    """Training vendors' own splits; unseen vendors' test objects stand on random backgrounds.
+    """The data set's own splits, with the test on unseen vendors on random backgrounds.
 
     Args:
         config: a config's `data`.
 
     Raises:
-        UserError: a value for which there is no such data set, or a domain that does not exist.
+        UserError: as for `prepare`, or there is no such domain.
     """
     builder = prepare_from(config)
     training, unseen = training_and_unseen(builder.info.features["domain"].names, config.protocol, config.domain)

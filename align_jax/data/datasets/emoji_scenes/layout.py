@@ -1,10 +1,10 @@
-"""Where things go in a scene, as a pure function of what the scene is called.
+"""Where things go in a scene, as a pure function of the scene's name.
 
-Nothing is drawn from a generator with a state: every number is a digest of the example's name. An example is
-therefore the same whatever is composed before it, and the same scene at every size. Two kinds of pairs follow:
+Every number is a digest of the example's name, and no generator has a state. An example therefore does not depend on
+those before it, and shows the same scene at every size. Scenes can also be compared in pairs:
 
-* raising the correlation only exchanges some of the backgrounds; all else stays where it was;
-* `test` and `test_random` show the same objects at the same places, and differ in the background alone.
+* a higher correlation only exchanges some of the backgrounds; all else stays in its place;
+* `test` and `test_random` show the same objects at the same places, and differ only in the background.
 """
 
 import dataclasses
@@ -13,18 +13,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Fractions are whole multiples of 1 / FRACTION, so that the layout stays in integers.
+# Fractions are multiples of 1 / FRACTION, so that the layout needs only integers.
 FRACTION = 1 << 16
 
-# The longer side of an object, in pixels of a canvas of 64 x 64; proportional on others.
+# Bounds of an object's longer side, in pixels of a canvas of 64 x 64. It grows with the canvas.
 LONGER_SIDE = (36, 62)
 
-# A crop's side in pixels of the panorama, and the rows it stays in: the poles and the ground are distorted.
+# Bounds of a crop's side in pixels of the panorama, and of its rows: the poles and the ground are distorted.
 VIEW_SIDE = (72, 160)
 VIEW_ROWS = (70, 236)
 PANORAMA_WIDTH = 512
 
-# The background with which a class is correlated, one to one.
+# The background of its own that each class is correlated with.
 OWN_BACKGROUND = {
     "mammal": "park",
     "other_animal": "forest",
@@ -39,7 +39,7 @@ OWN_BACKGROUND = {
 
 @dataclasses.dataclass(frozen=True)
 class ObjectLayout:
-    """Size and place of an object: `top` and `left` are the part, in 1/FRACTION, of the free space before it."""
+    """Size and place of an object: `top` and `left` are shares, in 1/FRACTION, of the free space around it."""
 
     longer_side: int
     top: int
@@ -53,7 +53,7 @@ class ObjectLayout:
 
 @dataclasses.dataclass(frozen=True)
 class SceneLayout:
-    """A background by name, and the square of it that is seen, in pixels of the panorama."""
+    """A background's name, and the square of it that the scene shows, in pixels of the panorama."""
 
     background: str
     side: int
@@ -63,9 +63,9 @@ class SceneLayout:
 
 
 def draw(name: str, bounds: Sequence[int]) -> list[int]:
-    """One integer in [0, bound) for each of at most 16 bounds, uniform and independent, as a digest of `name`.
+    """One integer in [0, bound) for each of at most 16 bounds, uniform and independent, from a digest of `name`.
 
-    A digest instead of `np.random`: its values are fixed by a standard (RFC 7693), a generator's methods are not.
+    A standard (RFC 7693) fixes the values of this digest. Those of `np.random` may change.
     """
     words = np.frombuffer(hashlib.blake2b(name.encode()).digest(), dtype="<u4")
     return [(int(word) * bound) >> 32 for word, bound in zip(words[: len(bounds)], bounds, strict=True)]
@@ -91,10 +91,10 @@ def scene_layout(
     backgrounds: Sequence[str],
     correlation: float,
 ) -> SceneLayout:
-    """What is seen behind the object of composite `number` of a concept.
+    """What is behind the object of composite `number` of a concept.
 
-    With probability `correlation` the class's own background, else one of `backgrounds`, uniformly: the own
-    one therefore appears with probability `correlation + (1 - correlation) / len(backgrounds)`.
+    This is the class's own background with probability `correlation`, and otherwise any of `backgrounds`. The own one
+    therefore appears with probability `correlation + (1 - correlation) / len(backgrounds)`.
     """
     smallest, largest = VIEW_SIDE
     first_row, last_row = VIEW_ROWS

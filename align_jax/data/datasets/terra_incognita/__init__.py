@@ -1,4 +1,4 @@
-"""Terra Incognita: ten kinds of camera trap images (nine animals, and nothing) at four locations."""
+"""Terra Incognita: camera trap images of nine kinds of animals, or of nothing, at four locations."""
 
 from align_jax.data.datasets.terra_incognita.terra_incognita import DATASET, DOMAINS, TerraIncognita, prepare
 

@@ -1,6 +1,6 @@
 """The raw release of the Caltech camera traps: one folder of images, and five annotation files in COCO's style.
 
-The annotation files are JSON from anywhere: their structure is checked, and a file name that leaves the folder refused.
+The annotation files are not trusted: their structure is checked, and so is that file names stay inside the folder.
 """
 
 import collections
@@ -19,28 +19,29 @@ from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
 from align_jax.data.preparing.sources import Place, extracted, folders_below
 from align_jax.errors import UserError
 
-# What the files are called, in any case of letters.
+# The patterns of the files' names, in lower case.
 PARTS = ("*train*.json", "*cis*val*.json", "*cis*test*.json", "*trans*val*.json", "*trans*test*.json")
-# The five of the release have some 30 MB together; JSON takes ten times its size in memory.
+# The five of the release have about 30 MB together. JSON takes ten times its size in memory.
 LARGEST_FILE = 64 << 20
+# How many annotated files are looked for in a folder, about.
 SAMPLE = 100
 
 
 def find_raw_release(
     place: Place, workspace: Path, domains: Sequence[str], classes: Sequence[str]
 ) -> DomainImages | None:
-    """The images of a place with the five annotation files, sorted by what those say; None where there are none.
+    """The images of a place that has the five annotation files, labelled by these; None where it has none of them.
 
     Args:
-        place: where to look.
+        place: a folder that may have the release.
         workspace: a folder to extract archives to.
-        domains: `location_N`, in their order.
-        classes: names of categories, in their order.
+        domains: `location_N`, in the order of their labels.
+        classes: names of categories, likewise.
 
     Raises:
-        UserError: part of it is missing, or not what it should be.
+        UserError: part of the release is missing, or broken.
     """
-    # Two levels below the place, or in an archive in it.
+    # In the place, at most two levels below it, or in an archive in it.
     folders = itertools.chain.from_iterable(_folders(place.folder, "annotation", workspace, depth=2))
     annotations = next(filter(None, map(_annotations_in, folders)), None)
     if annotations is None:
@@ -51,20 +52,16 @@ def find_raw_release(
 
 
 def _annotations_in(folder: Path) -> list[Path]:
-    """The five annotation files in a folder, or none.
-
-    Raises:
-        UserError: some of the five are there, or one of them twice.
-    """
+    """The five annotation files in a folder, or none; some of the five are refused, and so is one that comes twice."""
     jsons = sorted(path for path in folder.glob("*.json") if path.is_file())
     found = {part: [path for path in jsons if fnmatch.fnmatchcase(path.name.lower(), part)] for part in PARTS}
     found[PARTS[0]] = [path for path in found[PARTS[0]] if not re.search("cis|trans", path.name.lower())]
-    # A file with "train" in its name may be anybody's.
+    # Any other file may have "train" in its name.
     if not any(found[part] for part in PARTS[1:]):
         return []
     for part, paths in found.items():
         if not paths:
-            raise UserError(f"{folder} has no annotation file {part}, but others of the five; complete the copy.")
+            raise UserError(f"{folder} has no annotation file {part}, only others of the five; complete the copy.")
         if len(paths) > 1:
             shown = ", ".join(path.name for path in paths)
             raise UserError(f"{folder} has several annotation files {part}: {shown}; keep one.")
@@ -72,16 +69,7 @@ def _annotations_in(folder: Path) -> list[Path]:
 
 
 def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Path:
-    """The folder below `place`, or in an archive of images in it, that has the annotated files.
-
-    Args:
-        place: where the annotation files are, or above them.
-        files: names of annotated images.
-        workspace: a folder to extract to.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The folder below `place`, or in an archive there, that has the most of a sample of the annotated files."""
     sample = files[:: max(1, len(files) // SAMPLE)]
 
     def matches(folder: Path) -> int:
@@ -98,7 +86,7 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
 
 
 def _folders(place: Path, word: str, workspace: Path, depth: int = 3) -> Iterator[Iterator[Path]]:
-    """The folders below `place`, then those of each archive in it whose name has the word, extracted in its turn."""
+    """The folders below `place`, then those of each archive in it with `word` in its name, extracted when needed."""
     yield folders_below(place, depth)
     for path in sorted(place.iterdir()):
         if is_archive(path) and path.is_file() and word in path.name.lower():
@@ -108,25 +96,17 @@ def _folders(place: Path, word: str, workspace: Path, depth: int = 3) -> Iterato
 def read_annotations(
     annotations: Sequence[Path], domains: Sequence[str], classes: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
-    """Domain and class of each image, by file name, that was taken at one of some locations and shows one category.
+    """The domain and the class of each file name, for images at these locations that show exactly one of the classes.
 
-    Images that show several of the classes, or none, are left out; how many is printed.
-
-    Args:
-        annotations: COCO-style files: images (id, file_name, location), annotations (image_id, category_id),
-            categories (id, name).
-        domains: `location_N`.
-        classes: names of categories.
-
-    Raises:
-        UserError: a file that is not what it should be, or no image.
+    How many other images of these locations are left out is printed. `annotations` are files in COCO's style, with
+    images (id, file_name, location), annotations (image_id, category_id) and categories (id, name).
     """
     domain_of: dict[str, str] = {}
     classes_of: dict[str, set[str]] = collections.defaultdict(set)
     for path in annotations:
         try:
             _join(_load(path), set(domains), set(classes), domain_of, classes_of)
-        # RecursionError: brackets without end; UnicodeDecodeError is a ValueError.
+        # RecursionError comes from very many nested brackets; UnicodeDecodeError is a ValueError.
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise UserError(f"{path} is not an annotation file in COCO's style ({reason}); get it again.") from error
@@ -144,11 +124,11 @@ def read_annotations(
 def sort_by_label(
     labels: Mapping[str, tuple[str, str]], place: Place, domains: Sequence[str], classes: Sequence[str]
 ) -> DomainImages:
-    """The files in the place that have labels, as `image_folders.scan` gives those in folders."""
+    """The labelled files in the place, in the order of `image_folders.scan`."""
     found = []
     for name, (domain, class_name) in labels.items():
         path = os.path.join(place.folder, name)
-        size = os.path.getsize(path) if os.path.isfile(path) else 0  # What is missing is a bad image, later.
+        size = os.path.getsize(path) if os.path.isfile(path) else 0  # the builder refuses a missing file
         found.append(LabelledImage(domain, class_name, name, path, None, size))
     found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
     return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
@@ -164,11 +144,7 @@ def _load(path: Path) -> Any:
 def _join(
     content: Any, domains: set[str], classes: set[str], domain_of: dict[str, str], classes_of: dict[str, set[str]]
 ) -> None:
-    """Adds one file's images of `domains` to `domain_of`, and their `classes` to `classes_of`, in one pass each.
-
-    Raises:
-        KeyError, TypeError, ValueError: the content is not as it should be.
-    """
+    """Adds one file's images of `domains` to `domain_of`, and the `classes` that they show to `classes_of`."""
     categories = {category["id"]: category["name"] for category in content["categories"]}
     names = {}
     for image in content["images"]:
@@ -186,11 +162,7 @@ def _join(
 
 
 def _checked(name: Any) -> str:
-    """A file name that stays inside the folder it is joined to, on any system.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """The name, if it is a file name that stays inside any folder on any system; otherwise a ValueError."""
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f"the file name {name!r}")
     if leads_out(name) or str(PurePosixPath(name)) != name:

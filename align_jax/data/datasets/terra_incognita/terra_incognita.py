@@ -1,4 +1,4 @@
-"""The TFDS builder of Terra Incognita, how it is prepared, and what it is known by."""
+"""The TFDS builder of Terra Incognita, its preparation, and its entry."""
 
 import functools
 from pathlib import Path
@@ -12,14 +12,14 @@ from align_jax.data.preparing.prepare_images import prepare_images
 
 DOMAINS = ("location_100", "location_38", "location_43", "location_46")
 CLASSES = ("bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon", "squirrel")
-# As published; counts of each class were not.
+# The published counts. Those of each class were not published.
 PUBLISHED = {"location_100": 4879, "location_38": 9767, "location_43": 4020, "location_46": 6122}
 NEWER_TOTAL = 24_330
 
 HOW_TO_GET_IT = (
     "DomainBed's script (python -m domainbed.scripts.download, GitHub: facebookresearch/DomainBed) downloads and sorts "
-    'the images, and LILA BC ("Caltech Camera Traps", lila.science) has the raw release, of which this takes the '
-    "images (eccv_18_all_images_sm) with the five annotation files (eccv_18_annotations)"
+    'the images, and LILA BC ("Caltech Camera Traps", lila.science) has the raw release: the images '
+    "(eccv_18_all_images_sm) and the five annotation files (eccv_18_annotations) are needed"
 )
 
 
@@ -28,7 +28,7 @@ class TerraIncognita(DomainImagesBuilder):
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, sorted into folders or as released; archives are extracted to `workspace`."""
+    """The images in `root`, in folders or as released, with archives extracted to `workspace`."""
     return find_domains(
         root,
         workspace,
@@ -43,9 +43,9 @@ def find(root: Path, workspace: Path) -> DomainImages:
 
 
 def which_version(counts: Counts) -> str:
-    """Which of the two versions in circulation this is, by its counts; a table where it is not the published one.
+    """Which of the two versions in circulation this is, with a table of the counts if it is not the published one.
 
-    The raw release may give neither: images that show several of the classes are left out of it, and today's DomainBed
+    Images from the raw release may be neither: those that show several of the classes are left out, and DomainBed now
     sorts by another annotation file.
     """
     totals = {domain: sum(of_classes.values()) for domain, of_classes in counts.items()}
@@ -59,13 +59,13 @@ def which_version(counts: Counts) -> str:
     if total == NEWER_TOTAL:
         return f"These are the 24,330 images of newer downloads, not the 24,788 as published:\n{table}"
     return (
-        "These are neither the 24,788 images as published nor the 24,330 of newer downloads, as may be with the raw "
-        f"release, of which images that show several of the classes are left out:\n{table}"
+        "These are neither the 24,788 images as published nor the 24,330 of newer downloads. The raw release may give "
+        f"other counts, because images that show several of the classes are left out:\n{table}"
     )
 
 
 prepare = functools.partial(prepare_images, TerraIncognita, find, describe=which_version)
-"""`prepare(root, prepared)`: the data set, written unless it is there; `prepare_images` says what else it takes."""
+"""`prepare(root, prepared)` prepares Terra Incognita; see `prepare_images` for its other arguments."""
 
 DATASET = image_dataset(
     prepare,

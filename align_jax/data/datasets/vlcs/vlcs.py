@@ -1,4 +1,4 @@
-"""The TFDS builder of VLCS, how it is prepared, and what it is known by."""
+"""The TFDS builder of VLCS, its preparation, and its entry."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,7 @@ from align_jax.errors import UserError
 
 DOMAINS = ("Caltech101", "LabelMe", "SUN09", "VOC2007")
 CLASSES = ("bird", "car", "chair", "dog", "person")
-# Of the copy that DomainBed's script downloads: 10,729 images.
+# The copy that DomainBed's script downloads: 10,729 images.
 PUBLISHED = {
     domain: dict(zip(CLASSES, counts, strict=True))
     for domain, counts in {
@@ -38,7 +38,7 @@ class VLCS(DomainImagesBuilder):
 
 
 def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, archives being extracted to `workspace`; another copy is refused."""
+    """The images in `root`, with archives extracted to `workspace`. The other copy is refused."""
     return find_domains(
         root,
         workspace,
@@ -52,29 +52,25 @@ def find(root: Path, workspace: Path) -> DomainImages:
 
 
 def which_copy(counts: Counts) -> str:
-    """A table where the counts are not the expected ones, otherwise nothing."""
+    """A table of the counts, where they differ from the published ones."""
     if counts == PUBLISHED:
         return ""
     return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, PUBLISHED)}"
 
 
 def refuse_other_copy(place: Place) -> None:
-    """Refuses a place with three of the other copy's domains and its splits.
-
-    Raises:
-        UserError: says where the right copy is.
-    """
+    """Raises a UserError where a place has at least three of the other copy's domains, with its splits."""
     parts = [[(place.folder / domain / part).is_dir() for part in OTHER_PARTS] for domain in OTHER_DOMAINS]
     if sum(map(any, parts)) >= 3:
         raise UserError(
             f"{place.source} is the other copy of VLCS in circulation (CALTECH, LABELME, PASCAL and SUN, each with "
-            "train, crossval and test, as Dassl and JigenDG use it), with other images in other splits: its "
-            f"numbers cannot be compared; {HOW_TO_GET_IT}."
+            "train, crossval and test, as Dassl and JigenDG use it), with other images and splits, so that results on "
+            f"it cannot be compared; {HOW_TO_GET_IT}."
         )
 
 
 prepare = functools.partial(prepare_images, VLCS, find, describe=which_copy)
-"""`prepare(root, prepared)`: VLCS, written unless it is there; `prepare_images` says what else it takes."""
+"""`prepare(root, prepared)` prepares VLCS; see `prepare_images` for its other arguments."""
 
 DATASET = image_dataset(
     prepare,
