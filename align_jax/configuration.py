@@ -1,8 +1,8 @@
-"""Every setting: its default, and what is refused before anything is compiled.
+"""Every setting: its default, and the check before anything is compiled.
 
-A method's own settings stand with the method, in `algorithms/`; all others stand here. A config file (`configs/*.py`)
-starts from `default_config` and changes what it needs. (P) marks what ALIGN's paper states, (D) a decision of this
-project where it is silent.
+A method's own settings are in its file in `algorithms/`; all others are here. A config file (`configs/*.py`) starts
+from `default_config` and changes what it needs. (P) marks what ALIGN's paper states, (D) a decision of this project
+where the paper says nothing.
 """
 
 from collections.abc import Iterator
@@ -44,40 +44,40 @@ AT_LEAST_1 = whole_number(at_least=1)
 
 SETTINGS: dict[str, Setting] = {
     "algorithm": Setting("align", one_of(ALGORITHMS)),
-    # Methods to run beside it, one folder each, with one page above them all.
+    # Methods to run as well. Each gets its own folder, and one page compares them all.
     "compare": Setting((), TEXTS),
-    # jax.random.key takes 32 bits of it.
+    # jax.random.key takes 32 bits.
     "seed": Setting(0, whole_number(at_least=0, at_most=2**32 - 1)),
-    # Where the masks come from that guide a method which takes any: "method" is what it was made for (ALIGN's are
-    # learned, those of rrr, gradia and haics are true); see guidance.py.
+    # Where masks come from, for methods that are guided by masks. "method" means the kind that the method was made for:
+    # learned masks for ALIGN, true masks for rrr, gradia and haics. See guidance.py.
     "guidance": Setting("method", one_of(("method", *GUIDANCES))),
     "data.name": Setting("emoji_scenes", one_of(DATASETS)),
-    # The images that you have: their folder, the folder above it, or an archive. emoji_scenes needs none.
+    # The user's images: their folder, the folder above it, or an archive. emoji_scenes needs none.
     "data.root": Setting("data", TEXT),
     # Prepared data sets are kept here. Both paths are relative to where the command runs.
     "data.prepared": Setting("data", TEXT),
     # domain_folders: the data set's folder below the root, with DOMAIN/CLASS/IMAGE in it.
     "data.folder": Setting("", TEXT),
-    # Images that cannot be read, and how many may be skipped, as a share of all images; more than that is refused.
+    # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),
-    # A config may come with a run from someone else: hence the upper bound.
+    # The upper bound is there because a run, with its config, may come from someone else.
     "data.image_size": Setting(64, whole_number(at_least=1, at_most=4096)),
     # "leave_one_out" (DomainBed), "single_source" or "in_domain" (P); see data/protocols.py.
     "data.protocol": Setting("leave_one_out", one_of(PROTOCOLS)),
-    # The one that the protocol singles out: held out by leave_one_out, trained on by the others.
+    # The domain that leave_one_out holds out, or that the other protocols train on.
     "data.domain": Setting("fluent3d", TEXT),
-    # Of the index splits of data sets without splits of their own; the same for every config.seed.
+    # Seed of the splits of data sets that have none of their own. config.seed does not change them.
     "data.split_seed": Setting(0, whole_number(at_least=0)),
     "data.stratified": Setting(False, BOOLEAN),  # split each class by itself
-    # emoji_scenes: how often an image has its class's own panorama, which quarter of the concepts is the test set,
-    # and five or all eight classes.
+    # emoji_scenes: how often an image has its class's own background, which quarter of the concepts is for the test,
+    # and whether there are five or all eight classes.
     "data.correlation": Setting(0.3, FRACTION),
     "data.fold": Setting(0, whole_number(at_least=0)),
     "data.class_set": Setting("five", TEXT),
-    # Of guidance = "folder": masks made elsewhere, as MASK_FOLDER/ID.png.
+    # For guidance = "folder": masks from elsewhere, as MASK_FOLDER/ID.png.
     "data.mask_folder": Setting("", TEXT),
-    # Of guidance = "true": the true masks as they are, or made worse on purpose; see data/degraded_masks.py.
+    # For guidance = "true": the true masks as they are, or made worse on purpose; see data/degraded_masks.py.
     "data.mask_quality": Setting("true", one_of(QUALITIES)),
     "data.threads": Setting(2, AT_LEAST_1),
     "data.prefetch": Setting(2, AT_LEAST_1),
@@ -91,11 +91,11 @@ SETTINGS: dict[str, Setting] = {
         grey=FRACTION,
     ),
     "classifier.name": Setting("resnet50", one_of(RESNETS)),  # (D)
-    # Weights to begin with: "", a .safetensors file with torchvision's names, "hf:OWNER/NAME" on Hugging Face's hub, or
-    # "emoji": a resnet_small that this project pretrained on emoji outside the benchmark's classes.
+    # Initial weights: "" (random), a .safetensors file with torchvision's names, "hf:OWNER/NAME" on Hugging Face's hub,
+    # or "emoji": a resnet_small that this project pretrained on emoji outside the benchmark's classes.
     "classifier.pretrained": Setting("", TEXT),
     "classifier.freeze_batch_norm": Setting(False, BOOLEAN),
-    # What both networks compute in; parameters, losses and maps are float32.
+    # The precision in which both networks compute. Parameters, losses and maps are float32.
     "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),
     "masker.name": Setting(
         "encoder_decoder",  # (D)
@@ -122,7 +122,7 @@ SETTINGS: dict[str, Setting] = {
     "evaluation.every": Setting(300, AT_LEAST_1),  # steps
     "evaluation.batch_size": Setting(64, AT_LEAST_1),
     "evaluation.explained_class": Setting("predicted", one_of(("predicted", "label"))),
-    # What stands where comprehensiveness and sufficiency remove pixels.
+    # What replaces the pixels that comprehensiveness and sufficiency remove.
     "evaluation.fill": Setting("mean", one_of(FILLS)),
     "evaluation.faithfulness_images": Setting(300, AT_LEAST_1),  # at most, a domain; at the end of the run only
     "evaluation.insertion_steps": Setting(20, AT_LEAST_1),
@@ -141,7 +141,7 @@ def settings() -> dict[str, Setting]:
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """The defaults of every field, typed: an override of another type is refused."""
+    """A config with the default of every field. It refuses values of other types."""
     config: dict[str, Any] = {}
     for field, setting in settings().items():
         *groups, name = field.split(".")
@@ -153,9 +153,9 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Refuses values that could not work, before anything is compiled or written.
+    """Refuses settings that cannot work, before anything is compiled or written.
 
-    Groups of settings that a config file has of its own are left alone.
+    Settings that a config file added are not checked.
 
     Raises:
       UserError: one sentence with the field, its value, and what is valid.
@@ -170,7 +170,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple[str, Rule]]:
-    """What else is valid for a field, given the other ones."""
+    """Rules for a field that depend on the values of other fields."""
     if config.classifier.pretrained == EMOJI:
         valid = f"resnet_small, whose weights config.classifier.pretrained = {EMOJI!r} are ('' begins from scratch)"
         yield "classifier.name", rule(str, "resnet_small".__eq__, valid)
@@ -180,7 +180,7 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
         yield "schedule.warmup", rule(float, lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
     takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))
     if config.guidance == "folder" and takes_masks:
-        yield "data.mask_folder", rule(str, bool, "the folder of the masks, where config.guidance is 'folder'")
+        yield "data.mask_folder", rule(str, bool, "the folder of the masks, because config.guidance is 'folder'")
     multiple = MASKERS[config.masker.name].side_multiple(config.masker)
     yield "data.image_size", rule(int, lambda size: size % multiple == 0, f"a multiple of {multiple} (the masker)")
 
@@ -190,8 +190,8 @@ def _require(config: ml_collections.ConfigDict, field: str, rule: Rule) -> None:
     for name in field.split("."):
         if name not in value:
             raise UserError(
-                f"config.{field} is missing; begin with default_config(), after all methods and maskers of your "
-                "own were added to ALGORITHMS and MASKERS."
+                f"config.{field} is missing; begin with default_config(), after you have added your own methods and "
+                "maskers to ALGORITHMS and MASKERS."
             )
         value = value[name]
     valid = rule.broken_by(value)
@@ -212,15 +212,15 @@ def benchmark_config(protocol: str, domain: str, training_domains: int) -> ml_co
 
     Args:
       protocol: "in_domain", "single_source" or "leave_one_out".
-      domain: the domain that the protocol singles out.
-      training_domains: how many leave_one_out trains on; the others train on one.
+      domain: the domain that leave_one_out holds out, or that the other protocols train on.
+      training_domains: how many domains leave_one_out trains on; the others train on one.
 
     Raises:
       UserError: no such protocol.
     """
     if protocol not in SCHEDULES_BY_PROTOCOL:
         raise UserError(
-            f"The config file was given {protocol!r}, which is no protocol; choose one of "
+            f"The config file was given {protocol!r}, which is not a protocol; choose one of "
             f"{', '.join(SCHEDULES_BY_PROTOCOL)}, as in --config=configs/vlcs.py:leave_one_out."
         )
     config = default_config()
@@ -228,11 +228,11 @@ def benchmark_config(protocol: str, domain: str, training_domains: int) -> ml_co
     config.data.image_size = 224  # DomainBed
     config.data.threads, config.data.prefetch = 8, 4
     config.classifier.name = "resnet50"  # a ResNet (P), of 50 layers (D)
-    # DomainBed's published numbers began with torchvision's first ImageNet weights; the paper does not say.
+    # DomainBed's published results start from torchvision's first ImageNet weights; the paper does not say.
     config.classifier.pretrained = "hf:timm/resnet50.tv_in1k"
     config.classifier.freeze_batch_norm = True  # DomainBed
     config.optim.name, config.optim.lr, config.optim.weight_decay = "adam", 5e-5, 0.0  # DomainBed
-    # Augmentation: the defaults are DomainBed's.
+    # The defaults of augmentation are DomainBed's.
     length, warmup, unit = SCHEDULES_BY_PROTOCOL[protocol]
     config.schedule.length, config.schedule.unit = length, unit
     config.schedule.warmup, config.schedule.warmup_unit = warmup, unit

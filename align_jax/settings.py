@@ -1,10 +1,10 @@
-"""A setting: its default and what is valid for it, side by side."""
+"""Settings: a setting is its default and the rule for its values."""
 
 import inspect
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-# How a value's type is called in a sentence.
+# The name of each type in an error message.
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text", tuple: "a tuple", object: ""}
 
 
@@ -12,9 +12,9 @@ class Rule(NamedTuple):
     """What is valid for a setting.
 
     Attributes:
-      type: of the value; a whole number may stand for a `float`.
+      type: of the value; a `float` may also be a whole number.
       holds: whether a value of that type is valid.
-      valid: what is valid, in words that follow "it must be". A function, because a dict of choices may grow.
+      valid: says what is valid, in words that follow "it must be". A function, because a dict of choices may grow.
     """
 
     type: type
@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     valid: Callable[[], str]
 
     def broken_by(self, value: Any) -> str | None:
-        """What the value must be and is not, in words; None where it is valid."""
+        """What a value must be, in words, if it breaks the rule; None if it is valid."""
         types = (int, float) if self.type is float else self.type
         if not isinstance(value, types) or (isinstance(value, bool) and self.type in (int, float)):
             return TYPES[self.type]
@@ -33,7 +33,7 @@ class Setting(NamedTuple):
     """A field of the config.
 
     Attributes:
-      default: its value unless a config file or the command line gives another one of the same type.
+      default: its value, unless a config file or the command line gives another one of the same type.
       rule: what is valid.
     """
 
@@ -42,23 +42,23 @@ class Setting(NamedTuple):
 
 
 def rule(type: type, holds: Callable[[Any], bool], valid: str) -> Rule:
-    """A rule whose words are known beforehand."""
+    """A rule with fixed words."""
     return Rule(type, holds, lambda: valid)
 
 
 def one_of(choices: Collection[str], remedy: str = "") -> Rule:
-    """One of these names; of a dict that grows later, one of its keys at that time.
+    """One of these names. If a dict grows later, its new keys are valid too.
 
     Args:
       choices: the names.
       remedy: what to do for another name, in words that follow the valid ones.
     """
-    # A tuple takes any value; a dict refuses those that cannot be hashed.
+    # A tuple can be searched for any value; a dict refuses values that cannot be hashed.
     return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}{remedy}")
 
 
 def whole_number(at_least: int, at_most: int | None = None) -> Rule:
-    """A whole number within these bounds, which belong to it."""
+    """A whole number within these bounds, both included."""
     if at_most is not None:
         return rule(int, lambda value: at_least <= value <= at_most, f"between {at_least} and {at_most}")
     return rule(int, lambda value: value >= at_least, f"at least {at_least}" if at_least else "zero or more")
@@ -79,15 +79,15 @@ WIDTHS = rule(
 
 
 def keyword_settings(function: Callable[..., Any], group: str = "", /, **rules: Rule) -> dict[str, Setting]:
-    """A setting for each keyword of a function, whose default is the setting's too.
+    """A setting for each keyword of a function, with the keyword's default.
 
     Args:
-      function: what the settings are given to, such as `algorithms.sgt.classifier_objective`.
+      function: the function, such as `algorithms.sgt.classifier_objective`.
       group: what to put before each name, such as "classifier.".
       **rules: by the keywords' names.
 
     Raises:
-      ValueError: a keyword has no rule, or a rule no keyword.
+      ValueError: a keyword has no rule, or a rule has no keyword.
     """
     parameters = inspect.signature(function).parameters
     if parameters.keys() != rules.keys():

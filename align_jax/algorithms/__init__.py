@@ -1,4 +1,4 @@
-"""The methods: one short file each, with its losses, its objective, and an `Algorithm` that says all it is known by.
+"""The methods. Each has a file with its losses, its objective, and its entry, an `Algorithm`.
 
 A new method is a new file and a line in `ALGORITHMS`.
 """

@@ -1,4 +1,4 @@
-"""All that a method is known by."""
+"""What the library knows of a method."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -10,15 +10,15 @@ from align_jax.settings import Setting
 
 
 class Algorithm(NamedTuple):
-    """A method, from a config. Its name is its key in `ALGORITHMS`.
+    """A method's entry in `ALGORITHMS`, where its key is its name.
 
     Attributes:
-      classifier_objective: L_clf.
-      guided_terms: those of its terms that read masks; the others make the objective of warm-up.
-      guidance: where its masks come from unless `config.guidance` says otherwise; see `guidance.GUIDANCES`.
-      warms_up: whether the guided terms wait for `config.schedule.warmup`.
-      restart: before which step the optimiser forgets its moments, or None.
-      title: what it is called on a page; by default its name.
+      classifier_objective: L_clf, given a config.
+      guided_terms: the terms of L_clf that read masks. The others are the objective of warm-up.
+      guidance: where the masks come from, unless `config.guidance` says otherwise; see `guidance.GUIDANCES`.
+      warms_up: whether the guided terms begin only after `config.schedule.warmup`.
+      restart: the step before which the optimiser's moments are reset, given a config; or None.
+      title: its name on a page; by default its key.
       settings: the fields of `config.NAME`.
       citation: who proposed it.
     """

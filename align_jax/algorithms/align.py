@@ -1,6 +1,6 @@
-"""ALIGN (arXiv 2511.06944): masks that are learned guide the classifier's Grad-CAM.
+"""ALIGN (arXiv 2511.06944): learned masks guide the classifier's Grad-CAM.
 
-The paper's symbols, and the names that stand for them here and in the metrics:
+The paper's symbols, and their names here and in the metrics:
 
 | paper | function | term | weight, in `config.align` |
 |---|---|---|---|
@@ -14,7 +14,7 @@ The paper's symbols, and the names that stand for them here and in the metrics:
 | its sparsity | `losses.saliency_sparsity` | `classifier/sparsity` | l4 x `classifier.sparsity` |
 | its L_cls(x~) | `losses.mixed_cross_entropy` | `classifier/mixed_cls` | l4 x `classifier.mixed_cls` |
 
-`config.align.classifier.guidance` says how much the masks count; `config.guidance` says where they come from.
+`config.align.classifier.guidance` is the weight of the masks; `config.guidance` says where they come from.
 """
 
 from typing import Literal, get_args
@@ -59,7 +59,7 @@ def classifier_objective(
 ) -> Objective:
     """L_clf = L_cls + l3 * L_egl + l4 * L_reg, with L_reg = 1.0 consistency + 0.5 sparsity + 0.1 mixed L_cls.
 
-    Without `guidance` (l3 = 0) this is DRE, and so is warm-up.
+    With l3 = 0, as in warm-up, this is DRE.
 
     Args:
       guidance: l3.
@@ -67,10 +67,10 @@ def classifier_objective(
       consistency: weight within L_reg.
       sparsity: weight within L_reg.
       mixed_cls: weight within L_reg of the cross-entropy on the mixed image.
-      swapped_cls: weight of the cross-entropy on images whose background was swapped; beyond the paper, which has none.
-      resolution: where saliency and mask meet: on the Grad-CAM's grid, or upsampled to the image's.
+      swapped_cls: weight of the cross-entropy on images with swapped backgrounds. The paper has no such term.
+      resolution: whether saliency and mask are compared on the Grad-CAM's grid, or upsampled on the image's.
       as_published: follow DRE's code: means within each class, summed and divided by the number of classes, and its
-        own sparsity. (Its constant channel weights are `forward.SaliencySettings.alpha`.)
+        own sparsity. (For its constant channel weights set `forward.SaliencySettings.alpha`.)
 
     Source: ALIGN, "Classifier objective"; DRE (CVPR 2023).
     """
@@ -118,13 +118,13 @@ ALGORITHM = Algorithm(
         alpha=one_of(("differentiated", "constant")),  # (D)
         normalise=one_of(NORMALISATIONS),  # (D)
         mixing_concentration=POSITIVE,
-        # What Grad-CAM explains in training: the label's logit (P) or, beyond the paper, its log-probability.
+        # What Grad-CAM explains in training: the label's logit (P), or its log-probability (not in the paper).
         explained=one_of(get_args(ExplainedScore)),
     )
     | {
-        # Steps after warm-up over which the guided terms' weights grow from 0, so that the masks come before the
-        # guidance by them. Beyond the paper, which has none; methods without warm-up do not read it.
+        # For how many steps after warm-up the weights of the guided terms grow from 0, so that the masks are learned
+        # before they guide. The paper has no such ramp; methods without warm-up do not read it.
         "ramp": Setting(0, whole_number(at_least=0)),
-        "fill": Setting("mean", one_of(FILLS)),  # (D) what stands where a mask removed something
+        "fill": Setting("mean", one_of(FILLS)),  # (D) what replaces the pixels that a mask removes
     },
 )

@@ -1,4 +1,4 @@
-"""Correlation alignment (CORAL; Sun and Saenko 2016), as DomainBed has it: means and covariances of features."""
+"""Correlation alignment (CORAL; Sun and Saenko 2016) as in DomainBed: equal means and covariances of features."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -10,15 +10,15 @@ from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def moment_distance(pooled: Float[Array, "b c"], membership: Bool[Array, "d b"]) -> Float[Array, ""]:
-    """Mean over pairs of domains of `mean((mu_i - mu_j)^2) + mean((C_i - C_j)^2)`; C with n - 1.
+    """Mean over pairs of domains of `mean((mu_i - mu_j)^2) + mean((C_i - C_j)^2)`, with n - 1 in the covariance C.
 
-    The covariance of a domain with one example is 0. A pair is left out where the batch has none of one domain.
+    The covariance of a domain with one example is 0. Pairs are left out if the batch lacks one of their domains.
     """
     member = membership.astype(jnp.float32)
     count = member.sum(1)
     mean = member @ pooled / jnp.maximum(count, 1)[:, None]
     centred = (pooled[None] - mean[:, None]) * member[..., None]
-    # Accelerators multiply float32 in fewer bits unless told otherwise, and covariances are small differences.
+    # By default accelerators multiply float32 in fewer bits, which is too coarse for differences of covariances.
     covariance = jnp.einsum("dbi,dbj->dij", centred, centred, precision="highest")
     covariance /= jnp.maximum(count - 1, 1)[:, None, None]
     distance = jnp.square(mean[:, None] - mean[None]).mean(-1)

@@ -1,6 +1,6 @@
 """DRE (Li et al., CVPR 2023): explanations that are consistent under same-class mixup, and sparse.
 
-ALIGN's L_cls + L_reg *is* DRE: this is its objective with l3 = 0.
+DRE is ALIGN's L_cls + L_reg: its objective with l3 = 0.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ def classifier_objective(**settings: Any) -> Objective:
     """L_clf = L_cls + 1.0 consistency + 0.5 sparsity + 0.1 L_cls(x~).
 
     Args:
-      **settings: `align.classifier_objective`'s; those of guided terms are not read.
+      **settings: those of `align.classifier_objective`; the weights of guided terms are not read.
     """
     return align.classifier_objective(**(settings | {"guidance": 0.0, "swapped_cls": 0.0}))
 

@@ -1,4 +1,4 @@
-"""GRADIA (Gao et al. 2022): the label's Grad-CAM is drawn to a given mask, by the L1 distance."""
+"""GRADIA (Gao et al. 2022): aligns the label's Grad-CAM with a given mask, by the L1 distance."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def attention_distance(saliency: Float[Array, "b h w"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
-    """`mean |F+ - Phi_y(x)|` on the Grad-CAM's grid; F+ the mask, area-averaged down to it."""
+    """`mean |F+ - Phi_y(x)|` on the Grad-CAM's grid, where F+ is the mask, averaged over each cell."""
     target = to_grid(jax.lax.stop_gradient(mask), *saliency.shape[1:])
     return jnp.abs(target - saliency.astype(jnp.float32)).mean((1, 2))
 

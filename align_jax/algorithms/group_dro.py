@@ -18,17 +18,16 @@ def robust_risk(
 ) -> Float[Array, ""]:
     """`sum_d q_d L_d`, with L_d the domain's mean cross-entropy.
 
-    Where a batch has no example of a domain, the weights of the others are scaled to add up to 1.
+    If a batch has no example of a domain, the weights of the others are scaled to add up to 1.
     """
     q = jnp.where(membership.any(1), domain_weights, 0.0)
     return (q * domain_means(losses.cross_entropy(logits, label), membership)).sum() / jnp.maximum(q.sum(), 1e-12)
 
 
 def classifier_objective(*, step_size: float = 0.01) -> Objective:
-    """L_clf = sum_d q_d L_d, where q is carried: `q_d *= exp(step_size * L_d)`, then normalised, before each step.
+    """L_clf = sum_d q_d L_d; before each step `q_d *= exp(step_size * L_d)`, and q is normalised.
 
-    The largest weight is logged as `worst_domain_weight`. It is 1 / d while all domains count alike, and 1 where only
-    one counts.
+    The largest weight is logged as `worst_domain_weight`: 1 / d if all domains count alike, and 1 if only one counts.
     """
 
     def initial(sizes: Sizes) -> Float[Array, " d"]:

@@ -1,4 +1,4 @@
-"""HAICS (Shen et al. 2021): the label's Grad-CAM is drawn to a given mask, by cross-entropy: the ancestor of L_egl."""
+"""HAICS (Shen et al. 2021): aligns the label's Grad-CAM with a given mask, by cross-entropy; L_egl came from it."""
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
@@ -7,7 +7,7 @@ from align_jax.settings import ZERO_OR_MORE, keyword_settings
 
 
 def classifier_objective(*, weight: float = 1.0) -> Objective:
-    """L_clf = L_cls + weight * BCE(Phi_y(x), F+), the very term that ALIGN aligns with (`losses.alignment`)."""
+    """L_clf = L_cls + weight * BCE(Phi_y(x), F+), the same term as ALIGN's L_egl (`losses.alignment`)."""
     return weighted(cls=term(losses.cross_entropy), attention=term(losses.alignment, weight=weight))
 
 

@@ -1,4 +1,4 @@
-"""Invariant risk minimisation (Arjovsky et al. 2019), as DomainBed has it: IRMv1 with an unbiased penalty."""
+"""Invariant risk minimisation (Arjovsky et al. 2019) as in DomainBed: IRMv1 with an unbiased penalty."""
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ def invariance_penalty(
 ) -> Float[Array, ""]:
     """Mean over domains of `dCE(w z[::2], y[::2])/dw * dCE(w z[1::2], y[1::2])/dw` at w = 1.
 
-    For one example `dCE(w z, y)/dw = sum_k p_k z_k - z_y` at w = 1, so no gradient is taken of a gradient. A half of a
-    domain without examples contributes 0.
+    For one example `dCE(w z, y)/dw = sum_k p_k z_k - z_y` at w = 1, so that no gradient of a gradient is needed. A half
+    without examples contributes 0.
 
     Source: IRMv1; DomainBed's estimate from two halves of each domain's batch.
     """
@@ -40,7 +40,7 @@ def classifier_objective(*, weight: float = 100.0, switch_step: int = 500) -> Ob
 
 ALGORITHM = Algorithm(
     lambda config: classifier_objective(**config.irm),
-    # The optimiser's moments are forgotten where the penalty's weight jumps.
+    # The optimiser's moments are reset where the penalty's weight jumps.
     restart=lambda config: config.irm.switch_step if config.irm.weight else None,
     title="IRM",
     settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE, switch_step=whole_number(at_least=0)),

@@ -1,4 +1,4 @@
-"""Mixup between domains (Yan et al. 2020; Zhang et al. 2018), as DomainBed has it. Labels may differ: not DRE's."""
+"""Mixup between domains (Yan et al. 2020; Zhang et al. 2018) as in DomainBed. Labels may differ, unlike in DRE's."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from align_jax.settings import POSITIVE, keyword_settings
 
 
 def next_domain_partner(key: Key[Array, ""], membership: Bool[Array, "d b"]) -> Int[Array, " b"]:
-    """For each example the one in the same place of the next domain, of a random cycle of the domains that are there.
+    """For each example, the example at the same place of the next domain, in a random cycle of the batch's domains.
 
-    A shorter domain's examples serve in turn; with one domain each example is its own partner.
+    The examples of a shorter domain are used again in turn. With one domain each example is its own partner.
     """
     domains = membership.shape[0]
     count = membership.sum(1)

@@ -1,4 +1,4 @@
-"""Right for the right reasons (RRR; Ross et al. 2017): no input gradient where the mask says that nothing matters."""
+"""Right for the right reasons (RRR; Ross et al. 2017): penalises input gradients outside the mask."""
 
 from collections.abc import Callable
 
@@ -17,9 +17,10 @@ def wrong_reasons(
     mask: Float[Array, "b h w 1"],
     predict: Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]],
 ) -> Float[Array, " b"]:
-    """`sum (A * d/dx sum_k log p_k(x))^2` over pixels and channels, A = 1 - mask: irrelevant where the mask is 0.
+    """`sum (A * d/dx sum_k log p_k(x))^2` over pixels and channels, with A = 1 - mask.
 
-    With stored BatchNorm statistics, so that an example's gradient reads its own pixels alone. Second order.
+    BatchNorm uses its stored statistics, so that an example's gradient depends only on its own pixels. Training takes
+    the gradient of this gradient.
     """
     gradient = jax.grad(lambda x: jax.nn.log_softmax(predict(x).astype(jnp.float32)).sum())(image)
     return jnp.square((1.0 - mask) * gradient).sum((1, 2, 3))

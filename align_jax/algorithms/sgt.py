@@ -1,4 +1,4 @@
-"""Saliency-guided training (SGT; Ismail et al. 2021): predictions that do not need the pixels of least gradient."""
+"""Saliency-guided training (SGT; Ismail et al. 2021): predictions must not depend on pixels with a low gradient."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -17,14 +17,14 @@ Replacement = Literal["noise", "mean"]
 
 
 def without_lowest(image: Images, gradient: Float[Array, "b h w"], fraction: float, replacement: Images) -> Images:
-    """x~: the fraction of pixels with the lowest (signed) gradient is replaced; among equal ones, the first."""
+    """x~: the fraction of pixels with the lowest (signed) gradient is replaced; of equal ones, the first."""
     pixels = gradient.reshape(gradient.shape[0], -1)
     lowest = jnp.argsort(jnp.argsort(pixels, axis=1, stable=True), axis=1) < int(fraction * pixels.shape[1])
     return jnp.where(lowest.reshape(gradient.shape)[..., None], replacement, image)
 
 
 def label_gradient(predict: Callable[[Images], Float[Array, "b k"]], image: Images, label: Int[Array, " b"]) -> Images:
-    """`d f(x)_y / d x`, with stored BatchNorm statistics: an example's saliency reads its own pixels alone."""
+    """`d f(x)_y / d x`, with stored BatchNorm statistics: it depends only on the example's own pixels."""
     return jax.grad(lambda x: jnp.take_along_axis(predict(x).astype(jnp.float32), label[:, None], axis=1).sum())(image)
 
 
@@ -41,8 +41,8 @@ def classifier_objective(
 
     Args:
       weight: of the divergence.
-      fraction: of the pixels, that x~ replaces.
-      replacement: by uniform noise within the channel's range in the image, or by the channel's mean.
+      fraction: the share of the pixels that x~ replaces.
+      replacement: uniform noise within the channel's range in the image, or the channel's mean.
     """
 
     def divergence(

@@ -1,4 +1,4 @@
-"""Risk extrapolation by variance (V-REx; Krueger et al. 2021), as DomainBed has it."""
+"""Risk extrapolation by variance (V-REx; Krueger et al. 2021) as in DomainBed."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -26,7 +26,7 @@ def classifier_objective(*, weight: float = 10.0, switch_step: int = 500) -> Obj
 
 ALGORITHM = Algorithm(
     lambda config: classifier_objective(**config.vrex),
-    # The optimiser's moments are forgotten where the variance's weight jumps, as with IRM.
+    # The optimiser's moments are reset where the variance's weight jumps, as with IRM.
     restart=lambda config: config.vrex.switch_step if config.vrex.weight else None,
     title="V-REx",
     settings=keyword_settings(classifier_objective, weight=ZERO_OR_MORE, switch_step=whole_number(at_least=0)),

@@ -1,13 +1,13 @@
-"""`launch/prepare.py`: prepares a data set ahead of time, verifies it, and copies it to the place of training.
+"""`launch/prepare.py`: prepares a data set before training, verifies it, and copies it to where training reads it.
 
     python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--copy_to=DIR]
     python launch/prepare.py --dataset=domain_folders --folder=PACS --root=PATH --prepared=DIR [--on_bad_image=skip]
 
-`--root` is the folder of the images, the folder above it, or an archive. Training then takes
-`--config.data.prepared=DIR`, also with the copy; it does not need the images themselves.
+`--root` is the folder of the images, the folder above it, or an archive. For training give the prepared folder or its
+copy as `--config.data.prepared=DIR`; the images themselves are not needed then.
 
-`--copy_to` takes any folder, also one in a mounted bucket (`gs://` itself is refused). The files there must be
-writable, readable and renamable. It was tested on local disks only, not on a bucket mounted with Cloud Storage FUSE.
+`--copy_to` is any folder in which files can be written, read and renamed, such as one in a mounted bucket. `gs://`
+itself is refused. This was tested only on local disks, not on a bucket mounted with Cloud Storage FUSE.
 """
 
 import re
@@ -32,7 +32,7 @@ USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
     "[--most_skipped=0.01] [--copy_to=DIR]"
 )
-# Flags that set the field of `config.data` with the same name, if the data set reads it.
+# Flags for the fields of `config.data` with the same names. A data set may not read all of them.
 FIELDS = ("root", "folder", "on_bad_image", "most_skipped")
 
 
@@ -41,15 +41,15 @@ def main(arguments: Sequence[str]) -> int:
     return exit_status(
         lambda: run(*parse(arguments)),
         on_os_error="can --prepared and --copy_to be written, and is there room?",
-        on_interrupt="nothing is left half prepared, and the same command begins again.",
+        on_interrupt="no unfinished data set is left, and the same command begins again.",
     )
 
 
 def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | None]:
-    """The `data` of a config, and where to copy the prepared data set, from a command (as `sys.argv`).
+    """Reads a command (as `sys.argv`): the `data` of a config, and where to copy the prepared data set.
 
     Raises:
-      UserError: an unknown flag or value, or a flag that the data set does not read.
+      UserError: a flag or its value is unknown, or the data set does not read the flag.
     """
     data = default_config().data
     values = flags.FlagValues()
@@ -82,7 +82,7 @@ def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
     """Prepares and verifies a data set, prints the table of counts, and copies the data set to another folder.
 
     Raises:
-      UserError: the data are missing or broken, or do not have to be prepared.
+      UserError: the data are missing or broken, or the data set does not have to be prepared.
     """
     prepare = find_dataset(data.name).prepare
     if prepare is None:

@@ -22,19 +22,12 @@ ASPECT_RATIO = (3 / 4, 4 / 3)
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How strongly training images are changed; the defaults are DomainBed's.
+    """How strongly training images are changed; the defaults are DomainBed's."""
 
-    Attributes:
-      smallest_crop: the smallest share of the image's area that a crop keeps.
-      jitter: brightness, contrast and saturation are each multiplied by a factor within 1 plus or minus this.
-      hue: the colour circle is turned by at most this share of a full turn, either way.
-      grey: the probability that an image becomes grey.
-    """
-
-    smallest_crop: float = 0.7
-    jitter: float = 0.3
-    hue: float = 0.3
-    grey: float = 0.1
+    smallest_crop: float = 0.7  # the smallest share of the image's area that a crop keeps
+    jitter: float = 0.3  # brightness, contrast and saturation are multiplied by a factor within 1 plus or minus this
+    hue: float = 0.3  # the colour circle is turned by at most this share of a full turn, either way
+    grey: float = 0.1  # the probability that an image becomes grey
 
 
 def augment(example: Example, generator: np.random.Generator, size: int, strength: Augmentation) -> Example:
@@ -42,7 +35,7 @@ def augment(example: Example, generator: np.random.Generator, size: int, strengt
 
     Args:
       example: `image` uint8 [h w 3], perhaps `mask` uint8 [h w 1], and other fields, which stay as they are.
-      generator: the pipeline seeds it for each example of each pass.
+      generator: of the random numbers.
       size: side of the square result, in pixels.
       strength: how strongly the image is changed.
     """

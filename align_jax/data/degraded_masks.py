@@ -103,13 +103,7 @@ QUALITIES: dict[str, Callable[[Mask, np.random.Generator], Mask]] = {
 
 
 def degraded(mask: Mask, quality: str, identifier: str) -> Mask:
-    """A true mask at one of the `QUALITIES`.
-
-    Args:
-      mask: 255 on the object, 0 beside it, and in between at its edge.
-      quality: one of `QUALITIES`.
-      identifier: the example's id, which seeds the random numbers.
-    """
+    """A true mask (255 on the object, 0 beside it) at one of the `QUALITIES`; the example's id is the seed."""
     # `hash` would differ from process to process.
     seed = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "big")
     return QUALITIES[quality](mask, np.random.default_rng(seed))

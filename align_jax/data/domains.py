@@ -8,6 +8,8 @@ import ml_collections
 import numpy as np
 from jaxtyping import Int
 
+# "validation" and "id": validation and test of the training domains. "background_shift": test of the training domains
+# with objects on random backgrounds. "ood": test of the domains that training never sees.
 Role = Literal["validation", "id", "background_shift", "ood"]
 
 
@@ -60,48 +62,27 @@ def column(source: Source, field: str) -> list[Any]:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSplit:
-    """One domain's examples for one purpose.
-
-    Attributes:
-      domain: its name.
-      split: "validation", "test" or, where the data set has it, "test_random".
-      role: "validation" (training domains, selects the checkpoint), "id" (training domains, test), "background_shift"
-        (training domains, test objects on random backgrounds) or "ood" (held-out domains).
-      source: the examples.
-    """
+    """One domain's examples for one purpose."""
 
     domain: str
-    split: str
+    split: str  # "validation", "test" or, where the data set has it, "test_random"
     role: Role
     source: Source
 
 
 @dataclasses.dataclass(frozen=True)
 class DomainData:
-    """A loaded data set.
-
-    Attributes:
-      name: its name.
-      class_names: in the order of the labels.
-      train: the training examples of each training domain.
-      evaluation: every split that is evaluated.
-      has_masks: whether examples have true masks.
-    """
+    """A loaded data set."""
 
     name: str
-    class_names: Sequence[str]
-    train: Mapping[str, Source]
+    class_names: Sequence[str]  # in the order of the labels
+    train: Mapping[str, Source]  # the training examples of each training domain
     evaluation: Sequence[EvaluationSplit]
-    has_masks: bool
+    has_masks: bool  # whether examples have true masks
 
 
 def describe_data(config: ml_collections.ConfigDict, data: DomainData) -> dict[str, Any]:
-    """The contents of a run's `data.json`, for using its networks without the data, and for noticing other data.
-
-    Args:
-      config: the run's.
-      data: the data set that it loaded.
-    """
+    """The contents of a run's `data.json`, for using its networks without the data, and for noticing other data."""
     examples = {"train": {domain: len(source) for domain, source in data.train.items()}}
     for part in data.evaluation:
         examples.setdefault(part.split, {})[part.domain] = len(part.source)

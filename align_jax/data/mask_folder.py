@@ -20,11 +20,7 @@ SHOWN = 3
 
 
 def mask_path(folder: Path, identifier: str) -> Path:
-    """The path of an example's mask, which is always inside the folder.
-
-    Raises:
-      UserError: the id leads out of the folder, or does not name a file.
-    """
+    """The path of an example's mask; a UserError where the id leads out of the folder, or does not name a file."""
     relative = PurePosixPath(identifier)
     if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in identifier:
         raise UserError(

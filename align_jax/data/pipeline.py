@@ -73,7 +73,11 @@ class TrainingBatches:
         batches = examples.batch(batch_size, drop_remainder=True).to_iter_dataset(
             grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, 1) * batch_size)
         )
-        placed = batches.map(lambda batch: place_batch(mesh, _device_fields(batch)))
+
+        def on_devices(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+            return place_batch(mesh, {field: np.asarray(batch[field]) for field in DEVICE_FIELDS if field in batch})
+
+        placed = batches.map(on_devices)
         self._iterator = iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=prefetch))
         self.waited_s = 0.0
 
@@ -91,7 +95,7 @@ class TrainingBatches:
         return self._iterator.get_state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes back to a position from `state`."""
+        """Goes to a position from `state`."""
         self._iterator.set_state(state)
 
     def close(self) -> None:
@@ -122,7 +126,3 @@ def evaluation_batches(
             valid = np.arange(batch_size) < len(rows)
             rows += [rows[-1]] * (batch_size - len(rows))
             yield {field: np.stack([np.asarray(row[field]) for row in rows]) for field in rows[0]} | {"valid": valid}
-
-
-def _device_fields(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {field: np.asarray(batch[field]) for field in DEVICE_FIELDS if field in batch}

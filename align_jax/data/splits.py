@@ -7,15 +7,9 @@ from jaxtyping import Int
 
 
 def seeded_split(size: int, fractions: Sequence[float], seed: int) -> list[Int[np.ndarray, " _"]]:
-    """Splits 0 ... size - 1 at random into `len(fractions) + 1` sorted parts, the same on every machine.
+    """Splits 0 ... size - 1 at random into sorted parts, the same on every machine.
 
-    Args:
-      size: number of examples.
-      fractions: the share of each part except the last, which is the rest. Numbers of examples are rounded.
-      seed: of the random order.
-
-    Raises:
-      ValueError: a fraction is negative, or their sum exceeds 1.
+    Each part but the last has its share in `fractions`, rounded; the last part is the rest.
     """
     if min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
         raise ValueError(f"Split fractions are {tuple(fractions)}; they must not be negative, and add up to at most 1.")

@@ -132,6 +132,6 @@ def test_missing_data_say_what_to_get_and_where_to_put_it(tmp_path):
 
 
 def test_an_unknown_protocol_is_one_sentence():
-    with pytest.raises(UserError, match="'both', which is no protocol; choose one of in_domain") as caught:
+    with pytest.raises(UserError, match="'both', which is not a protocol; choose one of in_domain") as caught:
         parse(["main.py", f"--config={ROOT / 'configs' / 'vlcs.py'}:both", "--workdir=x"])
     assert "Traceback" not in str(caught.value)

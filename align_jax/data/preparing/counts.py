@@ -12,16 +12,14 @@ def counts_table(
     """`counts[domain][class_name]` with totals; a cell that is not as `expected` says so."""
     classes = list(next(iter(counts.values())))
 
-    def rows(numbers: Mapping[str, Mapping[str, int]]) -> list[list[int]]:
-        inner = [[numbers[domain][name] for name in classes] for domain in counts]
-        inner.append([sum(column) for column in zip(*inner, strict=True)])
-        return [[*row, sum(row)] for row in inner]
+    def with_totals(numbers: Mapping[str, Mapping[str, int]]) -> list[list[int]]:
+        rows = [[numbers[domain][name] for name in classes] for domain in counts]
+        rows.append([sum(column) for column in zip(*rows, strict=True)])
+        return [[*row, sum(row)] for row in rows]
 
-    found = rows(counts)
-    wanted = rows(expected) if expected is not None else found
     cells = [
-        [f"{n:,}" if n == w else f"{n:,} (not {w:,})" for n, w in zip(line, wanted_line, strict=True)]
-        for line, wanted_line in zip(found, wanted, strict=True)
+        [f"{n:,}" if n == wanted else f"{n:,} (not {wanted:,})" for n, wanted in zip(*rows, strict=True)]
+        for rows in zip(with_totals(counts), with_totals(expected or counts), strict=True)
     ]
     named = zip([*counts, "all"], cells, strict=True)
     return terminal(plain_table("", [*classes, "all"], named), rule=False)

@@ -58,15 +58,8 @@ class DomainImages(NamedTuple):
 def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
     """Lists the images in `DOMAIN/CLASS/`, with their masks in `masks/DOMAIN/CLASS/`.
 
-    Hidden files and folders are skipped. Others that do not fit are counted.
-
-    Args:
-        place: the data set's folder.
-        domains: their names, in the order of their labels; by default those of the folders with images, sorted.
-        classes: likewise.
-
-    Raises:
-        UserError: some images have masks and others have none or two, or a name cannot be stored.
+    Domains and classes are all folders with images, sorted, unless they are given. Hidden files and folders are
+    skipped; others that do not fit are counted.
     """
     folder = place.folder
     ignored = 0
@@ -110,20 +103,13 @@ def find_domains(
     title: str,
     folder: str,
     how_to_get_it: str,
-    otherwise: Callable[[Place], DomainImages | None],
+    otherwise: Callable[[Place, Path], DomainImages | None],
     or_else: str = "",
 ) -> DomainImages:
     """Lists the images of a data set with known domains, in the first place that has a folder for each of them.
 
-    Args:
-        root, folder, workspace: see `sources.candidates`, where `folder` is called `name`.
-        domains, classes: their names, in the order of their labels.
-        title, how_to_get_it: for messages.
-        otherwise: what a place without all of the domains holds in another layout, or None.
-        or_else: what `otherwise` looks for, for messages.
-
-    Raises:
-        UserError: the data set is not there, or not whole.
+    A place without all of the domains is given to `otherwise`, which may find images there in another layout; for
+    messages, `or_else` says what it searches for.
     """
     partial = ""
     for place in itertools.chain.from_iterable(candidates(root, folder, workspace)):
@@ -132,7 +118,7 @@ def find_domains(
             return scan(place, domains, classes)
         if len(absent) < len(domains):
             partial = partial or f"{place.source} has no folder {', '.join(absent)}; {how_to_get_it}."
-        if (images := otherwise(place)) is not None:
+        if (images := otherwise(place, workspace)) is not None:
             return images
     raise UserError(
         partial

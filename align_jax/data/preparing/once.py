@@ -18,18 +18,11 @@ from align_jax.runtime.locks import lock
 
 
 def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
-    """Makes `folder` with `write`, unless it is there; returns whether this process wrote it.
+    """Makes a prepared data set's folder with `write`, unless it is there; returns whether this process wrote it.
 
-    TFDS writes into a folder called `incomplete.*`, and renames it when all is written. Such folders of killed
-    processes are removed. A lock lets one process write while the others wait; the system releases it if that process
-    dies. A prepared data set is not touched, and may be read-only.
-
-    Args:
-        folder: the prepared data set's own, `DATA_DIR/NAME[/CONFIG]/VERSION`.
-        write: prepares the data set; it is given an empty folder on the same disk for temporary files.
-
-    Raises:
-        UserError: `folder` is there without dataset_info.json, the file that is always written last.
+    `write` gets an empty folder on the same disk for temporary files. TFDS writes into a folder called `incomplete.*`,
+    and renames it when all is written; such folders of killed processes are removed. A lock lets one process write
+    while the others wait; the system releases it if that process dies. A prepared data set may be read-only.
     """
     written = False
     if not folder.exists():
@@ -50,11 +43,7 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
 
 
 def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
-    """A builder that reads a prepared data set; it does not need the user's images.
-
-    Raises:
-        UserError: the folder is damaged.
-    """
+    """A builder that reads a prepared data set, which must be whole; it does not need the user's images."""
     try:
         builder = tfds.builder_from_directory(folder)
         files = [Path(file) for split in builder.info.splits.values() for file in split.filepaths]
@@ -89,7 +78,7 @@ def _locked(path: Path) -> Iterator[None]:
         if held is not None:
             yield
             return
-    print(f"Waiting for another process that prepares {path.parent}", file=sys.stderr)
+    print(f"Waiting for another process, which prepares {path.parent}", file=sys.stderr)
     with lock(path, wait=True):
         yield
 

@@ -46,7 +46,11 @@ def prepare_images(
     def write(workspace: Path) -> None:
         images = find(root, workspace)
         check_nothing_absent(images)
-        print("\n".join(filter(None, (_found(name, images), describe(images.counts())))), file=sys.stderr)
+        kinds = f"{len(images.domains)} domains and {len(images.classes)} classes"
+        masks = ", with masks" if images.has_masks else ""
+        ignored = f"; other files and folders, ignored: {images.ignored:,}" if images.ignored else ""
+        found = f"{name}: {len(images.images):,} images of {kinds} in {images.source}{masks}{ignored}."
+        print("\n".join(filter(None, (found, describe(images.counts())))), file=sys.stderr)
         builder = builder_class(source=images, policy=policy, config=config, data_dir=prepared)
         builder.download_and_prepare(download_dir=workspace)
 
@@ -56,14 +60,6 @@ def prepare_images(
     if not written:
         _check_prepared(name, folder, builder.info, policy)
     return builder
-
-
-def _found(name: str, images: DomainImages) -> str:
-    """What was found, and where."""
-    kinds = f"{len(images.domains)} domains and {len(images.classes)} classes"
-    masks = ", with masks" if images.has_masks else ""
-    ignored = f"; other files and folders, ignored: {images.ignored:,}" if images.ignored else ""
-    return f"{name}: {len(images.images):,} images of {kinds} in {images.source}{masks}{ignored}."
 
 
 def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: BadImagePolicy) -> None:
@@ -77,8 +73,8 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
     skipped = len(metadata["skipped"])
     if skipped and policy.on_bad_image == "error":
         raise UserError(
-            f"{name} in {folder} was prepared without images that could not be read ({skipped:,} left out), but "
-            "on_bad_image is error; set on_bad_image=skip, or delete the folder to prepare anew."
+            f"{name} in {folder} was prepared with unreadable images left out ({skipped:,}), but on_bad_image is "
+            "error; set on_bad_image=skip, or delete the folder to prepare anew."
         )
     print(
         f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, {skipped:,} left "

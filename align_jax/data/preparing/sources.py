@@ -10,27 +10,18 @@ from align_jax.data.preparing.archives import SUFFIXES, extract, is_archive
 
 
 class Place(NamedTuple):
-    """A folder in which a data set may be.
+    """A folder in which a data set may be."""
 
-    Attributes:
-        folder: the folder itself. That of an archive is temporary.
-        source: the user's folder or archive.
-        names: the name of the source, without an archive's suffix, and the names of the archive's folders that lead to
-            `folder`; in lower case.
-    """
-
-    folder: Path
-    source: Path
+    folder: Path  # temporary, where it was extracted from an archive
+    source: Path  # the user's folder or archive
+    # The source's name, without an archive's suffix, and those of the archive's folders down to `folder`; lower case.
     names: frozenset[str]
 
 
 def candidates(root: Path, name: str, workspace: Path) -> Iterator[list[Place]]:
     """Where the data set may be: first the folders, then those of each archive, which is extracted when it is needed.
 
-    Args:
-        root: the user's folder or archive.
-        name: the name of the data set's folder or archive below `root`, in upper or lower case.
-        workspace: a folder to extract archives to.
+    The user's `root` is the data set's folder or archive, or has one called `name`, in upper or lower case.
     """
     if is_archive(root) and root.is_file():
         yield _places_in(root, workspace)

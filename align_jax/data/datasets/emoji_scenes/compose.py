@@ -89,7 +89,7 @@ def compose(
     the background where the mask is 0, and only the object where it is 255.
 
     Args:
-        emoji: an emoji from `cut_out`.
+        emoji: a result of `cut_out`.
         object_layout: where the object goes, and its size.
         panorama: RGB, 360 degrees wide.
         scene_layout: which part of the panorama the scene shows.

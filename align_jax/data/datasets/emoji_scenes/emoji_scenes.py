@@ -1,6 +1,7 @@
 """The TFDS builder of emoji_scenes, its preparation, and its entry. TensorFlow is not needed."""
 
 import dataclasses
+import functools
 import io
 import itertools
 import zlib
@@ -52,20 +53,13 @@ def config_name(correlation: float = 0.3, fold: int = 0, class_set: str = "five"
 # Not frozen, because TFDS's base class is not.
 @dataclasses.dataclass(eq=False, kw_only=True)
 class EmojiScenesConfig(tfds.core.BuilderConfig):
-    """One composition of the data set.
-
-    Attributes:
-        correlation: the probability that a scene has its class's own background, see `layout.scene_layout`.
-        fold: which quarter of the concepts is for the test, see `concepts.split_concepts`.
-        class_set: "five" classes or "all" eight, see `concepts.CLASS_SETS`.
-        size: side of the images in pixels.
-    """
+    """One composition of the data set."""
 
     name: str = dataclasses.field(init=False)
-    correlation: float
-    fold: int
-    class_set: str
-    size: int
+    correlation: float  # the probability that a scene has its class's own background, see `layout.scene_layout`
+    fold: int  # which quarter of the concepts is for the test, see `concepts.split_concepts`
+    class_set: str  # "five" classes or "all" eight, see `concepts.CLASS_SETS`
+    size: int  # side of the images, in pixels
 
     def __post_init__(self) -> None:
         self.name = config_name(self.correlation, self.fold, self.class_set, self.size)
@@ -194,14 +188,12 @@ def prepare(
     """
     name = config_name(correlation, fold, class_set, size)
     check_local(data_dir)
-    builder = EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
-
-    def compose(workspace: Path) -> None:
-        # TFDS needs a folder for downloads, although there are none.
-        builder.download_and_prepare(download_dir=workspace)
-
-    prepare_once(Path(builder.data_dir), compose)
-    return EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
+    new_builder = functools.partial(EmojiScenes, config=name, data_dir=data_dir, file_format="array_record")
+    builder = new_builder()
+    # TFDS needs a folder for downloads, although there are none.
+    prepare_once(Path(builder.data_dir), lambda workspace: builder.download_and_prepare(download_dir=workspace))
+    # The first builder may have been made before another process wrote the data set.
+    return new_builder()
 
 
 def prepare_from(config: ml_collections.ConfigDict) -> tfds.core.DatasetBuilder:
@@ -210,14 +202,7 @@ def prepare_from(config: ml_collections.ConfigDict) -> tfds.core.DatasetBuilder:
 
 
 def load(config: ml_collections.ConfigDict) -> DomainData:
-    """The data set's own splits, with the test on unseen vendors on random backgrounds.
-
-    Args:
-        config: a config's `data`.
-
-    Raises:
-        UserError: as for `prepare`, or there is no such domain.
-    """
+    """The data set's own splits, given a config's `data`; test objects of unseen vendors have random backgrounds."""
     builder = prepare_from(config)
     training, unseen = training_and_unseen(builder.info.features["domain"].names, config.protocol, config.domain)
 

@@ -30,17 +30,7 @@ SAMPLE = 100
 def find_raw_release(
     place: Place, workspace: Path, domains: Sequence[str], classes: Sequence[str]
 ) -> DomainImages | None:
-    """The images of a place that has the five annotation files, labelled by these; None where it has none of them.
-
-    Args:
-        place: a folder that may have the release.
-        workspace: a folder to extract archives to.
-        domains: `location_N`, in the order of their labels.
-        classes: names of categories, likewise.
-
-    Raises:
-        UserError: part of the release is missing, or broken.
-    """
+    """The images of a place that has the five annotation files, labelled by these; None where it has none of them."""
     # In the place, at most two levels below it, or in an archive in it.
     folders = itertools.chain.from_iterable(_folders(place.folder, "annotation", workspace, depth=2))
     annotations = next(filter(None, map(_annotations_in, folders)), None)
@@ -105,7 +95,9 @@ def read_annotations(
     classes_of: dict[str, set[str]] = collections.defaultdict(set)
     for path in annotations:
         try:
-            _join(_load(path), set(domains), set(classes), domain_of, classes_of)
+            if (size := path.stat().st_size) > LARGEST_FILE:
+                raise ValueError(f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
+            _join(json.loads(path.read_bytes()), set(domains), set(classes), domain_of, classes_of)
         # RecursionError comes from very many nested brackets; UnicodeDecodeError is a ValueError.
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -132,13 +124,6 @@ def sort_by_label(
         found.append(LabelledImage(domain, class_name, name, path, None, size))
     found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
     return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
-
-
-def _load(path: Path) -> Any:
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise ValueError(f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
-    return json.loads(path.read_bytes())
 
 
 def _join(

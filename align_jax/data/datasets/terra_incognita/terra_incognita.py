@@ -7,7 +7,7 @@ from align_jax.data.datasets.dataset import image_dataset
 from align_jax.data.datasets.terra_incognita.raw_release import find_raw_release
 from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.counts import counts_table
-from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
+from align_jax.data.preparing.image_folders import Counts, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
 
 DOMAINS = ("location_100", "location_38", "location_43", "location_46")
@@ -27,21 +27,6 @@ class TerraIncognita(DomainImagesBuilder):
     """Ten kinds of camera trap images at four locations; see README.md beside this file."""
 
 
-def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, in folders or as released, with archives extracted to `workspace`."""
-    return find_domains(
-        root,
-        workspace,
-        DOMAINS,
-        CLASSES,
-        title="Terra Incognita",
-        folder="terra_incognita",
-        how_to_get_it=HOW_TO_GET_IT,
-        otherwise=lambda place: find_raw_release(place, workspace, DOMAINS, CLASSES),
-        or_else="nor the raw release's five annotation files, ",
-    )
-
-
 def which_version(counts: Counts) -> str:
     """Which of the two versions in circulation this is, with a table of the counts if it is not the published one.
 
@@ -49,14 +34,13 @@ def which_version(counts: Counts) -> str:
     sorts by another annotation file.
     """
     totals = {domain: sum(of_classes.values()) for domain, of_classes in counts.items()}
-    total = sum(totals.values())
     if totals == PUBLISHED:
         return "These are the 24,788 images as published."
     table = counts_table(
         {domain: {"images": n} for domain, n in totals.items()},
         {domain: {"images": PUBLISHED[domain]} for domain in totals},
     )
-    if total == NEWER_TOTAL:
+    if sum(totals.values()) == NEWER_TOTAL:
         return f"These are the 24,330 images of newer downloads, not the 24,788 as published:\n{table}"
     return (
         "These are neither the 24,788 images as published nor the 24,330 of newer downloads. The raw release may give "
@@ -64,6 +48,16 @@ def which_version(counts: Counts) -> str:
     )
 
 
+find = functools.partial(
+    find_domains,
+    domains=DOMAINS,
+    classes=CLASSES,
+    title="Terra Incognita",
+    folder="terra_incognita",
+    how_to_get_it=HOW_TO_GET_IT,
+    otherwise=functools.partial(find_raw_release, domains=DOMAINS, classes=CLASSES),
+    or_else="nor the raw release's five annotation files, ",
+)
 prepare = functools.partial(prepare_images, TerraIncognita, find, describe=which_version)
 """`prepare(root, prepared)` prepares Terra Incognita; see `prepare_images` for its other arguments."""
 

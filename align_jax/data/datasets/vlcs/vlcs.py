@@ -6,7 +6,7 @@ from pathlib import Path
 from align_jax.data.datasets.dataset import image_dataset
 from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.counts import counts_table
-from align_jax.data.preparing.image_folders import Counts, DomainImages, find_domains
+from align_jax.data.preparing.image_folders import Counts, find_domains
 from align_jax.data.preparing.prepare_images import prepare_images
 from align_jax.data.preparing.sources import Place
 from align_jax.errors import UserError
@@ -37,20 +37,6 @@ class VLCS(DomainImagesBuilder):
     """Five classes in photographs of four data sets; see README.md beside this file."""
 
 
-def find(root: Path, workspace: Path) -> DomainImages:
-    """The images in `root`, with archives extracted to `workspace`. The other copy is refused."""
-    return find_domains(
-        root,
-        workspace,
-        DOMAINS,
-        CLASSES,
-        title="VLCS",
-        folder="VLCS",
-        how_to_get_it=HOW_TO_GET_IT,
-        otherwise=refuse_other_copy,
-    )
-
-
 def which_copy(counts: Counts) -> str:
     """A table of the counts, where they differ from the published ones."""
     if counts == PUBLISHED:
@@ -58,8 +44,9 @@ def which_copy(counts: Counts) -> str:
     return f"This is not the copy of 10,729 images that DomainBed uses:\n{counts_table(counts, PUBLISHED)}"
 
 
-def refuse_other_copy(place: Place) -> None:
+def refuse_other_copy(place: Place, workspace: Path) -> None:
     """Raises a UserError where a place has at least three of the other copy's domains, with its splits."""
+    del workspace  # nothing has to be extracted to recognise it
     parts = [[(place.folder / domain / part).is_dir() for part in OTHER_PARTS] for domain in OTHER_DOMAINS]
     if sum(map(any, parts)) >= 3:
         raise UserError(
@@ -69,6 +56,15 @@ def refuse_other_copy(place: Place) -> None:
         )
 
 
+find = functools.partial(
+    find_domains,
+    domains=DOMAINS,
+    classes=CLASSES,
+    title="VLCS",
+    folder="VLCS",
+    how_to_get_it=HOW_TO_GET_IT,
+    otherwise=refuse_other_copy,
+)
 prepare = functools.partial(prepare_images, VLCS, find, describe=which_copy)
 """`prepare(root, prepared)` prepares VLCS; see `prepare_images` for its other arguments."""
 
