@@ -172,7 +172,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple[str, Rule]]:
     """Rules for a field that depend on the values of other fields."""
     if config.classifier.pretrained == EMOJI:
-        valid = f"resnet_small, whose weights config.classifier.pretrained = {EMOJI!r} are ('' begins from scratch)"
+        valid = f"resnet_small, because config.classifier.pretrained is {EMOJI!r} ('' begins from random weights)"
         yield "classifier.name", rule(str, "resnet_small".__eq__, valid)
     if domains := find_dataset(config.data.name).domains:
         yield "data.domain", one_of(domains)

@@ -139,7 +139,7 @@ def images_in_layout(folder: Path) -> int:
 
 
 def check_nothing_absent(data: DomainImages) -> None:
-    """Raises a UserError where a domain or a class has no image at all."""
+    """Raises a UserError if a domain or a class has no image at all."""
     for kind, names in (("domain", data.domains), ("class", data.classes)):
         present = {image.domain if kind == "domain" else image.class_name for image in data.images}
         for name in names:

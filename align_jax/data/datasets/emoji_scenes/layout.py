@@ -24,7 +24,7 @@ VIEW_SIDE = (72, 160)
 VIEW_ROWS = (70, 236)
 PANORAMA_WIDTH = 512
 
-# The background of its own that each class is correlated with.
+# The background that each class is correlated with. No two classes share one.
 OWN_BACKGROUND = {
     "mammal": "park",
     "other_animal": "forest",

@@ -1,6 +1,6 @@
 """The raw release of the Caltech camera traps: one folder of images, and five annotation files in COCO's style.
 
-The annotation files are not trusted: their structure is checked, and so is that file names stay inside the folder.
+The annotation files are not trusted: their structure is checked, and their file names must stay inside the folder.
 """
 
 import collections
@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,7 +23,7 @@ from align_jax.errors import UserError
 PARTS = ("*train*.json", "*cis*val*.json", "*cis*test*.json", "*trans*val*.json", "*trans*test*.json")
 # The five of the release have about 30 MB together. JSON takes ten times its size in memory.
 LARGEST_FILE = 64 << 20
-# How many annotated files are looked for in a folder, about.
+# Of how many annotated files a folder is searched for, about.
 SAMPLE = 100
 
 
@@ -38,11 +38,17 @@ def find_raw_release(
         return None
     labels = read_annotations(annotations, domains, classes)
     folder = find_image_folder(place, sorted(labels), workspace)
-    return sort_by_label(labels, place._replace(folder=folder), domains, classes)
+    found = []
+    for name, (domain, class_name) in labels.items():
+        path = os.path.join(folder, name)
+        size = os.path.getsize(path) if os.path.isfile(path) else 0  # the builder refuses a missing file
+        found.append(LabelledImage(domain, class_name, name, path, None, size))
+    found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
 
 
 def _annotations_in(folder: Path) -> list[Path]:
-    """The five annotation files in a folder, or none; some of the five are refused, and so is one that comes twice."""
+    """The five annotation files in a folder, or none. A UserError if some are missing, or one is there twice."""
     jsons = sorted(path for path in folder.glob("*.json") if path.is_file())
     found = {part: [path for path in jsons if fnmatch.fnmatchcase(path.name.lower(), part)] for part in PARTS}
     found[PARTS[0]] = [path for path in found[PARTS[0]] if not re.search("cis|trans", path.name.lower())]
@@ -111,19 +117,6 @@ def read_annotations(
         file=sys.stderr,
     )
     return labels
-
-
-def sort_by_label(
-    labels: Mapping[str, tuple[str, str]], place: Place, domains: Sequence[str], classes: Sequence[str]
-) -> DomainImages:
-    """The labelled files in the place, in the order of `image_folders.scan`."""
-    found = []
-    for name, (domain, class_name) in labels.items():
-        path = os.path.join(place.folder, name)
-        size = os.path.getsize(path) if os.path.isfile(path) else 0  # the builder refuses a missing file
-        found.append(LabelledImage(domain, class_name, name, path, None, size))
-    found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
-    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
 
 
 def _join(
