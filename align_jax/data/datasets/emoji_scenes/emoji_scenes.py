@@ -134,25 +134,17 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
         panoramas: dict[str, UInt8[np.ndarray, "256 512 3"]],
         progress: Any,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        config = self.builder_config
-        backgrounds = tuple(panoramas)
+        size, correlation = self.builder_config.size, self.builder_config.correlation
         for concept, number in itertools.product(concepts, range(COMPOSITES[subset])):
+            composite = (vendor, subset, concept.codepoint, number)
             scene = scene_layout(
-                vendor,
-                subset,
-                concept.codepoint,
-                number,
+                *composite,
                 class_name=concept.class_name,
-                backgrounds=backgrounds,
-                correlation=0.0 if subset == "test_random" else config.correlation,
+                backgrounds=tuple(panoramas),
+                correlation=0.0 if subset == "test_random" else correlation,
             )
-            image, mask = compose(
-                emoji[concept.codepoint],
-                object_layout(vendor, subset, concept.codepoint, number),
-                panoramas[scene.background],
-                scene,
-                config.size,
-            )
+            place = object_layout(*composite)
+            image, mask = compose(emoji[concept.codepoint], place, panoramas[scene.background], scene, size)
             identifier = f"{vendor}_{subset}_{concept.codepoint}_{number:02d}"
             yield (
                 identifier,
