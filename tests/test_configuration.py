@@ -104,7 +104,10 @@ def test_whole_numbers_may_stand_for_others():
 
 def test_rules_between_settings():
     config = changed("classifier.pretrained", "emoji")
-    assert "config.classifier.name is 'resnet50'; it must be resnet_small, whose weights" in refusal(config)
+    assert (
+        "config.classifier.name is 'resnet50'; it must be resnet_small, because config.classifier.pretrained is 'emoji'"
+        in refusal(config)
+    )
     config.classifier.name = "resnet_small"
     check(config)
 
@@ -146,7 +149,7 @@ def test_a_method_brings_its_settings(monkeypatch):
     check(config)
     config.mine.kind.size = 0
     assert refusal(config) == "config.mine.kind.size is 0.0; it must be a positive number."
-    assert refusal(before).startswith("config.mine.kind.size is missing; begin with default_config(), after all met")
+    assert refusal(before).startswith("config.mine.kind.size is missing; begin with default_config(), after you have")
 
 
 def test_a_masker_brings_its_settings_and_its_condition_on_images(monkeypatch):
