@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 
 # Tests compile the same small programs again and again, in many processes: each is compiled once.
@@ -15,3 +17,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # JAX writes an entry in place, and whoever reads it then has half of it. So each process of `pytest -n` has its own.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] += f"/{os.environ['PYTEST_XDIST_WORKER']}"
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory):
+    """A complete run of four steps, with checkpoints and evaluations after two and four; tests change copies of it."""
+    from align_jax.training import train_and_evaluate
+    from tests.tiny_config import four_steps
+
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train_and_evaluate(four_steps(), run)
+    return run

@@ -18,7 +18,6 @@ from align_jax.data.mask_folder import mask_path, with_masks
 from align_jax.data.normalise import normalise
 from align_jax.errors import UserError
 from align_jax.guidance import GUIDANCES, given_masks, grey_mask, reads_masks
-from align_jax.models.resnet import RESNETS
 from align_jax.objectives import Sizes
 from align_jax.reporting.names import method_name
 from align_jax.states import create_classifier_state, create_masker_state
@@ -31,13 +30,6 @@ from tests.tiny_config import Squares, get_config, load_squares
 TAKE_MASKS = [name for name, algorithm in ALGORITHMS.items() if algorithm.guided_terms]
 OWN = {"align": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
 KEY = jax.random.key(0)
-
-
-@pytest.fixture(autouse=True)
-def smallest_classifier(monkeypatch):
-    """One block of four channels: the network does not matter here."""
-    smallest = RESNETS["resnet_small"] | {"stage_sizes": (1,), "stage_widths": (4,), "stage_strides": (1,)}
-    monkeypatch.setitem(RESNETS, "resnet_small", smallest)
 
 
 def chosen(algorithm, guidance="method", **data):

@@ -1,4 +1,7 @@
-"""A config file for tests: three domains of coloured squares on noise, made in memory; it trains in seconds."""
+"""A config file for tests: three domains of coloured squares on noise, made in memory; it trains in seconds.
+
+Its networks are the library's, as small as they can be: a run's time goes into compiling them.
+"""
 
 import dataclasses
 
@@ -8,6 +11,9 @@ from align_jax.configuration import default_config
 from align_jax.data import load
 from align_jax.data.domains import DomainData, EvaluationSplit
 from align_jax.data.protocols import training_and_unseen
+from align_jax.models.masker import MASKERS, EncoderDecoder
+from align_jax.models.resnet import RESNETS, SMALL
+from tests.small_networks import sines
 
 CLASSES = ("red", "green", "blue")
 DOMAINS = ("dark", "grey", "bright")
@@ -53,20 +59,40 @@ def load_squares(config):
     return DomainData("squares", CLASSES, train, evaluation, has_masks=True)
 
 
+class TinyMasker(EncoderDecoder):
+    """Begins without random draws; as in the library, the last layer's weights are small."""
+
+    def _conv(self, channels, stride=1, dilation=1, kernel_init=None):
+        scale = 1.0 if kernel_init is None else 1e-2
+        return super()._conv(channels, stride, dilation, lambda *arguments: scale * sines(*arguments))
+
+
 load.DATASETS["squares"] = load_squares
+# One block of four channels.
+RESNETS["resnet_tiny"] = SMALL | {"stage_sizes": (1,), "stage_widths": (4,), "stage_strides": (1,)}
+MASKERS["tiny"] = MASKERS["encoder_decoder"]._replace(
+    module=lambda config, dtype: TinyMasker(tuple(config.widths), dtype)
+)
 
 
 def get_config():
     """Eight steps, three of them warm-up; a checkpoint every other step."""
     config = default_config()
     config.data.name, config.data.domain, config.data.image_size = "squares", "bright", 32
-    config.classifier.name = "resnet_small"
-    config.masker.widths = (4, 8)
-    config.optim.lr = 1e-3
+    config.classifier.name = "resnet_tiny"
+    config.masker.name, config.masker.widths = "tiny", (4, 8)
+    config.optim.lr = 1e-2
     config.schedule.batch_size, config.schedule.length, config.schedule.warmup = 6, 8, 3.0
     config.evaluation.every, config.evaluation.batch_size = 4, 8
     config.evaluation.faithfulness_images, config.evaluation.insertion_steps = 8, 2
     config.evaluation.gallery_images = 3
     config.checkpoint_every, config.log_every = 2, 2
     config.tensorboard = False
+    return config
+
+
+def four_steps():
+    """As above with one step of warm-up; checkpoints, and evaluations that may select them, after two and four."""
+    config = get_config()
+    config.schedule.length, config.schedule.warmup, config.evaluation.every = 4, 1.0, 2
     return config

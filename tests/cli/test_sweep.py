@@ -209,7 +209,7 @@ def test_a_cell_with_another_config_is_refused_not_skipped(tmp_path, capsys):
     complete(run)
     assert sweep(tmp_path) == 0
     assert sweep(tmp_path, "--config.optim.lr=0.5") == 2
-    assert "config.optim.lr was 0.001, is 0.5" in capsys.readouterr().err
+    assert "config.optim.lr was 0.01, is 0.5" in capsys.readouterr().err
 
 
 def test_the_record_is_extended_and_another_file_is_refused(tmp_path):

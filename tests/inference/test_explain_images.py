@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -23,12 +24,8 @@ from tests.tiny_config import CLASSES, Squares, get_config
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    config = get_config()
-    config.schedule.length, config.schedule.warmup, config.evaluation.every = 2, 1.0, 2
-    run = tmp_path_factory.mktemp("runs") / "run"
-    train_and_evaluate(config, run)
-    return load_trained(run)
+def trained(trained_run, tmp_path_factory):
+    return load_trained(Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("runs") / "run")))
 
 
 def draw(path, height=32, width=32, seed=0):
@@ -175,7 +172,7 @@ def test_beyond_the_cards_of_a_page_images_are_still_explained(trained, tmp_path
 def test_a_run_without_a_masker_has_no_masks(tmp_path):
     config = get_config()
     config.algorithm = "erm"
-    config.schedule.length, config.schedule.warmup, config.evaluation.every = 1, 1.0, 1
+    config.schedule.length, config.evaluation.every = 4, 4
     train_and_evaluate(config, tmp_path / "run")
     out = tmp_path / "run" / "explanations"
     assert explain(["", f"--workdir={tmp_path / 'run'}", str(draw(tmp_path / "one.png"))]) == 0

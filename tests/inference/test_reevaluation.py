@@ -11,20 +11,21 @@ import pytest
 from align_jax.cli.evaluate import main as evaluate
 from align_jax.data import load
 from align_jax.evaluation.evaluator import Evaluator
-from align_jax.training import train_and_evaluate
-from tests.tiny_config import get_config, load_squares
+from tests.tiny_config import load_squares
 
 ROWS = ("domain", "split", "role")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two steps on dark and grey squares, bright ones held out."""
-    config = get_config()
-    config.schedule.length, config.schedule.warmup, config.evaluation.every = 2, 1.0, 2
-    run = tmp_path_factory.mktemp("runs") / "run"
-    train_and_evaluate(config, run)
-    return run
+def run(trained_run, tmp_path_factory):
+    """Trained on dark and grey squares, bright ones held out."""
+    return Path(shutil.copytree(trained_run, tmp_path_factory.mktemp("runs") / "run"))
+
+
+@pytest.fixture(scope="module")
+def step(run):
+    """The selected one."""
+    return json.loads((run / "summary.json").read_text())["best_step"]
 
 
 @pytest.fixture
@@ -55,10 +56,10 @@ def refusal(capsys, run, *flags):
     return error
 
 
-def test_on_its_own_data_it_gives_the_summarys_numbers(run, capsys):
+def test_on_its_own_data_it_gives_the_summarys_numbers(run, step, capsys):
     before = (run / "summary.json").read_bytes()
     assert evaluate(["", f"--workdir={run}"]) == 0
-    path = run / "evaluations" / "squares-leave_one_out-bright-step2.json"
+    path = run / "evaluations" / f"squares-leave_one_out-bright-step{step}.json"
     assert str(path) in capsys.readouterr().out
     rows = json.loads(path.read_text())["results"]
     assert [row for row in rows if row["role"] != "validation"] == json.loads(before)["results"]
@@ -108,9 +109,9 @@ def test_other_classes_are_refused_with_both_lists(run, monkeypatch, capsys):
     assert "(red, blue, green), from number 2 on" in error
 
 
-def test_what_was_changed_is_in_the_files_name(run):
+def test_what_was_changed_is_in_the_files_name(run, step):
     assert evaluate(["", f"--workdir={run}", "--config.evaluation.faithfulness_images=2"]) == 0
-    assert (run / "evaluations" / "squares-leave_one_out-bright-step2-faithfulness_images2.json").exists(), (
+    assert (run / "evaluations" / f"squares-leave_one_out-bright-step{step}-faithfulness_images2.json").exists(), (
         "other settings must not replace the evaluation with training's own"
     )
 
@@ -123,7 +124,7 @@ def test_what_was_changed_is_in_the_files_name(run):
         (["--config.data.image_size=large"], ["image_size", "large"]),
         (["--config.data.image_size=33"], ["image_size is 33", "multiple of 4"]),
         (["--config.data.domain=nowhere"], ["'nowhere'", "dark, grey, bright"]),
-        (["--step=7"], ["no checkpoint of step 7; it has 2"]),
+        (["--step=7"], ["no checkpoint of step 7; it has 2, 4"]),
         (["--step=x"], ["step", "x"]),
         (["stray"], ["'stray' is not a flag"]),
         (["--outt=x"], ["--outt is not a flag"]),
