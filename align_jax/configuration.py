@@ -1,8 +1,8 @@
 """Every setting: its default, and the check before anything is compiled.
 
-A method's own settings are in its file in `algorithms/`; all others are here. A config file (`configs/*.py`) starts
-from `default_config` and changes what it needs. (P) marks what ALIGN's paper states, (D) a decision of this project
-where the paper says nothing.
+The settings of a method are in its file in `algorithms/`, and those of a masker of your own in its `MaskerEntry`; all
+others are here. A config file (`configs/*.py`) starts from `default_config` and changes what it needs. (P) marks what
+ALIGN's paper states, (D) a decision of this project where the paper says nothing.
 """
 
 from collections.abc import Iterator

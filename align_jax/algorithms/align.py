@@ -68,9 +68,11 @@ def classifier_objective(
       sparsity: weight within L_reg.
       mixed_cls: weight within L_reg of the cross-entropy on the mixed image.
       swapped_cls: weight of the cross-entropy on images with swapped backgrounds. The paper has no such term.
-      resolution: whether saliency and mask are compared on the Grad-CAM's grid, or upsampled on the image's.
+      resolution: where saliency and mask are compared: on the Grad-CAM's grid (`cam`), or on the image's, with the
+        Grad-CAM upsampled (`image`).
       as_published: follow DRE's code: means within each class, summed and divided by the number of classes, and its
-        own sparsity. (For its constant channel weights set `forward.SaliencySettings.alpha`.)
+        own sparsity. (A run then takes its constant channel weights, too; in a loop of your own set
+        `forward.SaliencySettings.alpha`.)
 
     Source: ALIGN, "Classifier objective"; DRE (CVPR 2023).
     """

@@ -1,4 +1,4 @@
-"""The compiled evaluation of a classifier and its masker: scores of a split's examples, batch by batch."""
+"""The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -2,7 +2,8 @@
 
 The AUC is not a mean over batches, so probabilities and labels are collected first and scored here, in float64. Inputs
 are per-example arrays, without the last batch's padding. NaN marks a value that does not apply (a class that the domain
-lacks, an image without an object); `mean_where_defined` averages the others and counts them.
+lacks, an image without an object); `mean_where_defined` averages the others and counts them. What is measured is
+listed in `scores.py`: a new metric is a line there.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Builds a config's networks: classifiers and maskers are chosen by name here, and nowhere else."""
+"""Builds the networks that `config.classifier.name` and `config.masker.name` choose."""
 
 import jax.numpy as jnp
 import ml_collections

@@ -12,6 +12,7 @@ from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.result_tables import headline_table, results_table
 from align_jax.runs.read import Run, read_metrics, read_run
+from align_jax.runs.untrusted_json import MOST_BYTES, read_bytes
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import environment, html
 from align_jax.tables.table import MISSING
@@ -43,7 +44,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
             curves.evaluation_section(metrics, content.best_step),
             *curves.training_sections({"": metrics}, content.best_step),
         ],
-        config=(run / "config.json").read_text(errors="replace"),
+        config=read_bytes(run / "config.json", MOST_BYTES).decode(errors="replace"),
     )
 
 

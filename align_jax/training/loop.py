@@ -37,8 +37,9 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
 
     Args:
       config: see `configuration.default_config`.
-      workdir: the run's folder: `config.json`, `metrics.jsonl`, `checkpoints/`, `gallery/`, `tensorboard/`, and, once
-        complete, `summary.json`. The same call on a folder that holds a run resumes it; a complete run is not repeated.
+      workdir: the run's folder: `config.json`, `data.json`, `metrics.jsonl`, `checkpoints/`, `gallery/`,
+        `tensorboard/` and, once complete, `predictions.npz` and `summary.json`. The same call on a folder that holds a
+        run resumes it; a complete run is not repeated.
 
     Returns:
       The summary.
@@ -74,7 +75,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
     step, states, selected = reached
     # Metrics stay on the device until they are logged: to fetch them sooner would make it wait.
     pending: list[tuple[int, Metrics]] = []
-    logged = step
+    logged = saved = step
     due = events(config, length, step, phase_at(step - 1).steps)
     while True:
         if due.gallery:
@@ -87,8 +88,9 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
         except Stopped:
             raise interrupted(run, step) from None
         if step == logged:
-            run.clock.restart_stretch()
-        if run.stop:
+            run.clock.restart_stretch()  # an evaluation is not training
+        # A request that came after this step was to be saved waits for the next step, which is.
+        if run.stop and step == saved:
             raise interrupted(run, step)
 
         phase = phase_at(step)
@@ -104,6 +106,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
             pending, logged = [], step
         if due.checkpoint or stopping:
             _save(run, Reached(step, states, selected))
+            saved = step
         if stopping:
             raise interrupted(run, step)
 

@@ -20,7 +20,7 @@ from align_jax.evaluation.evaluator import Evaluator
 from align_jax.evaluation.selection import Selected
 from align_jax.guidance import reads_masks
 from align_jax.runs.checkpoints import Checkpoints, Position, saved_steps
-from align_jax.runs.folder import check_or_write_data, write_config
+from align_jax.runs.folder import check_or_write_data, check_run_folder, write_config
 from align_jax.runtime.interruption import StopRequest
 from align_jax.runtime.locks import lock
 from align_jax.runtime.sharding import data_mesh, replicated
@@ -119,10 +119,12 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
         states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
         description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
     # The folder is made only now: made for a config that is refused, it would refuse the corrected config.
-    write_config(config, folder)
-    pretrained = check_or_write_data(description, folder).get("pretrained")
+    folder.mkdir(parents=True, exist_ok=True)
     if stack.enter_context(lock(folder / ".training.lock")) is None:
         raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
+    check_run_folder(config, folder)  # again: another process may have begun a run there meanwhile
+    write_config(config, folder)
+    pretrained = check_or_write_data(description, folder).get("pretrained")
 
     checkpoints = Checkpoints(folder / "checkpoints")
     stack.callback(checkpoints.close)

@@ -21,10 +21,13 @@ from align_jax.cli.comparison import run_all
 from align_jax.errors import UserError
 from align_jax.models import pretrained
 from align_jax.optimizers import OPTIMIZERS
+from align_jax.runs.checkpoints import saved_steps
 from align_jax.runs.trained import load_trained
+from align_jax.runtime.interruption import Interrupted
 from align_jax.runtime.locks import lock
 from align_jax.training import train_and_evaluate
 from align_jax.training.diagnostics import CollapseWarning
+from align_jax.training.progress import Progress
 from tests.tiny_config import get_config
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +141,21 @@ def test_killed_in_the_middle_of_a_save_it_ends_bit_identical(uninterrupted, tmp
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
     assert not any(run.glob("checkpoints/*tmp*"))
     same_but_for_timing(run, uninterrupted[0])
+
+
+def test_a_request_that_comes_while_a_step_is_logged_is_saved_at_the_next_step(tmp_path, monkeypatch):
+    show = Progress.show
+
+    def stopping(self, step, *rest):
+        # Step 3 ends the warm-up: it is logged, and has no checkpoint.
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return show(self, step, *rest)
+
+    monkeypatch.setattr(Progress, "show", stopping)
+    with pytest.raises(Interrupted, match="after step 4 of 8, which is saved"):
+        train_and_evaluate(get_config(), tmp_path / "run")
+    assert saved_steps(tmp_path / "run" / "checkpoints") == [2, 4]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
