@@ -160,6 +160,7 @@ def test_a_masker_brings_its_settings_and_its_condition_on_images(monkeypatch):
         return 5 * config.mine.channels
 
     mine = MaskerEntry(module, side_multiple, {"channels": Setting(1, AT_LEAST_1)})
+    monkeypatch.delitem(MASKERS, "tiny", raising=False)  # another test file's
     config = changed("masker.name", "mine")
     assert refusal(config) == (
         "config.masker.name is 'mine'; it must be one of encoder_decoder, or one of your own, for which you first "

@@ -287,7 +287,9 @@ class TestTheFileThatIsShipped:
     def test_is_refused_for_another_network(self):
         config = default_config()
         config.classifier.pretrained = "emoji"
-        with pytest.raises(UserError, match=r"classifier\.name is 'resnet50'; it must be resnet_small, .*from scratch"):
+        with pytest.raises(
+            UserError, match=r"classifier\.name is 'resnet50'; it must be resnet_small, .*random weights"
+        ):
             check(config)
         config.classifier.name = "resnet_small"
         check(config)
