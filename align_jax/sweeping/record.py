@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align_jax.errors import UserError
+from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.locks import lock
 from align_jax.sweeping.cells import SweepCell
@@ -20,7 +21,7 @@ def record(workdir: Path, cells: Sequence[SweepCell]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     with lock(workdir / ".lock", wait=True):
         try:
-            before = json.loads(path.read_text()) if path.exists() else {"cells": []}
+            before = dict(read_object(path).content) if path.exists() else {"cells": []}
             by_path = {entry["path"]: entry for entry in before["cells"]}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is not the record of a sweep; move it away, or give another --workdir.") from error
