@@ -1,6 +1,7 @@
 """A plan is a pure function of the config, and refuses all that the config alone can tell."""
 
-import pathlib
+import builtins
+import os
 
 import pytest
 
@@ -28,9 +29,11 @@ def test_it_leaves_the_config_as_it_was_and_touches_no_disk(name, monkeypatch):
 
     config = changed(benchmark_config("leave_one_out", "VOC2007", 3), data__name="vlcs", algorithm=name)
     before = config.to_json()
-    for method in ("open", "stat", "mkdir", "iterdir"):
-        monkeypatch.setattr(pathlib.Path, method, touched)
+    monkeypatch.setattr(builtins, "open", touched)
+    for function in ("open", "mkdir", "scandir", "listdir"):
+        monkeypatch.setattr(os, function, touched)
     planned = plan(config)
+    monkeypatch.undo()
     assert config.to_json() == before
     assert planned.guidance == ALGORITHMS[name].guidance
     assert planned.length(10) == Length(5000, 2000 if planned.warms_up else 0)
