@@ -21,6 +21,8 @@ from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 # The formats that are read. A file's first bytes decide, not its name.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# How the names of images end, in upper or lower case. In folders only such files are images.
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # MPO is Pillow's name for a JPEG with further views behind it, as some phones write.
 STORED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
 # Against decompression bombs: 0.3 GB in Pillow, enough for a camera of 50 megapixels. The side is JPEG's limit.

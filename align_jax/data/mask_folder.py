@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from align_jax.data.domains import Changed, Source, column
-from align_jax.data.images import BadImage, decode_mask
+from align_jax.data.images import SUFFIXES, BadImage, decode_mask
 from align_jax.errors import UserError
 
 # How many missing masks a message names.
@@ -27,7 +27,7 @@ def mask_path(folder: Path, identifier: str) -> Path:
             f"The example's id {identifier!r} does not name a file inside the masks' folder; prepare the data set anew."
         )
     # Only the suffixes of images are replaced, since an id need not be a file's name.
-    known = relative.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")
+    known = relative.suffix.lower() in SUFFIXES
     return folder / (relative.with_suffix(".png") if known else relative.with_name(f"{relative.name}.png"))
 
 

@@ -6,11 +6,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from align_jax.data.images import BadImage
+from align_jax.data.images import SUFFIXES, BadImage
 from align_jax.errors import UserError
 
-# Images in folders end in one of these; a file that the user names can have any suffix.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # In bytes; file systems allow 255, and the names of the written files are longer than the image's.
 LONGEST_NAME = 200
 # No photograph is larger, and some files, such as devices, have no end.
@@ -30,6 +28,7 @@ class Found:
 def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
     """All images that the paths name or hold, each once, in the order of the paths and then of their names.
 
+    In folders, files that end in one of SUFFIXES are images; a file that the user names can have any suffix.
     Hidden files and files in OUT/overlays are left out: a second call must not explain the pictures of the first.
 
     Raises:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from align_jax.data.images import SUFFIXES
 from align_jax.data.preparing.sources import Place, candidates
 from align_jax.errors import UserError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 # A folder beside the domains, in which DOMAIN/CLASS/IMAGE is a mask: white on the object, black elsewhere.
 MASKS = "masks"
 
@@ -160,7 +160,7 @@ def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
     # A regular file, or a link to one: reading a pipe would never end.
-    return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
+    return entry.name.lower().endswith(SUFFIXES) and entry.is_file()
 
 
 def _check_names(source: Path, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import Dataset, image_dataset
+from align_jax.data.images import SUFFIXES
 from align_jax.data.preparing.builder import DomainImagesBuilder, OnBadImage
 from align_jax.data.preparing.image_folders import MASKS, DomainImages, images_in_layout, scan
 from align_jax.data.preparing.prepare_images import prepare_images
@@ -71,7 +72,7 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
         if best is not None and images_in[best]:
             return scan(best)
     raise UserError(
-        f"{root} has no folder or archive {folder} with images (.jpg, .jpeg, .png, .webp) of two classes or more in "
+        f"{root} has no folder or archive {folder} with images ({', '.join(SUFFIXES)}) of two classes or more in "
         f"DOMAIN/CLASS/; put the data set at {root / folder}, or give its place as root. DomainBed's README (GitHub, "
         "facebookresearch/DomainBed) says how to get PACS, Office-Home and DomainNet in this layout."
     )
