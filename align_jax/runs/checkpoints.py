@@ -7,7 +7,10 @@ trace that `steps` could find.
 """
 
 import logging
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,19 +59,42 @@ def saved_steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
+def _without_late_writes(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A hook that is silent about writes that end after one of the same save has failed: each prints a traceback."""
+
+    def report_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    return report_others
+
+
 class Checkpoints:
-    """A run's `checkpoints/` folder; saving goes on in the background, closing waits for it."""
+    """A run's `checkpoints/` folder; saving goes on in the background, closing waits for it.
+
+    Raises:
+      UserError: the folder cannot be written. A save that fails in the background says so when the next one begins, or
+        when the folder is read or closed.
+    """
 
     def __init__(self, folder: Path) -> None:
-        # Orbax tells every step of every save at INFO and WARNING; its errors come as exceptions.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax tells every step of every save, and logs an error from each thread that meets it before it raises one.
+        for logger in ("absl", "asyncio"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._preserved = _Preserved()
+        self._saving: int | None = None
         self._checkpointer = ocp.training.Checkpointer(
             folder.absolute(),
+            # Threads that write would wait for ever for a folder that a background thread could not make.
+            context=ocp.Context(async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False)),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=self._preserved,
             cleanup_tmp_directories=True,
         )
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"{folder} cannot be written; make it writable, or give another --workdir.")
+        self._unraisablehook = sys.unraisablehook
+        sys.unraisablehook = _without_late_writes(sys.unraisablehook)
 
     def save(self, states: Any, position: Position) -> None:
         """Saves in the background; the states may be donated as soon as this returns.
@@ -76,11 +102,35 @@ class Checkpoints:
         Saving a step that is there already does nothing: it holds the same.
         """
         self._preserved.best_step = int(position.selected["step"]) if position.selected else None
+        self._wait()
         if position.step in self.steps():
             return
-        self._checkpointer.save_checkpointables_async(
-            position.step, {"states": states}, force=True, custom_metadata=position._asdict()
-        )
+        self._saving = position.step
+        with self._naming_failure():
+            self._checkpointer.save_checkpointables_async(
+                position.step, {"states": states}, force=True, custom_metadata=position._asdict()
+            )
+
+    def _wait(self) -> None:
+        with self._naming_failure():
+            self._checkpointer.wait()
+        self._saving = None
+
+    @contextmanager
+    def _naming_failure(self) -> Iterator[None]:
+        """Turns what a save raises, be it here or in the background, into a sentence."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            step, self._saving = self._saving, None
+            folder = self._checkpointer.directory
+            reason = " ".join(str(error).split())[:300]
+            earlier = [saved for saved in saved_steps(Path(folder)) if saved != step]
+            resumed = f"the run goes on from step {earlier[-1]}" if earlier else "the run begins anew"
+            raise UserError(
+                f"The checkpoint of step {step} could not be saved in {folder} ({reason}); see that the folder is "
+                f"there, can be written and has room, and give the same command again: {resumed}."
+            ) from error
 
     def steps(self) -> list[int]:
         """Steps that can be restored, oldest first."""
@@ -92,7 +142,7 @@ class Checkpoints:
         Raises:
           UserError: they do not fit: another model, or another version of the library.
         """
-        self._checkpointer.wait()  # it may be the very step whose save is under way
+        self._wait()  # it may be the very step whose save is under way
         abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
         try:
             return self._checkpointer.load_checkpointables(step, {"states": abstract})["states"]
@@ -111,5 +161,13 @@ class Checkpoints:
         return Position(**self._checkpointer.metadata(step).custom_metadata)
 
     def close(self) -> None:
-        """Waits for the last save."""
-        self._checkpointer.close()
+        """Waits for the last save.
+
+        Raises:
+          UserError: it failed.
+        """
+        try:
+            with self._naming_failure():
+                self._checkpointer.close()
+        finally:
+            sys.unraisablehook = self._unraisablehook
