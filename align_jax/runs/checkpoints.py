@@ -18,6 +18,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from align_jax.errors import UserError
+from align_jax.runs.checksums import write_checksums
 
 # What goes wrong in training often began before the newest checkpoint.
 KEPT = 2
@@ -83,10 +84,19 @@ class Checkpoints:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._preserved = _Preserved()
         self._saving: int | None = None
+
+        # Orbax calls this in its thread, when all is written and before the folder gets its name. (It copies a method,
+        # and the method's object with it.)
+        def add_checksums() -> None:
+            write_checksums(folder.absolute() / f"{self._saving}.orbax-checkpoint-tmp")
+
+        # Threads that write would wait for ever for a folder that a background thread could not make.
+        options = ocp.options.AsyncOptions(
+            create_directories_asynchronously=False, post_finalization_callback=add_checksums
+        )
         self._checkpointer = ocp.training.Checkpointer(
             folder.absolute(),
-            # Threads that write would wait for ever for a folder that a background thread could not make.
-            context=ocp.Context(async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False)),
+            context=ocp.Context(async_options=options),
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
             preservation_policy=self._preserved,
             cleanup_tmp_directories=True,
