@@ -84,6 +84,7 @@ class Checkpoints:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._preserved = _Preserved()
         self._saving: int | None = None
+        self._failed = False
 
         # Orbax calls this in its thread, when all is written and before the folder gets its name. (It copies a method,
         # and the method's object with it.)
@@ -132,7 +133,7 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
-            step, self._saving = self._saving, None
+            step, self._saving, self._failed = self._saving, None, True
             folder = self._checkpointer.directory
             reason = " ".join(str(error).split())[:300]
             earlier = [saved for saved in saved_steps(Path(folder)) if saved != step]
@@ -176,8 +177,7 @@ class Checkpoints:
         Raises:
           UserError: it failed.
         """
-        try:
-            with self._naming_failure():
-                self._checkpointer.close()
-        finally:
+        with self._naming_failure():
+            self._checkpointer.close()
+        if not self._failed:
             sys.unraisablehook = self._unraisablehook
