@@ -15,7 +15,7 @@ from align_jax.data.augment import Augmentation
 from align_jax.data.degraded_masks import QUALITIES
 from align_jax.data.load import DATASETS, find_dataset
 from align_jax.data.protocols import PROTOCOLS
-from align_jax.errors import UserError
+from align_jax.errors import UserError, shown
 from align_jax.evaluation.selection import SELECTIONS
 from align_jax.fills import FILLS
 from align_jax.guidance import GUIDANCES
@@ -41,13 +41,19 @@ from align_jax.settings import (
 )
 
 AT_LEAST_1 = whole_number(at_least=1)
+# jax.random.key takes 32 bits.
+SEED = whole_number(at_least=0, at_most=2**32 - 1)
+BATCH_SIZE = whole_number(at_least=1, at_most=2**16)
+# The updates of a round are compiled one after the other, into one program.
+OF_A_ROUND = whole_number(at_least=1, at_most=100)
+# 8,192 images of 224 pixels, 512 of 1024: their float32 values alone take 6 GiB.
+MOST_PIXELS_OF_A_BATCH = 2**29
 
 SETTINGS: dict[str, Setting] = {
     "algorithm": Setting("align", one_of(ALGORITHMS)),
     # Methods to run as well. Each gets its own folder, and one page compares them all.
     "compare": Setting((), TEXTS),
-    # jax.random.key takes 32 bits.
-    "seed": Setting(0, whole_number(at_least=0, at_most=2**32 - 1)),
+    "seed": Setting(0, SEED),
     # Where masks come from, for methods that are guided by masks. "method" means the kind that the method was made for:
     # learned masks for ALIGN, true masks for rrr, gradia and haics. See guidance.py.
     "guidance": Setting("method", one_of(("method", *GUIDANCES))),
@@ -61,26 +67,25 @@ SETTINGS: dict[str, Setting] = {
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),
-    # The upper bound is there because a run, with its config, may come from someone else.
-    "data.image_size": Setting(64, whole_number(at_least=1, at_most=4096)),
+    "data.image_size": Setting(64, whole_number(at_least=1, at_most=2048)),
     # "leave_one_out" (DomainBed), "single_source" or "in_domain" (P); see data/protocols.py.
     "data.protocol": Setting("leave_one_out", one_of(PROTOCOLS)),
     # The domain that leave_one_out holds out, or that the other protocols train on.
     "data.domain": Setting("fluent3d", TEXT),
     # Seed of the splits of data sets that have none of their own. config.seed does not change them.
-    "data.split_seed": Setting(0, whole_number(at_least=0)),
+    "data.split_seed": Setting(0, SEED),
     "data.stratified": Setting(False, BOOLEAN),  # split each class by itself
     # emoji_scenes: how often an image has its class's own background, which quarter of the concepts is for the test,
     # and whether there are five or all eight classes.
     "data.correlation": Setting(0.3, FRACTION),
-    "data.fold": Setting(0, whole_number(at_least=0)),
+    "data.fold": Setting(0, whole_number(at_least=0, at_most=999)),
     "data.class_set": Setting("five", TEXT),
     # For guidance = "folder": masks from elsewhere, as MASK_FOLDER/ID.png.
     "data.mask_folder": Setting("", TEXT),
     # For guidance = "true": the true masks as they are, or made worse on purpose; see data/degraded_masks.py.
     "data.mask_quality": Setting("true", one_of(QUALITIES)),
-    "data.threads": Setting(2, AT_LEAST_1),
-    "data.prefetch": Setting(2, AT_LEAST_1),
+    "data.threads": Setting(2, whole_number(at_least=1, at_most=512)),
+    "data.prefetch": Setting(2, whole_number(at_least=1, at_most=256)),  # batches
     # DomainBed's strengths; see data.augment.Augmentation.
     **keyword_settings(
         Augmentation,
@@ -110,23 +115,24 @@ SETTINGS: dict[str, Setting] = {
     "masker_optim.lr": Setting(2e-3, POSITIVE),  # (D)
     "masker_optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "masker_optim.schedule": Setting("constant", one_of(SCHEDULES)),
-    "schedule.batch_size": Setting(32, AT_LEAST_1),  # over all devices
+    "schedule.batch_size": Setting(32, BATCH_SIZE),  # over all devices
     "schedule.length": Setting(5000, AT_LEAST_1),
     "schedule.unit": Setting("steps", one_of(("steps", "epochs"))),
     "schedule.warmup": Setting(2000.0, ZERO_OR_MORE),
     "schedule.warmup_unit": Setting("steps", one_of(("steps", "epochs", "fraction"))),  # a fraction of the length
-    "schedule.masker_steps": Setting(1, AT_LEAST_1),  # (D) updates a round
-    "schedule.classifier_steps": Setting(1, AT_LEAST_1),  # (D)
+    "schedule.masker_steps": Setting(1, OF_A_ROUND),  # (D) updates a round
+    "schedule.classifier_steps": Setting(1, OF_A_ROUND),  # (D)
     # Which checkpoint is reported: "training_domain_validation", "last", or "oracle" (best on the test: only a bound).
     "selection": Setting("training_domain_validation", one_of(SELECTIONS)),
     "evaluation.every": Setting(300, AT_LEAST_1),  # steps
-    "evaluation.batch_size": Setting(64, AT_LEAST_1),
+    "evaluation.batch_size": Setting(64, BATCH_SIZE),
     "evaluation.explained_class": Setting("predicted", one_of(("predicted", "label"))),
     # What replaces the pixels that comprehensiveness and sufficiency remove.
     "evaluation.fill": Setting("mean", one_of(FILLS)),
     "evaluation.faithfulness_images": Setting(300, AT_LEAST_1),  # at most, a domain; at the end of the run only
-    "evaluation.insertion_steps": Setting(20, AT_LEAST_1),
-    "evaluation.gallery_images": Setting(12, AT_LEAST_1),
+    # Forward passes for each image: RISE takes 224.
+    "evaluation.insertion_steps": Setting(20, whole_number(at_least=1, at_most=1000)),
+    "evaluation.gallery_images": Setting(12, whole_number(at_least=1, at_most=1000)),
     "checkpoint_every": Setting(300, AT_LEAST_1),  # steps; evaluations checkpoint too
     "log_every": Setting(20, AT_LEAST_1),  # steps
     "tensorboard": Setting(True, BOOLEAN),
@@ -164,7 +170,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         _require(config, field, setting.rule)
     for method in config.compare:
         if method not in ALGORITHMS:
-            raise UserError(f"config.compare names {method!r}; valid methods are {', '.join(ALGORITHMS)}.")
+            raise UserError(f"config.compare names {shown(method)}; valid methods are {', '.join(ALGORITHMS)}.")
     for field, also in _rules_between_settings(config):
         _require(config, field, also)
 
@@ -181,6 +187,11 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
     takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))
     if config.guidance == "folder" and takes_masks:
         yield "data.mask_folder", rule(str, bool, "the folder of the masks, because config.guidance is 'folder'")
+    size = config.data.image_size
+    most = MOST_PIXELS_OF_A_BATCH // size**2
+    for group in ("schedule", "evaluation"):
+        valid = f"at most {most} at {size} x {size} pixels"
+        yield f"{group}.batch_size", rule(int, lambda images: images <= most, valid)
     multiple = MASKERS[config.masker.name].side_multiple(config.masker)
     yield "data.image_size", rule(int, lambda size: size % multiple == 0, f"a multiple of {multiple} (the masker)")
 
@@ -196,7 +207,7 @@ def _require(config: ml_collections.ConfigDict, field: str, rule: Rule) -> None:
         value = value[name]
     valid = rule.broken_by(value)
     if valid is not None:
-        raise UserError(f"config.{field} is {value!r}; it must be {valid}.")
+        raise UserError(f"config.{field} is {shown(value)}; it must be {valid}.")
 
 
 # The length and warm-up of each protocol, as (length, warm-up, unit).

@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 # The name of each type in an error message.
 TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "text", tuple: "a tuple", object: ""}
 
+# The upper limit of numbers that have none of their own. Steps are counted in 32 bits, weights are multiplied in
+# float32; a run of a billion steps takes weeks at a thousand steps a second.
+MOST = 10**9
+
 
 class Rule(NamedTuple):
     """What is valid for a setting.
@@ -57,24 +61,33 @@ def one_of(choices: Collection[str], remedy: str = "") -> Rule:
     return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}{remedy}")
 
 
-def whole_number(at_least: int, at_most: int | None = None) -> Rule:
-    """A whole number within these bounds, both included."""
-    if at_most is not None:
-        return rule(int, lambda value: at_least <= value <= at_most, f"between {at_least} and {at_most}")
-    return rule(int, lambda value: value >= at_least, f"at least {at_least}" if at_least else "zero or more")
+def whole_number(at_least: int, at_most: int = MOST) -> Rule:
+    """A whole number within these bounds, both included. Give `at_most` for what takes memory, threads or compiling."""
+    return rule(int, lambda value: at_least <= value <= at_most, f"between {at_least} and {at_most}")
+
+
+def number(at_least: float, at_most: float = float(MOST)) -> Rule:
+    """A number within these bounds, both included; neither NaN nor infinity is."""
+    return rule(float, lambda value: at_least <= value <= at_most, f"between {at_least:g} and {at_most:g}")
 
 
 BOOLEAN = rule(bool, lambda value: True, TYPES[bool])
 TEXT = rule(str, lambda value: True, TYPES[str])
-TEXTS = rule(tuple, lambda values: all(isinstance(value, str) for value in values), "a tuple of texts")
-POSITIVE = rule(float, lambda value: 0 < value < float("inf"), "a positive number")
-ZERO_OR_MORE = rule(float, lambda value: 0 <= value < float("inf"), "zero or more")
-FRACTION = rule(float, lambda value: 0 <= value <= 1, "between 0 and 1")
+TEXTS = rule(
+    tuple,
+    lambda values: len(values) <= 100 and all(isinstance(value, str) for value in values),
+    "a tuple of at most 100 texts",
+)
+# Below 1e-30 a float32 is soon zero.
+POSITIVE = number(1e-30)
+ZERO_OR_MORE = number(0.0)
+FRACTION = number(0.0, 1.0)
 POSITIVE_FRACTION = rule(float, lambda value: 0 < value <= 1, "above 0 and at most 1")
+# 16 stages halve an image 16 times; at 1024 channels each has ten million parameters.
 WIDTHS = rule(
     tuple,
-    lambda widths: len(widths) > 0 and all(type(width) is int and width > 0 for width in widths),
-    "one or more positive whole numbers, such as (16, 32, 64)",
+    lambda widths: 0 < len(widths) <= 16 and all(type(width) is int and 0 < width <= 1024 for width in widths),
+    "1 to 16 whole numbers between 1 and 1024, such as (16, 32, 64)",
 )
 
 

@@ -76,26 +76,62 @@ def test_wrong_values_are_refused_in_one_sentence_that_names_the_field(field):
         ("guidance", "masks", "one of method, learned, true, folder, grey, none"),
         ("sgt.replacement", "black", "one of noise, mean"),
         ("sgt.fraction", 1.5, "between 0 and 1"),
-        ("mixup.concentration", 0.0, "a positive number"),
-        ("group_dro.step_size", -0.1, "zero or more"),
-        ("irm.switch_step", -1, "zero or more"),
-        ("vrex.weight", math.nan, "zero or more"),
+        ("mixup.concentration", 0.0, "between 1e-30 and 1e+09"),
+        ("group_dro.step_size", -0.1, "between 0 and 10"),
+        ("irm.switch_step", -1, "between 0 and 1000000000"),
+        ("vrex.weight", math.nan, "between 0 and 1e+09"),
         ("data.augmentation.smallest_crop", 0.0, "above 0 and at most 1"),
-        ("data.image_size", 8192, "between 1 and 4096"),
+        ("data.image_size", 4096, "between 1 and 2048"),
         ("data.image_size", 50, "a multiple of 8 (the masker)"),
         ("data.domain", "emoji", "one of noto, twemoji, openmoji, fluent3d"),
         ("data.stratified", "yes", "True or False"),
         ("data.root", 3, "text"),
         ("data.threads", 2.0, "a whole number"),
         ("optim.lr", "1", "a number"),
-        ("schedule.length", 0, "at least 1"),
+        ("schedule.length", 0, "between 1 and 1000000000"),
+        ("evaluation.batch_size", 2**31, "between 1 and 65536"),
+        ("align.mixing_concentration", 1e30, "between 1e-30 and 1e+09"),
+        ("data.split_seed", 10**20, "between 0 and 4294967295"),
         ("seed", 2**32, "between 0 and 4294967295"),
-        ("masker.widths", (), "one or more positive whole numbers, such as (16, 32, 64)"),
-        ("masker.widths", (16, -1), "one or more positive whole numbers, such as (16, 32, 64)"),
+        ("masker.widths", (), "1 to 16 whole numbers between 1 and 1024, such as (16, 32, 64)"),
+        ("masker.widths", (16, -1), "1 to 16 whole numbers between 1 and 1024, such as (16, 32, 64)"),
+        ("masker.widths", (100000,), "1 to 16 whole numbers between 1 and 1024, such as (16, 32, 64)"),
     ],
 )
 def test_what_is_valid_instead(field, value, valid):
     assert refusal(changed(field, value)) == f"config.{field} is {value!r}; it must be {valid}."
+
+
+# By the type of the default: what no computer could carry out, or print in a sentence.
+BEYOND = {
+    int: (10**20, -(10**20), 10**5000),
+    float: (10**20, 1e300, -1e300, -math.inf),
+    tuple: ((1,) * 10**5, ("erm",) * 10**5, (10**5000,), ("x" * 10**6,)),
+}
+
+
+def test_every_number_and_every_tuple_has_an_upper_limit():
+    for field, setting in settings().items():
+        for value in BEYOND.get(type(setting.default), ()):
+            assert len(refusal(changed(field, value))) < 1000, field
+
+
+@pytest.mark.parametrize("image_size", [32, 64, 96, 128, 224, 256, 384, 512, 768, 1024])
+def test_the_limits_leave_room_for_large_experiments(image_size):
+    """ImageNet in small batches over a hundred thousand epochs' worth of steps, and ResNets at 1024 pixels."""
+    config = changed("data.image_size", image_size)
+    config.schedule.length, config.schedule.batch_size, config.evaluation.batch_size = 100_000_000, 512, 512
+    config.data.threads, config.data.prefetch, config.masker.widths = 256, 64, (64, 128, 256, 512, 1024)
+    config.irm.weight, config.evaluation.insertion_steps, config.evaluation.faithfulness_images = 1e5, 224, 50_000
+    check(config)
+
+
+def test_a_batch_has_a_largest_number_of_pixels():
+    config = changed("data.image_size", 2048)
+    config.evaluation.batch_size = 256
+    assert refusal(config) == "config.evaluation.batch_size is 256; it must be at most 128 at 2048 x 2048 pixels."
+    config.evaluation.batch_size = 128
+    check(config)
 
 
 def test_whole_numbers_may_stand_for_others():
@@ -148,7 +184,7 @@ def test_a_method_brings_its_settings(monkeypatch):
     assert config.mine.to_dict() == {"kind": {"size": 2.0}}
     check(config)
     config.mine.kind.size = 0
-    assert refusal(config) == "config.mine.kind.size is 0.0; it must be a positive number."
+    assert refusal(config) == "config.mine.kind.size is 0.0; it must be between 1e-30 and 1e+09."
     assert refusal(before).startswith("config.mine.kind.size is missing; begin with default_config(), after you have")
 
 
@@ -174,7 +210,7 @@ def test_a_masker_brings_its_settings_and_its_condition_on_images(monkeypatch):
     config.data.image_size, config.masker.widths = 10, (4,) * 9  # widths are the library's masker's
     check(config)
     config.masker.mine.channels = 0
-    assert refusal(config) == "config.masker.mine.channels is 0; it must be at least 1."
+    assert refusal(config) == "config.masker.mine.channels is 0; it must be between 1 and 1000000000."
     config.masker.mine.channels = 2
     params, _ = build_masker(config).init(jax.random.key(0), jnp.zeros((1, 10, 10, 3)))
     assert params["encoder_0"]["kernel"].shape == (3, 3, 3, 2)

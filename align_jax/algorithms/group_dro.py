@@ -7,7 +7,7 @@ from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
 from align_jax.losses import domain_means
 from align_jax.objectives import Carried, Objective, Sizes, term, weighted
-from align_jax.settings import ZERO_OR_MORE, keyword_settings
+from align_jax.settings import keyword_settings, number
 
 
 def robust_risk(
@@ -53,6 +53,6 @@ def classifier_objective(*, step_size: float = 0.01) -> Objective:
 ALGORITHM = Algorithm(
     lambda config: classifier_objective(**config.group_dro),
     title="GroupDRO",
-    settings=keyword_settings(classifier_objective, step_size=ZERO_OR_MORE),
+    settings=keyword_settings(classifier_objective, step_size=number(0.0, 10.0)),
     citation="Sagawa et al. 2020",
 )

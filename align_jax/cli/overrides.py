@@ -1,5 +1,7 @@
 """`--config.FIELD=VALUE`: told apart from other flags, checked against the config, and applied."""
 
+import ast
+import re
 from collections.abc import Sequence
 
 import ml_collections
@@ -34,11 +36,40 @@ def check_overrides(
 def with_overrides(config: ml_collections.ConfigDict, overrides: Sequence[str]) -> ml_collections.ConfigDict:
     """A copy of a config with checked overrides applied."""
     values = flags.FlagValues()
-    arguments = ["", *overrides]
+    arguments = ["", *with_tuples(config, overrides)]
     copy = config.copy_and_resolve_references()
     config_flags.DEFINE_config_dict("config", copy, flag_values=values, sys_argv=arguments)
     parse_flags(arguments, "--config.FIELD=VALUE", values=values)
     return copy
+
+
+def with_tuples(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the value of a field that holds a tuple as Python writes it: `erm,dre` is ('erm', 'dre')."""
+    written = []
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        field = name.lstrip("-").removeprefix("config.")
+        is_tuple = argument.lstrip("-").startswith("config.") and isinstance(_value(config, field), tuple)
+        written.append(f"{name}={_as_tuple(text)!r}" if equals and is_tuple else argument)
+    return written
+
+
+def _as_tuple(text: str) -> tuple[object, ...]:
+    """What a person means by `4,8`, `erm`, `(erm,dre)`, `('erm', 'dre')`, or by nothing at all."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # names without quotes
+        inner = re.sub(r"^[(\[](.*)[)\]]$", r"\1", text.strip())
+        return tuple(name for part in inner.split(",") if (name := part.strip().strip("'\"")))
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _value(config: ml_collections.ConfigDict, field: str) -> object:
+    """The value of a field; None where there is none."""
+    at: object = config
+    for name in field.split("."):
+        at = at.get(name) if isinstance(at, ml_collections.ConfigDict) else None
+    return at
 
 
 def _check_field(config: ml_collections.ConfigDict, field: str) -> None:

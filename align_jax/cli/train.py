@@ -10,7 +10,7 @@ from ml_collections import config_flags
 
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
-from align_jax.cli.overrides import check_overrides, split_overrides
+from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError
 
 USAGE = "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...]"
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
     overrides, others = split_overrides(arguments)
     config, workdir = _parse_config_file(others)
     check_overrides(config, overrides)
-    return _parse_config_file(arguments) if overrides else (config, workdir)
+    return _parse_config_file(with_tuples(config, arguments)) if overrides else (config, workdir)
 
 
 def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:

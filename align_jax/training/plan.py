@@ -11,6 +11,7 @@ from align_jax.data.load import find_dataset
 from align_jax.data.protocols import training_and_unseen
 from align_jax.errors import UserError
 from align_jax.objectives import Objective
+from align_jax.settings import MOST
 
 
 class Length(NamedTuple):
@@ -84,9 +85,13 @@ def durations(schedule: ml_collections.ConfigDict, steps_per_epoch: int, warms_u
     """The length of a run and of its warm-up, which is 0 unless the run warms up.
 
     Raises:
-      UserError: the warm-up is longer than the run, or the rest is not a whole number of rounds.
+      UserError: the run is too long, the warm-up is longer than it, or the rest is not a whole number of rounds.
     """
     steps = schedule.length * (steps_per_epoch if schedule.unit == "epochs" else 1)
+    if steps > MOST:
+        raise UserError(
+            f"config.schedule.length is {schedule.length} epochs, which are {steps} steps; a run has at most {MOST}."
+        )
     warmup_unit = {"steps": 1, "epochs": steps_per_epoch, "fraction": steps}[schedule.warmup_unit]
     warmup = round(schedule.warmup * warmup_unit) if warms_up else 0
     if warmup > steps:

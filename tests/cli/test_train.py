@@ -35,6 +35,34 @@ def test_typed_overrides():
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("erm,dre", ("erm", "dre")),
+        ("erm", ("erm",)),
+        ("erm,", ("erm",)),
+        ("(erm, dre)", ("erm", "dre")),
+        ("[erm,dre]", ("erm", "dre")),
+        ("('erm','dre')", ("erm", "dre")),
+        ("'erm',\"dre\"", ("erm", "dre")),
+        ("", ()),
+        ("()", ()),
+    ],
+)
+def test_a_tuple_of_names_may_be_written_in_any_obvious_way(text, names):
+    config, workdir = parse(["main.py", QUICKSTART, f"--config.compare={text}"])
+    assert config.compare == names
+    assert workdir == Path("runs/quickstart" if names else "runs/quickstart/align/fluent3d/seed0")
+    check(config)
+
+
+@pytest.mark.parametrize("text", ["4,8", "(4,8)", "[4, 8]", "(4, 8,)"])
+def test_a_tuple_of_numbers_may_be_written_in_any_obvious_way(text):
+    assert parse(["main.py", QUICKSTART, f"--config.masker.widths={text}"])[0].masker.widths == (4, 8)
+    repeated = ["--config.masker.widths=4", "--config.masker.widths=8"]
+    assert parse(["main.py", QUICKSTART, *repeated])[0].masker.widths == (4, 8)
+
+
+@pytest.mark.parametrize(
     ("arguments", "parts"),
     [
         ([QUICKSTART, "--workdir=x", "--config.optim.rate=1"], ["no field 'rate'", "lr, name, schedule, weight_decay"]),
@@ -44,10 +72,13 @@ def test_typed_overrides():
         ([QUICKSTART, "--workdir=x", "--config.optim.lr"], ["has no value"]),
         ([QUICKSTART, "--workdir=x", "--config.optim.lr=fast"], ["config.optim.lr", "fast"]),
         ([QUICKSTART, "--workdir=x", "--config.seed=1.5"], ["config.seed", "1.5"]),
-        ([QUICKSTART, "--workdir=x", "--config.optim.lr=-1"], ["config.optim.lr is -1.0", "a positive number"]),
-        ([QUICKSTART, "--workdir=x", "--config.optim.lr=nan"], ["config.optim.lr is nan", "a positive number"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr=-1"], ["config.optim.lr is -1.0", "between 1e-30 and"]),
+        ([QUICKSTART, "--workdir=x", "--config.optim.lr=nan"], ["config.optim.lr is nan", "between 1e-30 and"]),
         ([QUICKSTART, "--workdir=x", "--config.algorithm=alighn"], ["config.algorithm is 'alighn'", "align, erm"]),
         ([QUICKSTART, "--workdir=x", "--config.compare=('dro',)"], ["'dro'", "align, erm"]),
+        ([QUICKSTART, "--workdir=x", "--config.compare=erm,dro"], ["'dro'", "align, erm"]),
+        ([QUICKSTART, "--workdir=x", "--config.compare=erm;dre"], ["'erm;dre'", "align, erm"]),
+        ([QUICKSTART, "--workdir=x", "--config.masker.widths=4,x"], ["('4', 'x')", "whole numbers"]),
         (
             [QUICKSTART, "--workdir=x", "--config.guidance=masks"],
             ["'masks'", "method, learned, true, folder, grey, none"],
@@ -135,6 +166,9 @@ def test_durations_in_every_unit():
     assert durations(schedule, steps_per_epoch=10) == (3000, 1200)
     schedule.warmup, schedule.warmup_unit = 3001.0, "steps"
     with pytest.raises(UserError, match="3001 steps, but the whole run has 3000"):
+        durations(schedule, steps_per_epoch=10)
+    schedule.length = 10**9
+    with pytest.raises(UserError, match="1000000000 epochs, which are 10000000000 steps; a run has at most 10000000"):
         durations(schedule, steps_per_epoch=10)
 
 
