@@ -11,8 +11,8 @@ from align_jax.reporting.compared import differing_settings, named_methods, refe
 from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.result_tables import headline_table, results_table
-from align_jax.runs.read import Run, read_metrics, read_run
-from align_jax.runs.untrusted_json import MOST_BYTES, read_bytes
+from align_jax.runs.read import Metrics, Run, read_metrics, read_run
+from align_jax.runs.untrusted_json import MOST_BYTES, BrokenFile, read_bytes
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import environment, html
 from align_jax.tables.table import MISSING
@@ -33,7 +33,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
     Raises:
       ValueError: a file of the run is missing or broken; the message names it and the remedy.
     """
-    content, metrics = read_run(run), read_metrics(run)
+    content, (metrics, no_curves) = read_run(run), _metrics(run)
     return _write_page(
         run / "report" / "index.html",
         "run.html",
@@ -44,6 +44,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
             curves.evaluation_section(metrics, content.best_step),
             *curves.training_sections({"": metrics}, content.best_step),
         ],
+        no_curves=[no_curves] if no_curves else [],
         config=read_bytes(run / "config.json", MOST_BYTES).decode(errors="replace"),
     )
 
@@ -66,7 +67,8 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
     if not runs:
         raise ValueError(f"no runs to compare in {workdir}: give at least one run folder")
     methods = named_methods([read_run(path) for path in runs])
-    metrics = {name: read_metrics(run.path) for name, run in methods.items()}
+    logs = {name: _metrics(run.path) for name, run in methods.items()}
+    metrics = {name: log for name, (log, _) in logs.items()}
     reference = reference_method(methods)
     path = workdir / "report" / "index.html"
     pages = {name: run.path / "report" / "index.html" for name, run in methods.items()}
@@ -84,7 +86,16 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         differing=differing_settings(methods),
         paired=paired.difference_sentences(methods, reference),
         sections=[*curves.compared_evaluation_sections(metrics), *curves.training_sections(metrics)],
+        no_curves=[problem for _, problem in logs.values() if problem],
     )
+
+
+def _metrics(run: pathlib.Path) -> tuple[Metrics, str]:
+    """A run's log, and why it cannot be read, if it cannot: a page without curves still has every result."""
+    try:
+        return read_metrics(run), ""
+    except BrokenFile as error:
+        return Metrics((), ()), str(error)
 
 
 def _write_page(

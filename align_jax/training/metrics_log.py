@@ -8,8 +8,6 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
-from align_jax.errors import UserError
-
 
 class MetricsWriter:
     """Appends to a run's `metrics.jsonl` and TensorBoard events. NaN and infinity are left out: they are not JSON."""
@@ -17,19 +15,21 @@ class MetricsWriter:
     def __init__(self, run: Path, *, tensorboard: bool, from_byte: int, from_step: int) -> None:
         """Continues at byte `from_byte` of the log, and after step `from_step` in TensorBoard.
 
-        Everything after that point is dropped: the resumed run writes it again.
+        Everything after that point is dropped: the resumed run writes it again. A log that was cut short since goes on
+        behind its last whole line: a run is worth more than its log.
 
-        Raises:
-          UserError: the log is shorter than that: it is not the log that the checkpoint was saved with.
+        Attributes:
+          problem: a sentence about what the log has lost, or empty.
         """
         path = run / "metrics.jsonl"
         self._file = path.open("ab")
-        size = path.stat().st_size
+        size, self.problem = path.stat().st_size, ""
         if size < from_byte:
-            raise UserError(
-                f"{path} has {size} bytes, but it had {from_byte} when the checkpoint was saved: the file was changed; "
-                "put it back, or start again in another --workdir."
+            self.problem = (
+                f"{path} has {size} bytes, and it had {from_byte} at step {from_step}: lines are missing, and so they "
+                "are in the curves; to have them, stop, put the file back, and give the same command again."
             )
+            from_byte = path.read_bytes().rfind(b"\n") + 1
         os.truncate(path, from_byte)
         self._events = SummaryWriter(str(run / "tensorboard"), purge_step=from_step + 1) if tensorboard else None
 

@@ -138,6 +138,8 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     stack.callback(batches.close)
     progress = Progress(config.algorithm, length.steps, position.step)
     stack.callback(progress.close)
+    if log.problem:
+        progress.say(log.problem)
     if weights is not None:
         progress.say(f"pretrained  {weights.summary()}")
     networks = method.classifier.network, method.masker.network if method.masker else None

@@ -154,6 +154,17 @@ def test_hostile_names_stay_text(both, tmp_path):
         assert "{{ 7 * 7 }}" in page.text
 
 
+@pytest.mark.parametrize("break_log", [lambda log: log.unlink(), lambda log: log.write_text("[1]\n[2]\n")])
+def test_without_a_log_the_results_are_shown_and_the_page_says_why_there_are_no_curves(make_run, tmp_path, break_log):
+    run = make_run()
+    break_log(run / "metrics.jsonl")
+    for path in (write_run_report(run), write_comparison_report(tmp_path, [run])):
+        text = read(path).text
+        assert f"No curves: {run / 'metrics.jsonl'}" in text
+        assert "holds no values" not in text
+        assert "75.0" in text
+
+
 def test_optional_values_may_be_absent(make_run, tmp_path):
     run = make_run()
     least = {

@@ -1,0 +1,38 @@
+import json
+from contextlib import closing
+
+import pytest
+
+from align_jax.training.metrics_log import MetricsWriter
+
+
+def write(run, steps, *, from_byte=0, from_step=0):
+    with closing(MetricsWriter(run, tensorboard=False, from_byte=from_byte, from_step=from_step)) as log:
+        for step in steps:
+            log.write(step, "train", {"loss": 1 / step, "grad": float("nan")})
+        return log.position(), log.problem
+
+
+def steps(run):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_resumes_drops_the_lines_behind_its_checkpoint(tmp_path):
+    at_4, _ = write(tmp_path, [2, 4])
+    write(tmp_path, [6], from_byte=at_4, from_step=4)
+    _, problem = write(tmp_path, [6, 8], from_byte=at_4, from_step=4)
+    assert steps(tmp_path) == [2, 4, 6, 8]
+    assert not problem
+
+
+@pytest.mark.parametrize(("kept", "left"), [(0, []), (30, []), (60, [2]), (None, [])])
+def test_a_log_that_was_cut_short_goes_on_behind_its_last_whole_line_and_says_so(tmp_path, kept, left):
+    path = tmp_path / "metrics.jsonl"
+    at_4, _ = write(tmp_path, [2, 4])
+    if kept is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:kept])
+    _, problem = write(tmp_path, [6], from_byte=at_4, from_step=4)
+    assert steps(tmp_path) == [*left, 6]
+    assert f"{path} has {kept or 0} bytes, and it had {at_4} at step 4" in problem
