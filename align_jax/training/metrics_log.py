@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from align_jax.training.tensorboard_events import TensorBoardEvents
 
 
 class MetricsWriter:
@@ -31,7 +31,7 @@ class MetricsWriter:
             )
             from_byte = path.read_bytes().rfind(b"\n") + 1
         os.truncate(path, from_byte)
-        self._events = SummaryWriter(str(run / "tensorboard"), purge_step=from_step + 1) if tensorboard else None
+        self._events = TensorBoardEvents(run / "tensorboard", from_step=from_step) if tensorboard else None
 
     def write(self, step: int, split: str, values: dict[str, Any]) -> None:
         """Writes a line with `step`, `split` and the values."""
@@ -40,9 +40,12 @@ class MetricsWriter:
         self._file.flush()
         if self._events is not None:
             section = "/".join(str(values[name]) for name in ("role", "domain") if name in values) or split
-            for name, value in finite.items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    self._events.add_scalar(f"{section}/{name}", value, step)
+            numbers = {
+                f"{section}/{name}": value
+                for name, value in finite.items()
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            }
+            self._events.write(step, numbers)
 
     def position(self) -> int:
         """The length of the log in bytes, all of them on the disk: a checkpoint must not refer to lost bytes."""

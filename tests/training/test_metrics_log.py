@@ -1,7 +1,10 @@
 import json
+import struct
+import threading
 from contextlib import closing
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from align_jax.training.metrics_log import MetricsWriter
 
@@ -36,3 +39,28 @@ def test_a_log_that_was_cut_short_goes_on_behind_its_last_whole_line_and_says_so
     _, problem = write(tmp_path, [6], from_byte=at_4, from_step=4)
     assert steps(tmp_path) == [*left, 6]
     assert f"{path} has {kept or 0} bytes, and it had {at_4} at step 4" in problem
+
+
+def events(path):
+    """An event file is a row of records: length, its checksum, content, its checksum."""
+    content, read = path.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("Q", content[:8])
+        read.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    return read
+
+
+def test_tensorboard_gets_every_number_at_once_and_forgets_what_a_resumed_run_repeats(tmp_path):
+    threads = threading.active_count()
+    with closing(MetricsWriter(tmp_path, tensorboard=True, from_byte=0, from_step=4)) as log:
+        log.write(6, "test", {"role": "ood", "domain": "noto", "accuracy": 0.5, "loss": float("nan"), "examples": 12})
+        (path,) = (tmp_path / "tensorboard").iterdir()
+        _, start, line = events(path)
+    assert (start.step, start.session_log.status) == (5, SessionLog.START)
+    assert {value.tag: value.simple_value for value in line.summary.value} == {
+        "ood/noto/accuracy": 0.5,
+        "ood/noto/examples": 12,
+    }
+    assert line.step == 6
+    assert threading.active_count() == threads, "a thread that fails lets its queue fill, and training wait"
