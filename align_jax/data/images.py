@@ -1,40 +1,57 @@
 """Reads image files that are not trusted as upright 8-bit RGB, and chooses the bytes to store.
 
-There are two readers. `decode` checks a file with Pillow, which knows every kind of pixel and refuses truncated files,
-where OpenCV reads them silently. `decode_stored` is fast: it uses OpenCV, for bytes that `storable` tried with both.
+There are two readers. `decode` checks a file, which OpenCV does not: Pillow knows every format and kind of pixel, and
+simplejpeg, which is faster, says when a JPEG's data end before its last row. `decode_stored` is fast: it uses OpenCV,
+for bytes that `storable` tried with both.
 
-Unusual images become RGB like this: of 16 bits for each channel the upper 8 are kept; a palette's colours are used;
-transparent images are put on white; CMYK (also Adobe's inverted kind) is converted without a colour profile; an
-animation's first frame is read; a camera's EXIF orientation is applied. Colour profiles are ignored.
+Unusual images become RGB like this: of more than 8 bits for each channel the upper 8 are kept; a palette's colours are
+used; transparent images are put on white; CMYK (also Adobe's inverted kind) is converted without a colour profile; an
+animation's first frame and a TIFF's first page are read; a camera's EXIF orientation is applied. Other metadata, such
+as colour profiles, are ignored, and do no harm where they are damaged or large.
+
+Not every loss can be seen. Zeros in place of the end of a BMP, a WebP or an uncompressed TIFF are pixels as well. A
+progressive JPEG that ends exactly behind one of its scans is whole, if not as sharp. Of a JPEG whose chroma subsampling
+is too unusual for simplejpeg, only the end marker is looked for.
 """
 
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+import simplejpeg
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+
+from align_jax.data.whole_files import BadImage, check_whole, without_metadata
 
 # The formats that are read. A file's first bytes decide, not its name.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # How the names of images end, in upper or lower case. In folders only such files are images.
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 # MPO is Pillow's name for a JPEG with further views behind it, as some phones write.
-STORED_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
-# Against decompression bombs: 0.3 GB in Pillow, enough for a camera of 50 megapixels. The side is JPEG's limit.
+JPEG_FORMATS = ("JPEG", "MPO")
+STORED_FORMATS = (*JPEG_FORMATS, "PNG", "WEBP")
+# Against decompression bombs: enough for a camera of 50 megapixels. To store an image of so many takes 0.6 GB, and 0.8
+# GB where it is a progressive JPEG of full colour (measured as the process's peak). The side is JPEG's limit.
 MOST_PIXELS = 2**26
 LONGEST_SIDE = 2**16 - 1
 # How much two decoders of one JPEG or WebP may differ on average, in levels of 255, because they round differently.
 ROUNDING = 2.0
-END_OF_JPEG = b"\xff\xd9"
-
-
-class BadImage(ValueError):
-    """Bytes that are not a whole image. The text is the reason; messages put it behind the file's name."""
+# What libjpeg says where it makes up pixels: the data end within a scan, or where a restart marker should be.
+MADE_UP = ("premature end", "found marker 0xd9 instead of rst")
+# What simplejpeg says of a sound JPEG that it cannot read.
+UNUSUAL = "could not determine subsampling"
+# Pixels that Pillow reads, and would convert to grey or RGB wrongly or not at all.
+UNSUPPORTED = ("I", "F", "LAB")
+# Pillow has four bytes for a pixel: how many pixels are copied from it at once.
+STRIP = 2**20
+# Tags of a TIFF, and the kind of grey where zero is white.
+BITS_PER_SAMPLE, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 258, 262, 322, 323
+WHITE_IS_ZERO = 0
 
 
 @contextlib.contextmanager
@@ -100,57 +117,125 @@ def _decode(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
         return _decode_with_pillow(content)
     except BadImage:
         raise
-    except UnidentifiedImageError as error:
-        raise BadImage(f"not an image of a supported format ({', '.join(FORMATS)})") from error
-    except Image.DecompressionBombError as error:
-        raise BadImage(f"more than {MOST_PIXELS} pixels") from error
     # Untrusted bytes can raise anything in Pillow (OSError, SyntaxError, struct.error, zlib.error, ...).
     except Exception as error:
-        raise BadImage("truncated" if "truncated" in str(error).lower() else f"corrupt ({error})") from error
+        bare = without_metadata(content)
+        if bare is None or bare == content:
+            raise BadImage(_reason(error)) from error
+    # The metadata may be what was refused, which do not decide.
+    return _decode(bare)[0], False
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image of a supported format ({', '.join(FORMATS)}), or of an unusual kind"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MOST_PIXELS} pixels"
+    return "truncated" if "truncated" in str(error).lower() else f"corrupt ({error})"
 
 
 def _decode_with_pillow(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
-    file = io.BytesIO(content)
-    image = Image.open(file, formats=FORMATS)
-    width, height = image.size
-    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
-        raise BadImage(f"{width} x {height}, more than {MOST_PIXELS} pixels or a side of {LONGEST_SIDE}")
-    # A download that stopped may be filled with zeros, which libjpeg reads as pixels.
-    if image.format == "JPEG" and content.find(END_OF_JPEG, file.tell()) < 0:
-        raise BadImage("truncated")
+    sound = check_whole(content)
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    _check_size(image)
     deep = image.format == "PNG" and content[24] == 16  # the bits of a channel, in the header
     if deep and image.mode == "RGB" and "transparency" in image.info:
         raise BadImage("16-bit RGB with a transparent colour, which is not supported")
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if image.mode in UNSUPPORTED:
+        raise BadImage(f"pixels of kind {image.mode}, which are not supported")
+    orientation = _orientation(image)
+    pixels, clean = _jpeg_pixels(content, image.mode) if image.format in JPEG_FORMATS else (None, sound)
     plain = (
         image.format in STORED_FORMATS
         and image.mode in ("RGB", "L")
-        and orientation not in range(2, 9)
+        and orientation == 1
         and not image.has_transparency_data
         and (image.format == "MPO" or getattr(image, "n_frames", 1) == 1)  # only an MPO's first view is read
         and not deep
+        and clean  # OpenCV would print a warning whenever it reads the image
     )
-    return np.array(_rgb(ImageOps.exif_transpose(image))), plain
+    return _upright(_pillow_pixels(image) if pixels is None else pixels, orientation), plain
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return _rgb_of_16_bit_grey(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        opaque = Image.new("RGB", image.size, "white")
-        opaque.paste(image, mask=image)
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise BadImage(f"{width} x {height}, more than {MOST_PIXELS} pixels or a side of {LONGEST_SIDE}")
+    # A TIFF's tile may be larger than its image, and has a buffer of its own.
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0) > MOST_PIXELS:
+        raise BadImage(f"tiles of more than {MOST_PIXELS} pixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 to 8; 1 for a value or metadata that make no sense."""
+    if image.format == "TIFF":  # Pillow turns these itself
+        return 1
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # the bytes of damaged metadata can raise anything
+        return 1
+    if isinstance(value, (tuple, bytes)) and value:
+        value = value[0]
+    return next((number for number in range(2, 9) if number == value), 1)
+
+
+def _upright(pixels: UInt8[np.ndarray, "h w 3"], orientation: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The pixels as a viewer shows them. Pillow's own function rewrites the metadata, and fails where it cannot."""
+    turned = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    rows, columns = (-1 if orientation in flipped else 1 for flipped in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return np.ascontiguousarray(turned[::rows, ::columns])
+
+
+def _jpeg_pixels(content: bytes, mode: str) -> tuple[UInt8[np.ndarray, "h w 3"] | None, bool]:
+    """A JPEG's pixels, or None where Pillow has to read it; and whether libjpeg reads it without a complaint.
+
+    Raises:
+      BadImage: the data end early, and a decoder would make up the rest, even with an end marker behind them.
+    """
+    try:
+        pixels = simplejpeg.decode_jpeg(content)
+        return None if mode == "CMYK" else pixels, True
+    except ValueError as error:
+        complaint = str(error).lower()
+        if any(words in complaint for words in MADE_UP):
+            raise BadImage("truncated") from error
+        return None, UNUSUAL in complaint
+
+
+def _pillow_pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels that Pillow reads. They are converted strip by strip, because each copy of a whole image is large."""
+    image.load()
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        below = min(top + rows, height)
+        pixels[top:below] = np.asarray(_rgb(image.crop((0, top, width, below)), image))
+    return pixels
+
+
+def _rgb(strip: Image.Image, whole: Image.Image) -> Image.Image:
+    """A strip of an image as RGB."""
+    if strip.mode.startswith("I;16"):
+        return _rgb_of_deep_grey(strip, getattr(whole, "tag_v2", {}))
+    if strip.has_transparency_data:
+        strip = strip.convert("RGBA")
+        opaque = Image.new("RGB", strip.size, "white")
+        opaque.paste(strip, mask=strip)
         return opaque
-    # Pillow reads all CMYK as Adobe's, where 255 means no ink. Without Adobe's marker 255 means full ink.
-    if image.mode == "CMYK" and "adobe" not in image.info:
-        image = ImageChops.invert(image)
-    return image.convert("RGB")
+    # Pillow reads all CMYK of JPEGs as Adobe's, where 255 means no ink. Without Adobe's marker 255 means full ink.
+    if strip.mode == "CMYK" and whole.format in JPEG_FORMATS and "adobe" not in whole.info:
+        strip = ImageChops.invert(strip)
+    return strip.convert("RGB")
 
 
-def _rgb_of_16_bit_grey(image: Image.Image) -> Image.Image:
+def _rgb_of_deep_grey(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     """The upper 8 bits, where Pillow's own conversion would clip at 255; a transparent level becomes white."""
     levels = np.asarray(image)
-    grey = (levels >> 8).astype(np.uint8)
+    grey = (levels >> (tags.get(BITS_PER_SAMPLE, (16,))[0] - 8)).astype(np.uint8)
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        grey = 255 - grey
     if "transparency" in image.info:
         grey[levels == image.info["transparency"]] = 255
     return Image.fromarray(grey).convert("RGB")
