@@ -143,6 +143,8 @@ def main() -> int:
         print(f"| {' | '.join(titles)} |\n" + "|---" * len(titles) + "|")
         for folder in arguments.runs:
             run = load_trained(folder)
+            for note in run.notes:
+                print(f"note: {note}.", file=sys.stderr)
             network = run.networks[0]
             found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
                 run.states[0], load_pairs(run, arguments.prepared)

@@ -10,7 +10,7 @@ from align_jax.runs.trained import TrainedRun, load_trained
 
 
 def load_named_run(values: flags.FlagValues) -> TrainedRun:
-    """The run that --workdir and --step name; a note says which settings its config does not have."""
+    """The run that --workdir and --step name; notes say what is wrong with it."""
     if values.workdir is None:
         raise UserError("--workdir is missing; give the folder that a run was trained in.")
     trained = load_trained(Path(values.workdir), values.step)
@@ -20,4 +20,6 @@ def load_named_run(values: flags.FlagValues) -> TrainedRun:
             "defaults are used.",
             file=sys.stderr,
         )
+    for note in trained.notes:
+        print(f"note: {note}.", file=sys.stderr)
     return trained

@@ -1,4 +1,4 @@
-"""Checkpoints: the only file that writes with Orbax (`trained.py` reads what it wrote).
+"""Checkpoints: the only file that writes with Orbax (`read_checkpoint.py` reads what it wrote).
 
 A checkpoint at step s holds the states after s updates, and beside them a `Position`: where the data, the log and the
 selection stood *before* the evaluation at s. A run that comes back therefore repeats that evaluation, and nothing has
@@ -9,37 +9,19 @@ trace that `steps` could find.
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 from orbax.checkpoint import v1 as ocp
 
 from align_jax.errors import UserError
 from align_jax.runs.checksums import write_checksums
+from align_jax.runs.read_checkpoint import Position, check_usable, restored, saved_steps, without_late_writes
 
 # What goes wrong in training often began before the newest checkpoint.
 KEPT = 2
-
-
-class Position(NamedTuple):
-    """What a run needs beside its states, all of it JSON.
-
-    Attributes:
-      step: classifier updates so far.
-      data: the state of the data iterator.
-      log_bytes: length of `metrics.jsonl`; what was written after it belongs to a future that did not happen.
-      selected: the evaluation selected so far (`selection.Selected` as a dict), or None.
-      timing: seconds and counts so far, for the summary.
-    """
-
-    step: int
-    data: dict[str, Any]
-    log_bytes: int
-    selected: dict[str, Any] | None
-    timing: dict[str, float]
 
 
 class _Preserved:
@@ -52,22 +34,6 @@ class _Preserved:
         del context
         newest = len(checkpoints) - KEPT
         return [i >= newest or checkpoint.step == self.best_step for i, checkpoint in enumerate(checkpoints)]
-
-
-def saved_steps(folder: Path) -> list[int]:
-    """Steps with a whole checkpoint, oldest first; Orbax names a folder by its step once it is whole."""
-    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
-
-
-def _without_late_writes(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A hook that is silent about writes that end after one of the same save has failed: each prints a traceback."""
-
-    def report_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            report(unraisable)
-
-    return report_others
 
 
 class Checkpoints:
@@ -89,6 +55,8 @@ class Checkpoints:
         # Orbax calls this in its thread, when all is written and before the folder gets its name. (It copies a method,
         # and the method's object with it.)
         def add_checksums() -> None:
+            # The position is still being written, in a thread that no public name leads to.
+            self._checkpointer._manager._checkpointer._metadata_store.wait_until_finished()
             write_checksums(folder.absolute() / f"{self._saving}.orbax-checkpoint-tmp")
 
         # Threads that write would wait for ever for a folder that a background thread could not make.
@@ -105,7 +73,7 @@ class Checkpoints:
         if not os.access(folder, os.W_OK):
             raise UserError(f"{folder} cannot be written; make it writable, or give another --workdir.")
         self._unraisablehook = sys.unraisablehook
-        sys.unraisablehook = _without_late_writes(sys.unraisablehook)
+        sys.unraisablehook = without_late_writes(sys.unraisablehook)
 
     def save(self, states: Any, position: Position) -> None:
         """Saves in the background; the states may be donated as soon as this returns.
@@ -147,29 +115,19 @@ class Checkpoints:
         """Steps that can be restored, oldest first."""
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
+    def check_usable(self, step: int, like: Any) -> None:
+        """Raises a `BrokenFile` if the checkpoint of a step is not as it was saved; see `read_checkpoint`."""
+        self._wait()  # it may be the very step whose save is under way
+        check_usable(Path(self._checkpointer.directory) / str(step), like)
+
     def restore(self, step: int, like: Any) -> Any:
-        """The states at a step, with shapes, dtypes and shardings of `like`.
+        """The states at a step, with the shapes, dtypes and shardings of `like`.
 
         Raises:
-          UserError: they do not fit: another model, or another version of the library.
+          BrokenFile: they cannot be read.
         """
-        self._wait()  # it may be the very step whose save is under way
-        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
-        try:
-            return self._checkpointer.load_checkpointables(step, {"states": abstract})["states"]
-        except (ValueError, KeyError, TypeError) as error:
-            folder = self._checkpointer.directory
-            reason = str(error).splitlines()[0][:200]
-            others = [str(other) for other in self.steps() if other < step]
-            remedy = f"delete {folder / str(step)} to go on from step {others[-1]}, or " if others else ""
-            raise UserError(
-                f"The checkpoint of step {step} in {folder} is damaged, or another model's ({reason}); {remedy}give "
-                "the config it was trained with, or another --workdir."
-            ) from error
-
-    def position(self, step: int) -> Position:
-        """Where data, log and selection stood at a step."""
-        return Position(**self._checkpointer.metadata(step).custom_metadata)
+        self._wait()
+        return restored(Path(self._checkpointer.directory) / str(step), like)
 
     def close(self) -> None:
         """Waits for the last save.

@@ -27,7 +27,10 @@ def write_checksums(checkpoint: Path) -> None:
 
 
 def verify(checkpoint: Path) -> bool:
-    """Compares a checkpoint's files with their checksums; returns False where it has none.
+    """Compares a checkpoint's files with their checksums.
+
+    Returns:
+      Whether it has any: an earlier version's checkpoint has none, and is only known to have its descriptions.
 
     Raises:
       BrokenFile: the folder or one of its files is missing, or is not as it was saved.
@@ -35,6 +38,10 @@ def verify(checkpoint: Path) -> bool:
     if not checkpoint.is_dir():
         raise BrokenFile(checkpoint, "is not a folder" if checkpoint.exists() else "is missing")
     if not (checkpoint / CHECKSUMS).exists():
+        for name in (METADATA, "states/_METADATA"):
+            if not (checkpoint / name).is_file():
+                raise BrokenFile(checkpoint, f"lacks {name}")
+            read_object(checkpoint / name)
         return False
     saved = read_object(checkpoint / CHECKSUMS).required("files", dict)
     if METADATA not in saved:
@@ -52,6 +59,11 @@ def verify(checkpoint: Path) -> bool:
         if saved[name] != [size, digest]:
             raise BrokenFile(found[name], f"is not as it was saved{_size_before(saved[name], size)}")
     return True
+
+
+def without_checksums(checkpoint: Path) -> str:
+    """What is to be said of a checkpoint of an earlier version."""
+    return f"{checkpoint} has no checksums, as an earlier version saved it: a changed bit would not be noticed"
 
 
 def _files(checkpoint: Path) -> dict[str, Path]:

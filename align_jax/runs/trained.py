@@ -5,9 +5,7 @@ checkpoints only arrays are read, after their shapes were found to be those of t
 """
 
 import dataclasses
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
 from align_jax.models.build import build_classifier, build_masker
 from align_jax.networks import Classifier, Masker
-from align_jax.runs.checkpoints import saved_steps
+from align_jax.runs.checksums import verify, without_checksums
 from align_jax.runs.read import Data, read_data
+from align_jax.runs.read_checkpoint import read_position, reading, saved_steps
 from align_jax.runs.untrusted_json import BrokenFile, read_object
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
@@ -42,6 +41,7 @@ class TrainedRun:
       networks: classifier, and masker where one was trained.
       states: of both, replicated over the devices there are now, without the optimisers' states.
       step: of the checkpoint.
+      notes: what the user must know about the checkpoint, such as that it is not the selected one, which is damaged.
     """
 
     folder: Path
@@ -51,6 +51,7 @@ class TrainedRun:
     networks: tuple[Classifier, Masker | None]
     states: States
     step: int
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,7 +68,8 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
 
     Args:
       run: the run's folder.
-      step: whose checkpoint; by default the selected one, and before anything was selected the newest.
+      step: whose checkpoint; by default the selected one, and before anything was selected the newest. Where that one
+        is damaged or missing, the newest that can be used, which is said in `notes`.
 
     Raises:
       UserError: no run, nothing saved yet, no checkpoint of that step, or a file that is damaged, or that another
@@ -75,14 +77,31 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
     """
     config, defaulted = _read_config(run)
     data = read_data(run)
-    saved = saved_steps(run / "checkpoints")
+    folder = run / "checkpoints"
+    saved = saved_steps(folder)
+    if not saved and (run / "summary.json").exists():
+        raise UserError(f"{run} is complete, but its checkpoints are gone; give a whole copy of the run.")
     if not saved:
         raise UserError(f"{run} has no checkpoint yet; wait for its first one, or train it with launch/main.py.")
-    chosen = _selected_step(run, saved) if step is None else step
-    if chosen not in saved:
-        raise UserError(f"{run} has no checkpoint of step {chosen}; it has {', '.join(map(str, saved))}.")
-    networks, states = _restored(run / "checkpoints" / str(chosen), config, len(data.class_names))
-    return TrainedRun(run, config, defaulted, data, networks, states, chosen)
+    if step is not None and step not in saved:
+        raise UserError(f"{run} has no checkpoint of step {step}; it has {', '.join(map(str, saved))}.")
+    problems: list[str] = []
+    first = _selected_step(run, saved, problems) if step is None else step
+    for chosen in [first, *(other for other in reversed(saved) if other != first)]:
+        checkpoint = folder / str(chosen)
+        try:
+            has_checksums = verify(checkpoint)
+            networks, states = _restored(checkpoint, config, len(data.class_names))
+        except BrokenFile as error:
+            problems.append(error.problem)
+            continue
+        if problems and step is not None:
+            raise UserError(f"{problems[0]}; give --step={chosen}, or a whole copy of the run.")
+        notes = [f"{'; '.join(problems)}; the checkpoint of step {chosen} takes its place"] if problems else []
+        notes += [] if has_checksums else [without_checksums(checkpoint)]
+        return TrainedRun(run, config, defaulted, data, networks, states, chosen, tuple(notes))
+    reasons = "; ".join(list(dict.fromkeys(problems))[:3])
+    raise UserError(f"No checkpoint in {folder} can be used ({reasons}); give a whole copy of the run.")
 
 
 def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]:
@@ -146,31 +165,34 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
     return value
 
 
-def _selected_step(run: Path, saved: Sequence[int]) -> int:
-    """The step that the run selected, so far or for good; the newest where it has not selected any."""
+def _selected_step(run: Path, saved: Sequence[int], problems: list[str]) -> int:
+    """The step that the run selected, so far or for good; the newest where it has not selected any.
+
+    Newer checkpoints that are damaged, and so do not say what was selected, are added to `problems`.
+    """
     if (run / "summary.json").is_file():
         return read_object(run / "summary.json").required("best_step", int)
-    newest = run / "checkpoints" / str(saved[-1])
-    with _orbax(newest):
-        # `checkpoints.Position`, but from a file that may say anything.
-        position = ocp.checkpointables_metadata(newest.absolute()).custom_metadata
-    selected = position.get("selected") if isinstance(position, dict) else None
-    step = selected.get("step") if isinstance(selected, dict) else None
-    return step if type(step) is int and step in saved else saved[-1]
+    for newest in reversed(saved):
+        checkpoint = run / "checkpoints" / str(newest)
+        try:
+            verify(checkpoint)
+            selected = read_position(checkpoint).selected
+        except BrokenFile as error:
+            problems.append(error.problem)
+            continue
+        return int(selected["step"]) if selected else newest
+    return saved[-1]
 
 
 def _restored(
     checkpoint: Path, config: ml_collections.ConfigDict, num_classes: int
 ) -> tuple[tuple[Classifier, Masker | None], States]:
     """The networks, and the part of their states that is needed to use them."""
-    with _orbax(checkpoint):
+    with reading(checkpoint):
         content = ocp.checkpointables_metadata(checkpoint.absolute()).metadata.get("states")
     # A checkpoint's tuples come back as lists.
     if not isinstance(content, Sequence) or len(content) != 2 or not all(map(_is_state, content)) or not content[0]:
-        raise UserError(
-            f"{checkpoint} holds no states of this library, or is damaged; give another --step, or a whole "
-            "copy of the run."
-        )
+        raise BrokenFile(checkpoint, "holds no states of this library")
     # The checkpoint says whether there is a masker.
     networks = build_classifier(config, num_classes), build_masker(config) if content[1] else None
     size = config.data.image_size
@@ -182,7 +204,7 @@ def _restored(
     # What the shapes leave out, the optimisers' states, is not read.
     context = ocp.Context()
     context.pytree.loading.partial_load = True
-    with _orbax(checkpoint), context:
+    with reading(checkpoint), context:
         classifier, masker = ocp.load_checkpointables(checkpoint.absolute(), {"states": shapes})["states"]
     return networks, (
         ClassifierState(**classifier, optimizer_state=()),
@@ -216,20 +238,3 @@ def _flat_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
-
-
-@contextmanager
-def _orbax(checkpoint: Path) -> Iterator[None]:
-    """Reads with Orbax, which also tells absl's logger what went wrong: it is silent, and a failure a `UserError`."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(
-            f"{checkpoint} cannot be read ({type(error).__name__}): it is damaged, or another version of Orbax wrote "
-            "it; give another --step, or a whole copy of the run."
-        ) from error
-    finally:
-        logger.setLevel(before)

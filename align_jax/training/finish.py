@@ -6,6 +6,7 @@ import numpy as np
 
 from align_jax.evaluation.gallery import gallery_examples, write_gallery
 from align_jax.runs.folder import write_summary
+from align_jax.runs.untrusted_json import BrokenFile
 from align_jax.runtime.files import write_arrays
 from align_jax.runtime.interruption import Interrupted
 from align_jax.states import States
@@ -16,7 +17,8 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
     """Evaluates the selected checkpoint, writes `predictions.npz`, gallery and `summary.json`; returns the summary."""
     config, data, selected = run.plan.config, run.data, reached.selected
     assert selected is not None
-    states = run.checkpoints.restore(selected.step, reached.states)
+    last = selected.step == reached.step
+    states = reached.states if last else run.checkpoints.restore(selected.step, reached.states)
     run.progress.say(f"evaluating step {selected.step}, selected by {config.selection}")
     results: list[dict[str, Any]] = []
     predictions: dict[str, np.ndarray] = {}
@@ -47,6 +49,18 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
     }
     write_summary(run.folder, summary)
     return summary
+
+
+def is_usable(run: OpenRun, step: int, like: States) -> bool:
+    """Whether the checkpoint of the selected step is as it was saved; says it if not."""
+    try:
+        run.checkpoints.check_usable(step, like)
+    except BrokenFile as error:
+        run.progress.say(
+            f"WARNING the selected checkpoint of step {step} is damaged: {error.problem}; the last step is reported."
+        )
+        return False
+    return True
 
 
 def write_gallery_of(run: OpenRun, name: str, states: States) -> None:

@@ -18,15 +18,15 @@ from align_jax.evaluation.evaluator import Stopped
 from align_jax.evaluation.scores import summarise
 from align_jax.evaluation.selection import Evaluated, Selected, better, mean_accuracy
 from align_jax.objectives import Metrics
-from align_jax.runs.checkpoints import Position
 from align_jax.runs.folder import check_run_folder, read_summary
+from align_jax.runs.read_checkpoint import Position
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.sharding import compile_step
 from align_jax.states import States
 from align_jax.training.describe import describe
 from align_jax.training.diagnostics import check_parameters, diverged, mean_metrics
 from align_jax.training.events import events
-from align_jax.training.finish import finish, interrupted, write_gallery_of
+from align_jax.training.finish import finish, interrupted, is_usable, write_gallery_of
 from align_jax.training.phases import Phase, phases
 from align_jax.training.plan import plan
 from align_jax.training.run import OpenRun, Reached, open_run
@@ -152,7 +152,11 @@ def _evaluate(run: OpenRun, reached: Reached) -> Selected | None:
         evaluated.append(Evaluated(split.role, metrics["accuracy"]))
     # A checkpoint from warm-up is not selected: it was trained without guidance, so it is another method's.
     if step > run.length.warmup or step >= run.length.steps:
-        selected = better(run.plan.config.selection, step, evaluated, selected)
+        rule = run.plan.config.selection
+        best = better(rule, step, evaluated, selected)
+        if step >= run.length.steps and best.step < step and not is_usable(run, best.step, states):
+            best = better(rule, step, evaluated, None)
+        selected = best
     validation = mean_accuracy(evaluated, "validation")
     run.progress.say(f"step {step}: validation accuracy {100 * validation:.1f} % (training domains)")
     return selected

@@ -19,8 +19,10 @@ from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.evaluation.selection import Selected
 from align_jax.guidance import reads_masks
-from align_jax.runs.checkpoints import Checkpoints, Position, saved_steps
+from align_jax.runs.checkpoints import Checkpoints
 from align_jax.runs.folder import check_or_write_data, check_run_folder, write_config
+from align_jax.runs.read_checkpoint import Position, saved_steps
+from align_jax.runs.recovery import recover
 from align_jax.runtime.interruption import StopRequest
 from align_jax.runtime.locks import lock
 from align_jax.runtime.sharding import data_mesh, replicated
@@ -92,7 +94,7 @@ class OpenRun:
 
 
 def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[OpenRun, Reached]:
-    """Opens a run's folder, or makes it, and restores the last checkpoint if there is one.
+    """Opens a run's folder, or makes it, and restores the newest usable checkpoint if there is one.
 
     Args:
       plan: what the config asks for.
@@ -126,18 +128,17 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     write_config(config, folder)
     pretrained = check_or_write_data(description, folder).get("pretrained")
 
+    position, states, notes = recover(folder / "checkpoints", states)
+    progress = Progress(config.algorithm, length.steps, position.step)
+    stack.callback(progress.close)
+    for note in notes:
+        progress.say(note)
     checkpoints = Checkpoints(folder / "checkpoints")
     stack.callback(checkpoints.close)
-    saved = checkpoints.steps()
-    position = checkpoints.position(saved[-1]) if saved else Position(0, {}, 0, None, {})
-    if saved:
-        states = checkpoints.restore(saved[-1], states)
     log = MetricsWriter(folder, tensorboard=config.tensorboard, from_byte=position.log_bytes, from_step=position.step)
     stack.callback(log.close)
     batches = _open_batches(plan, train, mesh, position)
     stack.callback(batches.close)
-    progress = Progress(config.algorithm, length.steps, position.step)
-    stack.callback(progress.close)
     if log.problem:
         progress.say(log.problem)
     if weights is not None:

@@ -8,14 +8,18 @@ import resource
 import shutil
 import sys
 import threading
+import time
 
 import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint._src.metadata.checkpoint import _NonBlockingMetadataStore
 
 from align_jax.errors import UserError
-from align_jax.runs.checkpoints import Checkpoints, Position
+from align_jax.runs.checkpoints import Checkpoints
+from align_jax.runs.checksums import verify
+from align_jax.runs.read_checkpoint import Position, read_position
 
 # Many arrays, as many writes are under way when one fails.
 STATES = {f"w{i}": jnp.arange(4096.0) + i for i in range(16)}
@@ -78,7 +82,7 @@ def test_a_full_disk(tmp_path, capfd):
         checkpoints.save(STATES, position(4))
     with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
         assert checkpoints.steps() == [2, 4]
-        assert checkpoints.position(4) == position(4)
+        assert read_position(tmp_path / "4") == position(4)
 
 
 def test_a_failed_save_is_said_by_the_next_one(tmp_path):
@@ -136,3 +140,16 @@ def test_states_that_were_saved_are_restored_after_a_failure(tmp_path):
             checkpoints.restore(4, STATES)
     np.testing.assert_array_equal(checkpoints.restore(2, STATES)["w3"], STATES["w3"])
     checkpoints.close()
+
+
+def test_checksums_wait_for_the_position(tmp_path, monkeypatch):
+    update = _NonBlockingMetadataStore._update_and_log
+
+    def late(self, *arguments, **fields):
+        time.sleep(0.2)
+        update(self, *arguments, **fields)
+
+    monkeypatch.setattr(_NonBlockingMetadataStore, "_update_and_log", late)
+    save_and_close(Checkpoints(tmp_path), 2)
+    assert verify(tmp_path / "2")
+    assert read_position(tmp_path / "2") == position(2)

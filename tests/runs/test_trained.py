@@ -116,6 +116,8 @@ def test_a_folder_that_is_no_run(run, tmp_path):
 def test_steps_that_are_not_there(run):
     assert "has no checkpoint of step 3; it has 2, 4." in refusal(run, 3)
     shutil.rmtree(run / "checkpoints")
+    assert "is complete, but its checkpoints are gone" in refusal(run)
+    (run / "summary.json").unlink()
     assert "has no checkpoint yet" in refusal(run)
 
 
@@ -164,12 +166,41 @@ def test_other_classes_than_the_network_has(run):
     assert load_trained(run).class_names == CLASSES, "from summary.json"
 
 
-def test_a_damaged_checkpoint_is_named(run):
+def test_a_damaged_checkpoint_is_named_with_one_that_is_whole(run):
     (arrays,) = (run / "checkpoints" / "4" / "states" / "ocdbt.process_0" / "d").iterdir()
     arrays.write_bytes(arrays.read_bytes()[: arrays.stat().st_size // 2])
+    assert f"{arrays} is not as it was saved" in refusal(run, 4)
+    assert "give --step=2," in refusal(run, 4)
+    # Of an earlier version, whose checkpoints have no checksums, the damage is found when the arrays are read.
+    for path in run.glob("checkpoints/*/checksums.json"):
+        path.unlink()
     assert f"{run / 'checkpoints' / '4'} cannot be read" in refusal(run, 4)
-    (run / "checkpoints" / "4" / "_CHECKPOINT_METADATA").write_text("{")
-    assert str(run / "checkpoints" / "4") in refusal(run, 4)
+    assert "has no checksums" in load_trained(run, 2).notes[0]
+
+
+def test_another_checkpoint_takes_the_place_of_a_damaged_selected_one(run, capsys):
+    change(run / "summary.json", best_step=2)
+    assert load_trained(run).notes == ()
+    description = run / "checkpoints" / "2" / "_CHECKPOINT_METADATA"
+    before = description.read_bytes()
+    description.write_bytes(before[:200])
+    trained = load_trained(run)
+    assert trained.step == 4
+    assert str(description) in trained.notes[0]
+    assert "the checkpoint of step 4 takes its place" in trained.notes[0]
+    shutil.rmtree(description.parent)
+    assert export(["", f"--workdir={run}", f"--to={run / 'weights.safetensors'}"]) == 0
+    assert f"note: {description.parent} is missing; the checkpoint of step 4 takes its" in capsys.readouterr().err
+    shutil.rmtree(run / "checkpoints" / "4" / "states")
+    assert refusal(run).count("checkpoints/4 lacks") == 1
+
+
+def test_a_damaged_newest_checkpoint_of_a_run_that_goes_on(run):
+    (run / "summary.json").unlink()
+    (run / "checkpoints" / "4" / "states" / "_METADATA").unlink()
+    trained = load_trained(run)
+    assert trained.step == 2
+    assert "4 lacks states/_METADATA; the checkpoint of step 2 takes its place" in trained.notes[0]
 
 
 def test_export_writes_what_was_trained(trained_run, tmp_path, capsys):

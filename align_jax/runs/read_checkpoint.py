@@ -1,0 +1,118 @@
+"""Reads a checkpoint: where its run stood, and its arrays. Whatever is wrong with it is a `BrokenFile`."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from align_jax.runs.checksums import METADATA, verify
+from align_jax.runs.untrusted_json import BrokenFile, Fields, read_object, reason
+from align_jax.tables.table import shortened
+
+
+class Position(NamedTuple):
+    """What a run needs beside its states, all of it JSON.
+
+    Attributes:
+      step: classifier updates so far.
+      data: the state of the data iterator.
+      log_bytes: length of `metrics.jsonl`; what was written after it belongs to a future that did not happen.
+      selected: the evaluation selected so far (`selection.Selected` as a dict), or None.
+      timing: seconds and counts so far, for the summary.
+    """
+
+    step: int
+    data: dict[str, Any]
+    log_bytes: int
+    selected: dict[str, Any] | None
+    timing: dict[str, float]
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Steps with a checkpoint, oldest first; Orbax names a folder by its step once it is whole."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    # Not 08, which is no name that Orbax would give.
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and name == str(int(name)))
+
+
+def read_position(checkpoint: Path) -> Position:
+    """Where data, log and selection stood when the checkpoint was saved, checked field by field."""
+    path = checkpoint / METADATA
+    position = Fields(read_object(path).required("custom_metadata", dict), path)
+    selected = None
+    if position.optional("selected", dict) is not None:
+        best = position.object("selected")
+        numbers = {name: best.number(name) for name in ("score", "validation_accuracy")}
+        if None in numbers.values():
+            raise best.broken("has a selected evaluation without its numbers")
+        selected = {"step": best.required("step", int)} | numbers
+    timing = position.object("timing")
+    step, log_bytes = position.required("step", int), position.required("log_bytes", int)
+    if step != int(checkpoint.name) or log_bytes < 0:
+        raise position.broken(f"is of step {step} and {log_bytes} bytes of log, which cannot be")
+    seconds = {name: timing.number(name) or 0.0 for name in timing.content}
+    return Position(step, position.required("data", dict), log_bytes, selected, seconds)
+
+
+def check_usable(checkpoint: Path, like: Any) -> bool:
+    """Checks that a checkpoint is as it was saved; without checksums, that it can be read.
+
+    Args:
+      checkpoint: its folder.
+      like: arrays with the shapes, dtypes and shardings of its states.
+
+    Returns:
+      Whether it has checksums.
+
+    Raises:
+      BrokenFile: what is wrong with it.
+    """
+    has_checksums = verify(checkpoint)
+    read_position(checkpoint)
+    if not has_checksums:
+        restored(checkpoint, like)
+    return has_checksums
+
+
+def restored(checkpoint: Path, like: Any) -> Any:
+    """The states, with the shapes, dtypes and shardings of `like`."""
+    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
+    with reading(checkpoint):
+        return ocp.load_checkpointables(checkpoint.absolute(), {"states": abstract})["states"]
+
+
+def without_late_writes(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A hook that is silent about reads and writes that end after another has failed: each prints a traceback."""
+
+    def report_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            report(unraisable)
+
+    return report_others
+
+
+@contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """Reads with Orbax, whose threads also print what goes wrong: they are silent, and a failure is a `BrokenFile`."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels, hook = [logger.level for logger in loggers], sys.unraisablehook
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = without_late_writes(hook)
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        # The hook stays: the other reads end later.
+        raise BrokenFile(
+            checkpoint, f"cannot be read ({type(error).__name__}: {shortened(reason(error), 120)})"
+        ) from error
+    else:
+        sys.unraisablehook = hook
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
