@@ -7,21 +7,40 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from align_jax.runtime.locks import lock
+
 
 def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
-    """Writes beside `path` and renames, so that nobody ever reads half a file, even if the process is killed."""
+    """Writes beside `path` and renames, so that nobody ever reads half a file, even if the process is killed.
+
+    What a killed process left is taken over by the next write of the same file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: its files are private to the user, but reports are shared.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.part")
+    while True:
+        with lock(temporary, wait=True) as descriptor:
+            # Whoever had the lock before may have renamed the file.
+            if descriptor is None or not _is_at(descriptor, temporary):
+                continue
+            try:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.truncate()
+                    file.write(content)
+                    file.flush()
+                    os.fsync(descriptor)
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            return path
+
+
+def _is_at(descriptor: int, path: pathlib.Path) -> bool:
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> pathlib.Path:

@@ -1,4 +1,8 @@
 import os
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -19,3 +23,31 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, mon
     assert seen == [(b"new", b"old")]
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_taken_over(tmp_path):
+    """It writes a part, is killed, and the next one writes less."""
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from align_jax.runtime.files import write_atomically\n"
+        "os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomically(pathlib.Path(sys.argv[1]), b'a part of much')\n"
+    )
+    path = tmp_path / "summary.json"
+    assert subprocess.run([sys.executable, "-c", program, str(path)]).returncode == -signal.SIGKILL
+    assert [left.read_bytes() for left in tmp_path.iterdir()] == [b"a part of much"]
+    write_atomically(path, b"less")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"less"
+
+
+def test_several_writers_at_once_leave_one_whole_file(tmp_path):
+    path = tmp_path / "shared"
+    contents = [bytes([number]) * 100_000 for number in range(8)]
+    threads = [threading.Thread(target=write_atomically, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
