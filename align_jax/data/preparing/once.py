@@ -1,20 +1,29 @@
 """Prepares a data set once, whole or not at all, also where several processes want it."""
 
 import contextlib
+import hashlib
 import io
+import json
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from align_jax.errors import UserError
+from align_jax.runtime.files import write_atomically
 from align_jax.runtime.locks import lock
+
+# In a prepared data set: the SHA-256 of its other small files. Shards have checksums of their own.
+CHECKSUMS = "checksums.json"
+# The files that describe a data set have a few MB if it has very many classes or duplicates.
+LARGEST_DESCRIPTION = 256 * 2**20
 
 
 def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
@@ -33,6 +42,7 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
                     shutil.rmtree(leftover)
                 with _quiet_tfds(), tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent) as workspace:
                     write(Path(workspace))
+                    _write_checksums(folder)
                 written = True
     if not (folder / "dataset_info.json").is_file():
         raise UserError(
@@ -43,9 +53,16 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
 
 
 def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
-    """A builder that reads a prepared data set, which must be whole; it does not need the user's images."""
+    """A builder that reads a prepared data set, which must be whole; it does not need the user's images.
+
+    Raises:
+      UserError: one of the small files is missing, or is not as it was written; or a shard is missing.
+    """
     try:
+        _check_checksums(folder)
         builder = tfds.builder_from_directory(folder)
+        _check_names(folder)
+        _check_metadata(builder.info)
         files = [Path(file) for split in builder.info.splits.values() for file in split.filepaths]
     except Exception as error:  # damaged JSON can raise anything in TFDS
         raise damaged(folder, error) from error
@@ -53,6 +70,62 @@ def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:
         if not file.is_file():
             raise damaged(folder, f"{file.name} is missing")
     return builder
+
+
+def _write_checksums(folder: Path) -> None:
+    small = [path for path in folder.iterdir() if ".array_record" not in path.name]
+    checksums = {path.name: _sha256(path) for path in sorted(small)}
+    write_atomically(folder / CHECKSUMS, json.dumps(checksums, indent=1).encode())
+
+
+def _check_checksums(folder: Path) -> None:
+    """Raises a ValueError for a small file that is not as it was written. Earlier versions wrote no checksums."""
+    if not (folder / CHECKSUMS).exists():
+        return
+    checksums = _read_json(folder / CHECKSUMS)
+    # The paths come from the folder, and none from the file.
+    found = {path.name: path for path in folder.iterdir() if path.is_file()}
+    for name, checksum in checksums.items():
+        if name not in found:
+            raise ValueError(f"{name} is missing")
+        if _sha256(found[name]) != checksum:
+            raise ValueError(f"{name} is not as it was written")
+
+
+def _check_names(folder: Path) -> None:
+    """Raises a ValueError where there are no names of classes or domains, or too few: TFDS would make up numbers."""
+    for feature, described in _read_json(folder / "features.json")["featuresDict"]["features"].items():
+        if "classLabel" in described:
+            path = folder / f"{feature}.labels.txt"
+            *names, rest = path.read_text("utf-8").split("\n")
+            wanted = int(described["classLabel"]["numClasses"])
+            if rest or len(names) != wanted or not all(name.strip() and name.isprintable() for name in names):
+                raise ValueError(f"{path.name} does not have {wanted} whole names")
+
+
+def _check_metadata(info: tfds.core.DatasetInfo) -> None:
+    """Raises a ValueError where values are of another type than the builders of images in folders write."""
+    metadata = info.metadata or {}
+    kinds = {"splits": dict, "source": str, "skipped": dict, "duplicates": dict}
+    for name in metadata:
+        if not isinstance(metadata[name], kinds.get(name, object)):
+            raise ValueError(f"metadata.json has no valid {name}")
+    if "splits" in metadata and list(metadata["splits"]) != info.features["domain"].names:
+        raise ValueError("metadata.json has other domains")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > LARGEST_DESCRIPTION:
+        raise ValueError(f"{path.name} is larger than {LARGEST_DESCRIPTION // 2**20} MiB")
+    content = json.loads(path.read_bytes())
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is not an object")
+    return content
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def damaged(folder: Path, reason: object) -> UserError:

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from align_jax.data.datasets.emoji_scenes import EmojiScenes, assets, compose, c
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, split_concepts
 from align_jax.data.datasets.emoji_scenes.emoji_scenes import COMPOSITES, CORRELATIONS, VENDORS
 from align_jax.data.datasets.emoji_scenes.layout import OWN_BACKGROUND, object_layout, scene_layout
+from align_jax.errors import UserError
 
 INDEX = assets.load_index()
 FIVE = [concept for concept in INDEX.concepts if concept.class_name in CLASS_SETS["five"]]
@@ -39,7 +41,7 @@ class Prepared:
     """The data under test, and what was seen while they were prepared."""
 
     folder: Path
-    builder: EmojiScenes
+    builder: tfds.core.DatasetBuilder
     existed_after_kill: bool
     leftovers_after_kill: list[Path]
     other_process: tuple[int, str, str]
@@ -385,3 +387,15 @@ def test_attribution_ships_with_the_art():
     for path in assets.FOLDER.parent.rglob("*"):
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             assert any(path.relative_to(package).match(pattern) for pattern in patterns["align_jax"]), path
+
+
+def test_damage_is_found_when_the_data_set_is_opened(prepared, tmp_path):
+    copy = tmp_path / "emoji_scenes" / config_name(size=SIZE) / "1.0.0"
+    shutil.copytree(prepared.builder.data_path, copy)
+    assert prepare(tmp_path, size=SIZE).info.features["label"].names == prepared.builder.info.features["label"].names
+    (copy / "label.labels.txt").write_text("people\n")
+    with pytest.raises(UserError, match=r"label.labels.txt is not as it was written"):
+        prepare(tmp_path, size=SIZE)
+    (copy / "dataset_info.json").write_text("{")
+    with pytest.raises(UserError, match="delete it to prepare anew"):
+        prepare(tmp_path, size=SIZE)

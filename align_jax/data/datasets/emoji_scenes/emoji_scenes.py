@@ -1,7 +1,6 @@
 """The TFDS builder of emoji_scenes, its preparation, and its entry. TensorFlow is not needed."""
 
 import dataclasses
-import functools
 import io
 import itertools
 import zlib
@@ -22,7 +21,7 @@ from align_jax.data.datasets.emoji_scenes.compose import compose
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, Concept, split_concepts
 from align_jax.data.datasets.emoji_scenes.layout import object_layout, scene_layout
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
-from align_jax.data.preparing.once import check_local, prepare_once
+from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
 from align_jax.data.protocols import training_and_unseen
 from align_jax.data.records import Records
 from align_jax.errors import UserError
@@ -165,7 +164,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
 
 def prepare(
     data_dir: str | Path, correlation: float = 0.3, fold: int = 0, class_set: str = "five", size: int = 64
-) -> EmojiScenes:
+) -> tfds.core.DatasetBuilder:
     """Composes the data set under `data_dir`, unless it is there, and returns a builder that reads it.
 
     For example, `prepare(folder).as_data_source("noto_train")[0]["image"]` is an image.
@@ -180,12 +179,15 @@ def prepare(
     """
     name = config_name(correlation, fold, class_set, size)
     check_local(data_dir)
-    new_builder = functools.partial(EmojiScenes, config=name, data_dir=data_dir, file_format="array_record")
-    builder = new_builder()
-    # TFDS needs a folder for downloads, although there are none.
-    prepare_once(Path(builder.data_dir), lambda workspace: builder.download_and_prepare(download_dir=workspace))
-    # The first builder may have been made before another process wrote the data set.
-    return new_builder()
+
+    def write(workspace: Path) -> None:
+        builder = EmojiScenes(config=name, data_dir=data_dir, file_format="array_record")
+        # TFDS needs a folder for downloads, although there are none.
+        builder.download_and_prepare(download_dir=workspace)
+
+    folder = Path(data_dir, EmojiScenes.name, name, str(EmojiScenes.VERSION))
+    prepare_once(folder, write)
+    return open_prepared(folder)
 
 
 def prepare_from(config: ml_collections.ConfigDict) -> tfds.core.DatasetBuilder:
