@@ -67,6 +67,9 @@ SETTINGS: dict[str, Setting] = {
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),
+    # What to do about identical images of several domains, of which training on one sees the test on another: "drop"
+    # leaves out all but those of the first domain.
+    "data.on_duplicate": Setting("keep", one_of(("keep", "drop", "error"))),
     "data.image_size": Setting(64, whole_number(at_least=1, at_most=2048)),
     # "leave_one_out" (DomainBed), "single_source" or "in_domain" (P); see data/protocols.py.
     "data.protocol": Setting("leave_one_out", one_of(PROTOCOLS)),

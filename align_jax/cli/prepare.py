@@ -30,10 +30,16 @@ from align_jax.errors import UserError
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
-    "[--most_skipped=0.01] [--copy_to=DIR]"
+    "[--most_skipped=0.01] [--on_duplicate=keep|drop|error] [--copy_to=DIR]"
 )
 # Flags for the fields of `config.data` with the same names. A data set may not read all of them.
-FIELDS = ("root", "folder", "on_bad_image", "most_skipped")
+FIELDS = ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate")
+# What a prepared data set's metadata may name.
+NAMED = {
+    "skipped": "Images that were left out",
+    "shared": "Files that are in several domains",
+    "dropped": "Images that were left out, because another domain has them",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,6 +65,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     flags.DEFINE_string("prepared", data.prepared, **define)
     flags.DEFINE_string("folder", "", **define)
     flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], **define)
+    flags.DEFINE_enum("on_duplicate", "keep", ["keep", "drop", "error"], **define)
     flags.DEFINE_float("most_skipped", data.most_skipped, lower_bound=0, upper_bound=1, **define)
     values, _ = parse_flags(arguments, USAGE, strings=("copy_to",), values=values)
     if values.dataset is None:
@@ -93,9 +100,10 @@ def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
     print(counts_table(verify(builder)))
     folder = Path(builder.data_dir)
     print(f"Prepared and verified: {folder}")
-    skipped = (builder.info.metadata or {}).get("skipped")
-    if skipped:
-        print(f"Images that were left out: {len(skipped):,}; {folder / 'metadata.json'} names them.")
+    metadata = builder.info.metadata or {}
+    for field, what in NAMED.items():
+        if number := len(metadata.get(field, ())):
+            print(f"{what}: {number:,}; {folder / 'metadata.json'} names them ({field}).")
     if copy_to is not None:
         target = copy_to / builder.info.full_name
         copy_prepared(folder, target)

@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from align_jax.data.augment import resample
-from align_jax.data.images import BadImage, as_png, decode, without_pillow_warnings
+from align_jax.data.image_files import read_content
+from align_jax.data.images import SUFFIXES, BadImage, as_png, decode, without_pillow_warnings
 from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError
 from align_jax.evaluation.scores import explain
 from align_jax.forward import Batch
-from align_jax.inference.find_images import DRAWN, Found, find_images, read_content
+from align_jax.inference.find_images import DRAWN, Found, find_images
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.reporting.overlays import enlarged_image, heat_overlay, mask_overlay
@@ -73,7 +74,7 @@ def explain_images(
       UserError: a path that does not exist, no image that can be read, or `out` among a run's own files.
     """
     check_output_folder(out, "explanations")
-    images = find_images(paths, out)
+    images = find_images(paths, out, say)
     skipped: list[Skipped] = []
     cards: list[Card] = []
     predictions = []
@@ -102,7 +103,9 @@ def explain_images(
             say(f"{card.name}: {predictions[-1]['predicted']} {100 * card.probabilities[card.predicted]:.1f} %")
     if not cards:
         reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
-        raise UserError(f"None of the {len(images)} images can be read ({reasons}); give JPEG, PNG or WebP images.")
+        raise UserError(
+            f"None of the {len(images)} images can be read ({reasons}); give images that end in {', '.join(SUFFIXES)}."
+        )
     content = {"run": str(trained.folder), "step": trained.step, "images": predictions}
     content["skipped"] = [image._asdict() for image in skipped]
     write_atomically(out / "predictions.json", json.dumps(content, indent=2, allow_nan=False).encode())
@@ -144,8 +147,8 @@ def _readable(
         try:
             with without_pillow_warnings():
                 pixels = decode(read_content(found.path))
-        except (BadImage, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        except BadImage as error:
+            reason = str(error)
             skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
             say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
             continue

@@ -1,18 +1,17 @@
-"""Finds a user's images, gives each a name for the output, and reads their bytes."""
+"""Finds a user's images, and gives each a name for the output."""
 
+import collections
 import dataclasses
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from align_jax.data.images import SUFFIXES, BadImage
+from align_jax.data.image_files import Others, images_below, listing
+from align_jax.data.images import SUFFIXES
 from align_jax.errors import UserError
 
 # In bytes; file systems allow 255, and the names of the written files are longer than the image's.
 LONGEST_NAME = 200
-# No photograph is larger, and some files, such as devices, have no end.
-MOST_BYTES = 256 * 2**20
 # The folder of the overlays, below the output folder.
 DRAWN = "overlays"
 
@@ -25,29 +24,37 @@ class Found:
     name: PurePosixPath
 
 
-def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
+def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = lambda text: None) -> list[Found]:
     """All images that the paths name or hold, each once, in the order of the paths and then of their names.
 
     In folders, files that end in one of SUFFIXES are images; a file that the user names can have any suffix.
     Hidden files and files in OUT/overlays are left out: a second call must not explain the pictures of the first.
 
+    Args:
+      paths: images, and folders, which are searched to any depth.
+      out: the output folder.
+      say: called with a line for a folder in which other files are, too.
+
     Raises:
-      UserError: a path that does not exist, or no image at all.
+      UserError: a path that does not exist, a folder that cannot be read, or no image at all.
     """
-    drawn = (out / DRAWN).resolve()
+    drawn = Path(os.path.realpath(out / DRAWN))
     found: dict[Path, Found] = {}
     taken: set[str] = set()
 
     def add(path: Path, name: PurePosixPath) -> None:
-        real = path.resolve()
+        real = Path(os.path.realpath(path))  # resolve() fails for a link to itself
         if real not in found and not real.is_relative_to(drawn):
             found[real] = Found(path, _unique(_shortened(name), taken))
 
     for path in paths:
         if path.is_dir():
-            for image in _images_in(path):
-                add(image, PurePosixPath(path.resolve().name, image.relative_to(path).as_posix()))
-        elif path.exists():
+            others: Others = collections.Counter()
+            for name, image in images_below(path, others):
+                add(Path(image.path), PurePosixPath(path.resolve().name, name))
+            if +others:
+                say(f"{path}: not taken: {listing(others)}")
+        elif os.path.lexists(path):
             add(path, PurePosixPath(path.name))
         else:
             raise UserError(f"{path} does not exist; give images, or folders with images.")
@@ -58,14 +65,6 @@ def find_images(paths: Sequence[Path], out: Path) -> list[Found]:
             f"(files in {out / DRAWN} are left out)."
         )
     return list(found.values())
-
-
-def _images_in(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
-                yield Path(parent) / file
 
 
 def _shortened(name: PurePosixPath) -> PurePosixPath:
@@ -87,14 +86,3 @@ def _unique(name: PurePosixPath, taken: set[str]) -> PurePosixPath:
         candidate = name.with_name(f"{name.stem}-{number}{name.suffix}")
     taken.add(str(candidate).casefold())
     return candidate
-
-
-def read_content(path: Path) -> bytes:
-    """The bytes of a regular file, also through a link. Others are refused: a pipe blocks, a device has no end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise BadImage("not a regular file")
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise BadImage(f"larger than {MOST_BYTES // 2**20} MiB")
-    return content

@@ -19,6 +19,7 @@ FREE_TO_CHANGE = (
     "data.prepared",
     "data.on_bad_image",
     "data.most_skipped",
+    "data.on_duplicate",
     "data.threads",
     "data.prefetch",
     "tensorboard",

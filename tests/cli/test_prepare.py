@@ -33,10 +33,10 @@ def prepare_vlcs(data, *more):
 def test_the_table_of_counts(data, capsys):
     assert prepare_vlcs(data) == 0
     output = capsys.readouterr().out.splitlines()
-    assert output[0].split() == [*CLASSES, "all"]
-    assert output[1].split() == ["Caltech101", "1", "1", "1", "1", "1", "5"]
-    assert output[5].split() == ["all", "4", "4", "4", "4", "4", "20"]
-    assert output[6] == f"Prepared and verified: {data / 'prepared' / 'vlcs' / '1.0.0'}"
+    assert output[0].split() == [*DOMAINS, "all"]
+    assert output[1].split() == ["bird", "1", "1", "1", "1", "4"]
+    assert output[6].split() == ["all", "5", "5", "5", "5", "20"]
+    assert output[7] == f"Prepared and verified: {data / 'prepared' / 'vlcs' / '1.0.0'}"
 
 
 def test_the_command_needs_no_tensorflow(data):
@@ -70,6 +70,18 @@ def test_skipped_images_are_counted_and_named(data, capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     for part in ("left out", "(1)", "on_bad_image=skip", str(data / "prepared" / "vlcs" / "1.0.0")):
         assert part in error
+
+
+def test_identical_images_of_several_domains_are_named(data, capsys):
+    folder = data / "data" / "VLCS"
+    shutil.copy(folder / "LabelMe" / "bird" / "0.jpg", folder / "VOC2007" / "dog" / "1.jpg")
+    assert prepare_vlcs(data, "--on_duplicate=error") == 2
+    assert "LabelMe/bird/0.jpg = VOC2007/dog/1.jpg" in capsys.readouterr().err.splitlines()[-1]
+    assert prepare_vlcs(data, "--on_duplicate=drop") == 0
+    metadata = data / "prepared" / "vlcs" / "1.0.0" / "metadata.json"
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Files that are in several domains: 1; {metadata} names them (shared)." in lines
+    assert f"Images that were left out, because another domain has them: 1; {metadata} names them (dropped)." in lines
 
 
 def test_a_data_set_that_is_a_link_is_copied(data, capsys):
@@ -140,6 +152,7 @@ def test_a_data_set_in_memory_does_not_have_to_be_prepared(monkeypatch, capsys):
         (["--dataset=pacs"], ["pacs", "domain_folders"]),
         (["--dataset=vlcs", "--on_bad_image=ignore"], ["ignore", "error", "skip"]),
         (["--dataset=vlcs", "--most_skipped=2"], ["most_skipped", "2"]),
+        (["--dataset=vlcs", "--on_duplicate=remove"], ["remove", "keep", "drop", "error"]),
         (["--dataset=vlcs", "--copyto=x"], ["--copyto is not a flag"]),
         (["--dataset=vlcs", "stray"], ["'stray' is not a flag"]),
         (["--dataset=vlcs", "--copy_to=gs://bucket/data"], ["--copy_to=gs://bucket/data", "mount the bucket"]),

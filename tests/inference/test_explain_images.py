@@ -212,15 +212,19 @@ def test_only_regular_files_of_some_size_are_read(trained, tmp_path, monkeypatch
     (photos / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
     (photos / "giant.webp").write_bytes(b"")
     os.truncate(photos / "giant.webp", 2**20 + 1)
-    monkeypatch.setattr("align_jax.inference.find_images.MOST_BYTES", 2**20)
-    result = explain_images(trained, [photos, Path("/dev/null")], tmp_path / "out")
+    monkeypatch.setattr("align_jax.data.image_files.MOST_BYTES", 2**20)
+    (photos / "itself.png").symlink_to("itself.png")
+    (photos / "scan.heic").write_bytes(b"?")
+    said = []
+    paths = [photos, Path("/dev/null"), photos / "itself.png"]
+    result = explain_images(trained, paths, tmp_path / "out", said.append)
     assert result.explained == 1
+    assert f"{photos}: not taken: pipes and devices (2), .heic (1)" in said
     reasons = {Path(image.name).name: image.reason for image in result.skipped}
     assert reasons == {
-        "pipe.png": "not a regular file",
-        "zero.jpg": "not a regular file",
         "null": "not a regular file",
-        "nowhere.jpg": "No such file or directory",
+        "nowhere.jpg": "a link to nothing",
+        "itself.png": "a link to nothing",
         "giant.webp": "larger than 1 MiB",
     }
 

@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from tqdm import tqdm
 
+from align_jax.data.image_files import is_left_by_a_system
 from align_jax.errors import UserError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -53,8 +54,8 @@ def is_archive(path: Path) -> bool:
 def extract(archive: Path, folder: Path) -> Path:
     """Extracts a .zip, .tar, .tar.gz or .tgz file into `folder`, and returns that.
 
-    The folder is made if it is not there, and removed if anything goes wrong. Hidden files, `__MACOSX/` and empty
-    folders are left out. A progress bar is shown where stderr is a terminal.
+    The folder is made if it is not there, and removed if anything goes wrong. Hidden files, what systems leave in
+    folders (`__MACOSX/`) and empty folders are left out. A progress bar is shown where stderr is a terminal.
 
     Raises:
       FileExistsError: `folder` is not empty.
@@ -123,7 +124,7 @@ def _accepted(members: Iterator[_Member], archive: Path) -> Iterator[tuple[PureP
         if count > MOST_MEMBERS:
             raise UserError(f"{archive} has more than {MOST_MEMBERS} members; extract it yourself if you trust it.")
         path = PurePosixPath(member.name)
-        if member.kind == "file" and not any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        if member.kind == "file" and not any(map(is_left_by_a_system, path.parts)):
             yield path, member
 
 

@@ -8,45 +8,20 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from align_jax.data import images
+from align_jax.data.image_files import read_content
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage, check_nothing_absent
-from align_jax.errors import UserError
+from align_jax.data.preparing.policies import Policy, unusual_counts
+from align_jax.data.preparing.what_is_there import counted
 
 # Bytes of image files in a shard. TFDS holds one shard's examples in memory while it writes.
 SHARD_SIZE = 48 << 20
-# How many bad images a message names.
-SHOWN = 5
-
-OnBadImage = Literal["error", "skip"]
-
-
-class BadImagePolicy(NamedTuple):
-    """What happens when images cannot be read."""
-
-    on_bad_image: OnBadImage  # "error" refuses the data set; "skip" leaves the images out
-    most_skipped: float  # the largest fraction of all images that may be left out
-
-    def apply(self, name: str, bad: Mapping[str, str], total: int) -> None:
-        """Prints which of the `total` images are left out, or refuses the data set with a UserError."""
-        if not bad:
-            return
-        counted = f"{len(bad):,} of {total:,} images of {name}"
-        shown = ", ".join(f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN))
-        shown += f", and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
-        if self.on_bad_image == "error":
-            remedy = "replace or remove them, or leave them out with on_bad_image=skip"
-            raise UserError(f"{counted} cannot be read: {shown}; {remedy}.")
-        if len(bad) > self.most_skipped * total:
-            limit = f"more than most_skipped={self.most_skipped:g} allows"
-            raise UserError(f"{counted} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
-        print(f"Left out {counted} that cannot be read: {shown}.", file=sys.stderr)
 
 
 class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -55,8 +30,9 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
     Shards are made here, because TFDS would hold each split in memory up to 1 GB, and sort larger ones with TensorFlow.
 
     `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, for each
-    image that was left out its id and the reason; and `duplicates`, for each domain the groups of identical files, as
-    indices within the split.
+    bad image that was left out its id and the reason; `duplicates`, for each domain the groups of identical files, as
+    indices within the split; `shared`, the groups of identical files of several domains, as ids; and `dropped`, the ids
+    of those that were left out for it.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -64,11 +40,15 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
     # Nothing is downloaded. Without this line TFDS imports a package that may not be installed, to find checksums.
     url_infos: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, *, source: DomainImages, policy: BadImagePolicy, **arguments: Any) -> None:
+    def __init__(self, *, source: DomainImages, policy: Policy, **arguments: Any) -> None:
         self._source, self._policy = source, policy
         self._bad: dict[str, str] = {}
         # SHA-256 of the files that are stored, in the order of each split's records.
         self._digests: dict[str, list[bytes]] = {domain: [] for domain in source.domains}
+        # The first domain of each file; the files that another domain has too; and the ids that are dropped for it.
+        self._first: dict[bytes, str] = {}
+        self._shared: dict[bytes, list[str]] = {}
+        self._dropped: dict[str, bytes] = {}
         super().__init__(file_format="array_record", **arguments)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -85,7 +65,12 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict(
-                splits=split_names(source.domains), source=str(source.source.resolve()), skipped={}, duplicates={}
+                splits=split_names(source.domains),
+                source=str(source.source.resolve()),
+                skipped={},
+                duplicates={},
+                shared=[],
+                dropped=[],
             ),
         )
 
@@ -105,9 +90,19 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
                 self._bad[image.id] = str(result)
             else:
                 example, digest = result
-                self._digests[image.domain].append(digest)
-                yield image.id, example
+                if self._is_kept(image, digest):
+                    self._digests[image.domain].append(digest)
+                    yield image.id, example
             self._progress.update()
+
+    def _is_kept(self, image: LabelledImage, digest: bytes) -> bool:
+        """Notes an image that is in an earlier domain too. TFDS writes the domains in their order, one by one."""
+        if self._first.setdefault(digest, image.domain) == image.domain:
+            return True
+        self._shared.setdefault(digest, [])
+        if self._policy.on_duplicate == "drop":
+            self._dropped[image.id] = digest
+        return image.id not in self._dropped
 
     def _download_and_prepare(self, *arguments: Any, **options: Any) -> None:
         found = self._source.images
@@ -115,17 +110,36 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         with images.without_pillow_warnings(), self._progress:
             super()._download_and_prepare(*arguments, **options)
         # All is still in TFDS's temporary folder: after a refusal nothing remains.
-        self._policy.apply(self.name, self._bad, len(found))
-        kept = tuple(image for image in found if image.id not in self._bad)
-        check_nothing_absent(self._source._replace(images=kept))
+        name = self.builder_config.name if self.builder_config else self.name
+        self._policy.apply_to_bad(name, self._bad, len(found))
+        kept = self._source._replace(
+            images=tuple(image for image in found if image.id not in self._bad and image.id not in self._dropped)
+        )
+        check_nothing_absent(kept)
+        shared = self._groups_of_several_domains(kept.images)
+        self._policy.apply_to_shared(name, shared)
+        for sentence in unusual_counts(self._source.counts(), kept.counts()):
+            print(sentence, file=sys.stderr)
         self.info.metadata["skipped"] = self._bad
         self.info.metadata["duplicates"] = self._duplicates()
+        self.info.metadata["shared"], self.info.metadata["dropped"] = shared, list(self._dropped)
+
+    def _groups_of_several_domains(self, kept: Sequence[LabelledImage]) -> list[list[str]]:
+        """The ids of identical files, those that are kept first."""
+        for image, digest in zip(kept, itertools.chain(*self._digests.values()), strict=True):
+            if digest in self._shared:
+                self._shared[digest].append(image.id)
+        for identifier, digest in self._dropped.items():
+            self._shared[digest].append(identifier)
+        return list(self._shared.values())
 
     def _duplicates(self) -> dict[str, list[list[int]]]:
         """The groups of identical files in each domain that has any; they are printed too."""
         groups = {domain: found for domain, digests in self._digests.items() if (found := identical(digests))}
         if groups:
-            shown = ", ".join(f"{domain} {sum(map(len, g)):,} in {len(g):,} groups" for domain, g in groups.items())
+            shown = ", ".join(
+                f"{domain} {sum(map(len, g)):,} in {counted(len(g), 'group')}" for domain, g in groups.items()
+            )
             text = f"Images of {self.info.full_name} whose files are identical within their domain: {shown}."
             print(text, file=sys.stderr)
         return groups
@@ -181,24 +195,14 @@ def in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[A
 def _read(image: LabelledImage) -> tuple[dict[str, Any], bytes] | images.BadImage:
     """The example and the digest of the image's file, or what is wrong with it."""
     try:
-        file = _content(image.path)
+        file = read_content(image.path)
         content = images.storable(file)
         example = {"image": content, "label": image.class_name, "domain": image.domain, "id": image.id}
         if image.mask is not None:
-            example["mask"] = _mask(_content(image.mask), images.decode_stored(content).shape[:2])
+            example["mask"] = _mask(read_content(image.mask), images.decode_stored(content).shape[:2])
     except images.BadImage as error:
         return error
     return example, hashlib.sha256(file).digest()
-
-
-def _content(path: str) -> bytes:
-    # Reading a pipe would never end.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise images.BadImage("not a regular file")
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise images.BadImage(error.strerror or "cannot be opened") from error
 
 
 def _mask(content: bytes, size: tuple[int, ...]) -> bytes:

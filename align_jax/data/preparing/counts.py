@@ -1,25 +1,46 @@
 """The table of how many images each domain and class has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from align_jax.tables.table import plain_table
 from align_jax.tables.terminal import terminal
 
+# A table with more classes is a summary: the classes with the fewest images, and those with the most.
+MOST_CLASSES = 40
+SHOWN = 5
+# A table with more domains has one column for all of them.
+MOST_DOMAINS = 10
 
-def counts_table(
-    counts: Mapping[str, Mapping[str, int]], expected: Mapping[str, Mapping[str, int]] | None = None
-) -> str:
-    """`counts[domain][class_name]` with totals; a cell that is not as `expected` says so."""
+Counts = Mapping[str, Mapping[str, int]]
+
+
+def counts_table(counts: Counts, expected: Counts | None = None) -> str:
+    """A row for each class and a column for each domain of `counts[domain][class_name]`, with totals.
+
+    A cell that is not as `expected` says so. Many classes are summarised, and many domains are only counted.
+    """
     classes = list(next(iter(counts.values())))
+    shown, between = classes, []
+    if len(classes) > MOST_CLASSES:
+        ordered = sorted(classes, key=lambda name: sum(of_classes[name] for of_classes in counts.values()))
+        shown, between = [*ordered[:SHOWN], *ordered[-SHOWN:]], ordered[SHOWN:-SHOWN]
+    rows = [(name, _cells(counts, expected or counts, [name])) for name in shown]
+    if between:
+        rows.insert(SHOWN, (f"({len(between):,} between)", _cells(counts, expected or counts, between)))
+    rows.append(("all", _cells(counts, expected or counts, classes)))
+    titles = [*counts, "all"] if len(counts) <= MOST_DOMAINS else ["domains", "images"]
+    return terminal(plain_table("", titles, rows), rule=False)
 
-    def with_totals(numbers: Mapping[str, Mapping[str, int]]) -> list[list[int]]:
-        rows = [[numbers[domain][name] for name in classes] for domain in counts]
-        rows.append([sum(column) for column in zip(*rows, strict=True)])
-        return [[*row, sum(row)] for row in rows]
 
-    cells = [
-        [f"{n:,}" if n == wanted else f"{n:,} (not {wanted:,})" for n, wanted in zip(*rows, strict=True)]
-        for rows in zip(with_totals(counts), with_totals(expected or counts), strict=True)
-    ]
-    named = zip([*counts, "all"], cells, strict=True)
-    return terminal(plain_table("", [*classes, "all"], named), rule=False)
+def _cells(counts: Counts, expected: Counts, classes: Sequence[str]) -> list[str]:
+    """How many images of the classes each domain has, and all have; or how many domains have any, and all have."""
+    found = [sum(of_classes[name] for name in classes) for of_classes in counts.values()]
+    wanted = [sum(expected[domain][name] for name in classes) for domain in counts]
+    if len(counts) > MOST_DOMAINS:
+        found, wanted = [sum(map(bool, found))], [sum(map(bool, wanted))]
+    cells = zip([*found, _total(counts, classes)], [*wanted, _total(expected, classes)], strict=True)
+    return [f"{n:,}" if n == right else f"{n:,} (not {right:,})" for n, right in cells]
+
+
+def _total(counts: Counts, classes: Sequence[str]) -> int:
+    return sum(of_classes[name] for of_classes in counts.values() for name in classes)

@@ -1,18 +1,33 @@
-"""Lists the images in `ROOT/DOMAIN/CLASS/IMAGE`, and says what is missing."""
+"""Lists the images in `ROOT/DOMAIN/CLASS/`, to any depth, and says what is missing."""
 
 import collections
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from align_jax.data.images import SUFFIXES
+from align_jax.data.image_files import (
+    LINKS_TO_NOTHING,
+    Others,
+    entries,
+    images_below,
+    is_folder,
+    is_image,
+    kind,
+    listing,
+    printable,
+)
 from align_jax.data.preparing.sources import Place, candidates
+from align_jax.data.preparing.what_is_there import names_in
 from align_jax.errors import UserError
 
 # A folder beside the domains, in which DOMAIN/CLASS/IMAGE is a mask: white on the object, black elsewhere.
 MASKS = "masks"
+# A folder of this name names no class; it holds a class's images, or those that have no class.
+IMAGES = "images"
+OUTSIDE = "images outside of DOMAIN/CLASS/"
 
 Counts = dict[str, dict[str, int]]
 
@@ -22,7 +37,7 @@ class LabelledImage(NamedTuple):
 
     domain: str
     class_name: str
-    file_name: str
+    file_name: str  # its path in the class's folder
     path: str
     mask: str | None  # the path of its mask, if it has one
     size: int  # in bytes; 0 where the file is missing
@@ -42,7 +57,8 @@ class DomainImages(NamedTuple):
     domains: tuple[str, ...]
     classes: tuple[str, ...]
     images: tuple[LabelledImage, ...]
-    ignored: int  # how many files and folders are neither hidden nor part of the layout
+    others: Others  # what is neither an image nor hidden: how many files and folders of each kind
+    without_images: tuple[str, ...]  # folders of a domain or a class from which nothing is taken, and why
 
     @property
     def has_masks(self) -> bool:
@@ -56,42 +72,40 @@ class DomainImages(NamedTuple):
 
 
 def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[str] | None = None) -> DomainImages:
-    """Lists the images in `DOMAIN/CLASS/`, with their masks in `masks/DOMAIN/CLASS/`.
+    """Lists the images below `DOMAIN/CLASS/`, with their masks below `masks/DOMAIN/CLASS/`.
 
-    Domains and classes are all folders with images, sorted, unless they are given. Hidden files and folders are
-    skipped; others that do not fit are counted.
+    Domains and classes are all folders with images, sorted, unless they are given. What systems leave in folders is
+    skipped; everything else that is no image of a class is counted, or named in `without_images`.
     """
-    folder = place.folder
-    ignored = 0
+    others: Others = collections.Counter()
     found: list[LabelledImage] = []
-    for domain in _entries(folder):
-        if domain.name == MASKS and domain.is_dir():
-            continue
-        if not domain.is_dir() or (domains is not None and domain.name not in domains):
-            ignored += 1
-            continue
-        images_before = len(found)
-        for class_folder in _entries(domain.path):
-            if not class_folder.is_dir() or (classes is not None and class_folder.name not in classes):
-                ignored += 1
+    # Folders of a domain or of a domain's class, and what is in them instead of images.
+    without: dict[tuple[str, ...], str] = {}
+    for domain in _folders(place.folder, (), domains, others, without):
+        outside, taken = others[OUTSIDE], len(found)
+        for class_folder in _folders(domain.path, (domain.name,), classes, others, without):
+            inside: Others = collections.Counter()
+            images = _images_of(place, domain.name, class_folder, inside)
+            if classes is None and class_folder.name.lower() == IMAGES:
+                without[domain.name, class_folder.name] = f"{len(images):,} images, but no class's name"
                 continue
-            masks = _masks_by_stem(folder / MASKS / domain.name / class_folder.name)
-            for file in _entries(class_folder.path):
-                if not _is_image(file):
-                    ignored += 1
-                    continue
-                mask_path = masks.get(os.path.splitext(file.name)[0])
-                found.append(
-                    LabelledImage(domain.name, class_folder.name, file.name, file.path, mask_path, file.stat().st_size)
-                )
-        ignored += len(found) == images_before and domains is None  # A folder without images is not a domain.
+            if not images:
+                without[domain.name, class_folder.name] = listing(inside) or "empty"
+            found += images
+            others += inside
+        if others[OUTSIDE] > outside and len(found) == taken:
+            without[(domain.name,)] = f"{others[OUTSIDE] - outside:,} images, but not in classes' folders"
     domains = domains if domains is not None else sorted({image.domain for image in found})
     classes = classes if classes is not None else sorted({image.class_name for image in found})
     _check_names(place.source, (*domains, *classes))
-    _check_masks(place.source, found)
+    _check_spelling(place.source, found)
+    _check_masks(place, found)
     domain_order, class_order = ({name: place for place, name in enumerate(names)} for names in (domains, classes))
     found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
-    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored)
+    missed = {names: why for names, why in without.items() if _is_missed(names, domains, classes)}
+    others["folders without images"] += len(without) - len(missed)
+    shown = tuple(f"{printable('/'.join(names))} ({why})" for names, why in missed.items())
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), +others, shown)
 
 
 def find_domains(
@@ -112,55 +126,113 @@ def find_domains(
     messages, `or_else` says what it searches for.
     """
     partial = ""
+    seen: dict[Path, str] = {}
     for place in itertools.chain.from_iterable(candidates(root, folder, workspace)):
-        absent = [domain for domain in domains if not (place.folder / domain).is_dir()]
+        present = {_same(entry.name): entry.name for entry in entries(place.folder) if is_folder(entry)}
+        absent = [domain for domain in domains if _same(domain) not in present]
         if not absent:
             return scan(place, domains, classes)
         if len(absent) < len(domains):
             partial = partial or f"{place.source} has no folder {', '.join(absent)}; {how_to_get_it}."
+        seen.setdefault(place.source, names_in(place.folder, place.source))
         if (images := otherwise(place, workspace)) is not None:
             return images
     raise UserError(
         partial
-        or f"{title} was not found at {root}: neither folders {', '.join(domains)}, {or_else}nor a folder or archive "
-        f"called {folder}; {how_to_get_it}; put it at {root / folder}, or give its place as root."
+        or f"{title} was not found at {root}: {'; '.join(seen.values()) or names_in(root, root)}; needed are the "
+        f"folders {', '.join(domains)}{or_else}; {how_to_get_it}; put it at {root / folder}, or give its place as root."
     )
 
 
-def images_in_layout(folder: Path) -> int:
-    """How many images are in `folder/DOMAIN/CLASS/`, whatever the names; 0 unless there are two classes."""
+def images_in_layout(folder: Path, nested: bool = False) -> int:
+    """How many images are in `folder/DOMAIN/CLASS/`, whatever the names; 0 unless there are two classes with images.
+
+    With `nested` those in folders below a class's folder count as well.
+    """
     of_classes: collections.Counter[str] = collections.Counter()
-    for domain in _entries(folder):
-        if domain.is_dir() and domain.name != MASKS:
-            for class_folder in _entries(domain.path):
-                if class_folder.is_dir():
-                    of_classes[class_folder.name] += sum(_is_image(file) for file in _entries(class_folder.path))
-    return of_classes.total() if len(+of_classes) >= 2 else 0
+    for domain in entries(folder):
+        if is_folder(domain) and domain.name != MASKS:
+            for class_folder in entries(domain.path):
+                if is_folder(class_folder):
+                    below = images_below(class_folder.path, collections.Counter()) if nested else ()
+                    own = () if nested else filter(is_image, entries(class_folder.path))
+                    of_classes[class_folder.name] += sum(1 for _ in itertools.chain(below, own))
+    return of_classes.total() if sum(n > 0 and name.lower() != IMAGES for name, n in of_classes.items()) >= 2 else 0
 
 
 def check_nothing_absent(data: DomainImages) -> None:
     """Raises a UserError if a domain or a class has no image at all."""
-    for kind, names in (("domain", data.domains), ("class", data.classes)):
-        present = {image.domain if kind == "domain" else image.class_name for image in data.images}
+    for word, names in (("domain", data.domains), ("class", data.classes)):
+        present = {image.domain if word == "domain" else image.class_name for image in data.images}
         for name in names:
             if name not in present:
-                text = f"{data.source} has no image of the {kind} {name} that could be read; complete the copy."
-                raise UserError(text)
+                instead = f" (not taken: {listing(data.others)})" if +data.others else ""
+                raise UserError(
+                    f"{data.source} has no image of the {word} {name} that could be used{instead}; complete the copy."
+                )
 
 
-def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
-    """The files and folders in a folder that are not hidden, by name; none where there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    yield from sorted(visible, key=lambda entry: entry.name)
+def _folders(
+    folder: str | Path,
+    above: tuple[str, ...],
+    names: Sequence[str] | None,
+    others: Others,
+    without: dict[tuple[str, ...], str],
+) -> Iterator[os.DirEntry[str]]:
+    """The folders of domains, or of a domain's classes if `above` is the domain; what else is there is counted.
+
+    Raises:
+      UserError: a name differs from one of `names`, or from `MASKS`, in spelling alone.
+    """
+    known = {_same(name): name for name in (names or ())} | ({} if above else {_same(MASKS): MASKS})
+    for entry in entries(folder, others):
+        if is_folder(entry):
+            if (name := known.get(_same(entry.name), entry.name)) != entry.name:
+                raise UserError(f"{entry.path} must be called {name}; rename it.")
+            if name == MASKS and not above:
+                continue
+            if names is None or name in names:
+                yield entry
+            else:
+                others[f"{printable(name)}/"] += 1
+        elif is_image(entry):
+            others[OUTSIDE] += 1
+        elif (why := kind(entry)) == LINKS_TO_NOTHING and not os.path.splitext(entry.name)[1]:
+            without[*above, entry.name] = "a link to nothing"
+        else:
+            others[why] += 1
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    # A regular file, or a link to one: reading a pipe would never end.
-    return entry.name.lower().endswith(SUFFIXES) and entry.is_file()
+def _images_of(place: Place, domain: str, class_folder: os.DirEntry[str], others: Others) -> list[LabelledImage]:
+    """The images below a class's folder, with their masks."""
+    masks = _masks_by_stem(place.folder / MASKS / domain / class_folder.name)
+    found = []
+    for name, entry in images_below(class_folder.path, others):
+        if MASKS in name.lower().split("/")[:-1]:
+            raise UserError(
+                f"{class_folder.path} has a folder {MASKS} with {name}, which would be taken for an image of the class;"
+                f" put masks below {place.folder / MASKS}, or rename the folder if they are images."
+            )
+        try:
+            size = entry.stat().st_size
+        except OSError:  # a link to nothing, which the builder refuses
+            size = 0
+        found.append(
+            LabelledImage(domain, class_folder.name, name, entry.path, masks.get(os.path.splitext(name)[0]), size)
+        )
+    if unused := len(masks.keys() - {os.path.splitext(image.file_name)[0] for image in found}):
+        others["masks of no image"] += unused
+    return found
+
+
+def _is_missed(names: tuple[str, ...], domains: Iterable[str], classes: Iterable[str]) -> bool:
+    """Whether a folder without images should have some: not if neither its domain nor its class has any elsewhere."""
+    return len(names) == 1 or names[0] in domains or names[1] in classes or names[1].lower() == IMAGES
+
+
+def _same(name: str) -> str:
+    """The same text for names that differ only in upper and lower case or in how accents are encoded."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _check_names(source: Path, names: Sequence[str]) -> None:
@@ -172,23 +244,43 @@ def _check_names(source: Path, names: Sequence[str]) -> None:
             )
 
 
+def _check_spelling(source: Path, images: Sequence[LabelledImage]) -> None:
+    """Refuses domains, or classes, whose names differ in spelling alone."""
+    folders = dict.fromkeys((image.domain, image.class_name) for image in images)
+    for level, word in enumerate(("domains", "classes")):
+        spelled: dict[str, tuple[str, ...]] = {}
+        for names in folders:
+            other = spelled.setdefault(_same(names[level]), names)
+            if other[level] != names[level]:
+                one, two = ("/".join(each[: level + 1]) for each in (other, names))
+                encoded = f" (as Unicode {one!a} and {two!a})" if not (one + two).isascii() else ""
+                raise UserError(
+                    f"{source} has {one} and {two}{encoded}, which would be two {word}: the names differ only in upper "
+                    "and lower case or in how accents are encoded; rename one of the folders, or put both into one."
+                )
+
+
 def _masks_by_stem(folder: Path) -> dict[str, str]:
-    """The paths of the masks in a folder, by name without extension."""
+    """The paths of the masks below a folder, by their path in it without suffix."""
     masks: dict[str, str] = {}
-    for mask in _entries(folder):
-        if _is_image(mask):
-            stem = os.path.splitext(mask.name)[0]
-            if stem in masks:
-                raise UserError(f"{masks[stem]} and {mask.path} are masks of the same image; keep one.")
-            masks[stem] = mask.path
+    for name, mask in images_below(folder, collections.Counter()):
+        stem = os.path.splitext(name)[0]
+        if stem in masks:
+            raise UserError(f"{masks[stem]} and {mask.path} are masks of the same image; keep one.")
+        masks[stem] = mask.path
     return masks
 
 
-def _check_masks(source: Path, images: Sequence[LabelledImage]) -> None:
+def _check_masks(place: Place, images: Sequence[LabelledImage]) -> None:
     masks = sum(image.mask is not None for image in images)
+    if not masks and (mask := next(images_below(place.folder / MASKS, collections.Counter()), None)):
+        raise UserError(
+            f"{place.source / MASKS} has a mask {mask[0]}, but none of an image; call masks as the images are, "
+            f"{MASKS}/DOMAIN/CLASS/IMAGE, or rename the folder to use no masks."
+        )
     if 0 < masks < len(images):
         without = next(image.id for image in images if image.mask is None)
         raise UserError(
-            f"{source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
+            f"{place.source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
             "add the others, or rename the folder to use no masks."
         )

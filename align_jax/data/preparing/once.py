@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -31,13 +32,13 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
 
     `write` gets an empty folder on the same disk for temporary files. TFDS writes into a folder called `incomplete.*`,
     and renames it when all is written; such folders of killed processes are removed. A lock lets one process write
-    while the others wait; the system releases it if that process dies. A prepared data set may be read-only.
+    while the others wait; the system releases it if that process dies. A prepared data set may be read-only. After an
+    error no folder is left that was not there before.
     """
     written = False
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / ".lock"):
-            if not folder.exists():
+    while not folder.exists():
+        with _made(folder.parent), _locked(folder.parent / ".lock") as is_current:
+            if is_current and not folder.exists():
                 for leftover in folder.parent.glob("incomplete.*"):
                     shutil.rmtree(leftover)
                 with _quiet_tfds(), tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent) as workspace:
@@ -146,19 +147,47 @@ def check_local(*paths: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it; after an error, removes what it made unless something is in it."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in absent:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Holds the lock, and says whether its file is still there: who fails removes it, so that others lock a new one."""
     with lock(path) as held:
         if held is not None:
-            yield
+            try:
+                yield _is_open(path, held)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
             return
     print(f"Waiting for another process, which prepares {path.parent}", file=sys.stderr)
     with lock(path, wait=True):
-        yield
+        yield False  # and then come again, without a wait
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor))
 
 
 @contextlib.contextmanager
 def _quiet_tfds() -> Iterator[None]:
-    """Silences TFDS, which prints, logs and draws a bar for every split: the builder has a bar of its own."""
+    """Silences TFDS, which prints, logs and draws a bar for every split: the builder has a bar of its own.
+
+    It does not look for the data set in its bucket either, for which it would leave a temporary folder behind.
+    """
+    look = tfds.core.DatasetInfo.initialize_from_bucket
+    tfds.core.DatasetInfo.initialize_from_bucket = lambda info: None
     verbosity, bars = logging.get_verbosity(), tqdm_utils._active
     logging.set_verbosity(logging.ERROR)
     tqdm_utils.disable_progress_bar()
@@ -166,5 +195,6 @@ def _quiet_tfds() -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
+        tfds.core.DatasetInfo.initialize_from_bucket = look
         logging.set_verbosity(verbosity)
         tqdm_utils.display_progress_bar(bars)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.preparing.builder import BadImagePolicy, DomainImagesBuilder, OnBadImage
+from align_jax.data.image_files import listing
+from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.image_folders import Counts, DomainImages, check_nothing_absent
 from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
+from align_jax.data.preparing.policies import OnBadImage, OnDuplicate, Policy
+from align_jax.data.preparing.what_is_there import counted
 from align_jax.errors import UserError
 
 
@@ -20,6 +23,7 @@ def prepare_images(
     *,
     on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
+    on_duplicate: OnDuplicate = "keep",
     describe: Callable[[Counts], str] = lambda counts: "",
     config: tfds.core.BuilderConfig | None = None,
 ) -> tfds.core.DatasetBuilder:
@@ -30,8 +34,8 @@ def prepare_images(
         find: finds the images, given `root` and a folder to extract archives to.
         root: the user's copy: a folder, the folder above it, or an archive; not needed once prepared.
         prepared: a local folder that all data sets share; it is made if it is not there.
-        on_bad_image: what to do about images that cannot be read: "error" or "skip".
-        most_skipped: the largest fraction of all images that may be skipped.
+        on_bad_image, most_skipped, on_duplicate: what to do about images that cannot be read, and about images that are
+            in several domains; see `Policy`.
         describe: what to print about the copy, given the counts of its images.
         config: of a builder that has several.
 
@@ -40,21 +44,24 @@ def prepare_images(
     """
     check_local(root, prepared)
     root, prepared = Path(root), Path(prepared)
-    policy = BadImagePolicy(on_bad_image, most_skipped)
+    policy = Policy(on_bad_image, most_skipped, on_duplicate)
     name = config.name if config is not None else builder_class.name
 
     def write(workspace: Path) -> None:
         images = find(root, workspace)
         check_nothing_absent(images)
-        kinds = f"{len(images.domains)} domains and {len(images.classes)} classes"
+        policy.apply_to_folders(images)
+        kinds = f"{counted(len(images.domains), 'domain')} and {counted(len(images.classes), 'class', 'classes')}"
         masks = ", with masks" if images.has_masks else ""
-        ignored = f"; other files and folders, ignored: {images.ignored:,}" if images.ignored else ""
+        ignored = f"; not taken: {listing(images.others)}" if +images.others else ""
         found = f"{name}: {len(images.images):,} images of {kinds} in {images.source}{masks}{ignored}."
         print("\n".join(filter(None, (found, describe(images.counts())))), file=sys.stderr)
         builder = builder_class(source=images, policy=policy, config=config, data_dir=prepared)
         builder.download_and_prepare(download_dir=workspace)
 
     folder = prepared / builder_class.name / (config.name if config is not None else "") / str(builder_class.VERSION)
+    if not folder.exists() and not root.exists():
+        find(root, prepared)  # which says what is missing, before a folder is made
     written = prepare_once(folder, write)
     builder = open_prepared(folder)
     if not written:
@@ -62,7 +69,7 @@ def prepare_images(
     return builder
 
 
-def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: BadImagePolicy) -> None:
+def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: Policy) -> None:
     """Prints where a prepared data set came from, since the root that is given now is not read; or refuses it."""
     metadata = info.metadata or {}
     if not {"source", "skipped", "duplicates"} <= metadata.keys():
@@ -76,8 +83,22 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
             f"{name} in {folder} was prepared with unreadable images left out ({skipped:,}), but on_bad_image is "
             "error; set on_bad_image=skip, or delete the folder to prepare anew."
         )
+    # Earlier versions did not look for images that are in several domains.
+    shared = len(metadata["shared"]) if "shared" in metadata else None
+    if policy.on_duplicate != "keep" and shared != 0 and not metadata.get("dropped"):
+        known = (
+            f"with {counted(shared, 'file')} that are in several domains"
+            if shared
+            else "by an earlier version, which did not look for them,"
+        )
+        raise UserError(
+            f"{name} in {folder} was prepared {known}, but on_duplicate is {policy.on_duplicate}; set "
+            "on_duplicate=keep, or delete the folder to prepare anew."
+        )
+    dropped = len(metadata.get("dropped", ()))
+    leak = f", {counted(shared, 'file')} in several domains" if shared and not dropped else ""
     print(
-        f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, {skipped:,} left "
-        f"out) in {folder}; delete it to prepare anew.",
+        f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, "
+        f"{skipped + dropped:,} left out{leak}) in {folder}; delete it to prepare anew.",
         file=sys.stderr,
     )

@@ -1,11 +1,11 @@
 """Finds the user's copy of a data set: a folder, a folder below it, or an archive."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from align_jax.data.image_files import entries, is_folder
 from align_jax.data.preparing.archives import SUFFIXES, extract, is_archive
 
 
@@ -28,7 +28,7 @@ def candidates(root: Path, name: str, workspace: Path) -> Iterator[list[Place]]:
         return
     if not root.is_dir():
         return
-    below = sorted(root.iterdir())
+    below = [Path(entry.path) for entry in entries(root)]
     folders = [root, *(path for path in below if path.name.lower() == name.lower() and path.is_dir())]
     yield [Place(folder, folder, frozenset({folder.absolute().name.lower()})) for folder in folders]
     for path in below:
@@ -42,16 +42,11 @@ def extracted(archive: Path, workspace: Path) -> Path:
 
 
 def folders_below(folder: Path, depth: int = 3) -> Iterator[Path]:
-    """`folder` and the folders below it, level by level, without hidden ones: archives often add outer folders."""
+    """`folder` and the folders below it, level by level, without those of systems: archives often add outer folders."""
     level = [folder]
     for _ in range(depth + 1):
         yield from level
-        level = [
-            Path(entry.path)
-            for parent in level
-            for entry in sorted(os.scandir(parent), key=lambda entry: entry.name)
-            if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))
-        ]
+        level = [Path(entry.path) for parent in level for entry in entries(parent) if is_folder(entry)]
 
 
 def _places_in(archive: Path, workspace: Path) -> list[Place]:

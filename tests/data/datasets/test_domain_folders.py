@@ -94,7 +94,9 @@ def test_what_is_missing_is_said(tmp_path, root):
         for part in (str(place), "PACS", "DOMAIN/CLASS", "DomainBed"):
             assert part in text
     write_image(root / "Flat" / "class" / "1.jpg")
-    assert "no folder or archive Flat" in refused(root, tmp_path / "prepared", folder="Flat")
+    text = refused(root, tmp_path / "prepared", folder="Flat")
+    assert f"{root / 'Flat'} has 1 image in 1 folder (class)" in text
+    assert "sort the images into Flat/DOMAIN/CLASS/" in text
 
 
 @pytest.mark.parametrize("folder", ["", ".", "..", "a/b", "/etc", "a b"])

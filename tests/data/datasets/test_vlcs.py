@@ -53,10 +53,11 @@ def test_a_mismatch_is_shown_as_a_table_and_goes_on(root, tmp_path, capsys):
     prepare(root, tmp_path / "prepared")
     error = capsys.readouterr().err
     assert "not the copy of 10,729 images" in error
-    (row,) = [line for line in error.splitlines() if line.startswith("LabelMe")]
-    assert row.split("  ")[-1].strip() == "5 (not 2,656)"
+    (row,) = [line for line in error.splitlines() if line.startswith("car ")]
+    assert row.split("  ")[-1].strip() == "4 (not 2,963)"
     assert "1 (not 1,209)" in row
-    (total,) = [line for line in error.splitlines() if line.startswith("all")]
+    (total,) = [line for line in error.splitlines() if line.startswith("all ")]
+    assert "5 (not 2,656)" in total
     assert total.endswith("20 (not 10,729)")
 
 

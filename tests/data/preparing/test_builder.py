@@ -14,6 +14,7 @@ from PIL import Image
 
 from align_jax.data import images
 from align_jax.data.datasets.domain_folders import prepare
+from align_jax.data.image_files import read_content
 from align_jax.data.preparing import builder as domain_images_builder
 from align_jax.data.preparing.builder import in_order, shards, split_names
 from align_jax.data.preparing.image_folders import LabelledImage
@@ -104,7 +105,7 @@ def test_pipes_are_not_read(root, tmp_path):
     closing = threading.Timer(2.0, os.close, [pipe])  # A reader would then meet the end.
     closing.start()
     with pytest.raises(images.BadImage, match="not a regular file"):
-        domain_images_builder._content(str(root / "Mine" / "clipart" / "apple" / "9.jpg"))
+        read_content(root / "Mine" / "clipart" / "apple" / "9.jpg")
     closing.cancel()
     closing.join()
     os.close(pipe)

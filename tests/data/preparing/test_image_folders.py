@@ -18,12 +18,12 @@ def test_only_images_are_taken_and_the_rest_is_counted(root, tmp_path, capsys):
     for hidden in (".hidden/apple/1.jpg", "clipart/.DS_Store", "clipart/apple/.0.jpg", ".git/config"):
         (folder / hidden).parent.mkdir(parents=True, exist_ok=True)
         (folder / hidden).write_bytes(b"?")
-    strays = ("readme.txt", "clipart/list.txt", "clipart/apple/Thumbs.db", "clipart/apple/deeper/1.jpg", "docs/a.txt")
+    strays = ("readme.txt", "clipart/list.txt", "clipart/apple/Thumbs.db", "docs/a.txt")
     for stray in strays:
         (folder / stray).parent.mkdir(parents=True, exist_ok=True)
         (folder / stray).write_bytes(b"?")
     builder = prepare(root, tmp_path / "prepared", folder="Mine")
-    assert "ignored: 6." in capsys.readouterr().err  # docs/ counts, and the file in it
+    assert "not taken: .txt (3), Thumbs.db (1)." in capsys.readouterr().err
     assert builder.info.features["domain"].names == ["clipart", "real photos"]
     names = [record["id"].rsplit("/", 1)[1] for record in read_all(builder)["clipart"] if "apple" in record["id"]]
     assert names == ["0.jpg", "1.jpg", "UPPER.JPG", "other.Jpeg"]

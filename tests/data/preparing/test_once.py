@@ -6,9 +6,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.domain_folders import prepare
+from align_jax.data.preparing.once import prepare_once
 from align_jax.runtime.locks import lock
 from tests.data.image_files import left_behind, read_all
 from tests.data.small_folders import refused
@@ -66,3 +68,36 @@ def test_a_half_copy_is_not_taken_for_a_data_set(root, tmp_path):
 def test_paths_that_are_not_local_are_refused(root):
 
     assert "mount the bucket" in refused(root, Path("gs://bucket/data"), folder="Mine")
+
+
+@pytest.mark.parametrize("made_before", ["", "prepared", "prepared/domain_folders/Mine"])
+def test_a_refusal_leaves_no_folder_behind(root, tmp_path, monkeypatch, made_before):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / made_before).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    refused(tmp_path / "nowhere", tmp_path / "prepared", folder="Mine")
+    assert sorted(tmp_path.rglob("*")) == before
+    (root / "Mine" / "clipart" / "apple" / "0.jpg").write_bytes(b"")
+    refused(root, tmp_path / "prepared", folder="Mine")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_who_waited_for_a_refused_preparation_does_not_write_beside_another(root, tmp_path):
+    """The lock's file is gone with the refusal: the lock on the removed file protects nothing."""
+    folder = tmp_path / "prepared" / "1.0.0"
+    (tmp_path / "prepared").mkdir()
+    seen = []
+
+    def write(workspace):
+        with lock(folder.parent / ".lock") as held:
+            seen.append(held)
+        folder.mkdir()
+        (folder / "dataset_info.json").touch()
+
+    with lock(folder.parent / ".lock"):
+        waiting = threading.Thread(target=prepare_once, args=(folder, write))
+        waiting.start()
+        time.sleep(0.2)
+        (folder.parent / ".lock").unlink()
+    waiting.join()
+    assert seen == [None]

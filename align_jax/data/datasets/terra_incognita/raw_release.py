@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from align_jax.data.image_files import entries
 from align_jax.data.preparing.archives import is_archive, leads_out
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
 from align_jax.data.preparing.sources import Place, extracted, folders_below
@@ -44,7 +45,7 @@ def find_raw_release(
         size = os.path.getsize(path) if os.path.isfile(path) else 0  # the builder refuses a missing file
         found.append(LabelledImage(domain, class_name, name, path, None, size))
     found.sort(key=lambda image: (domains.index(image.domain), classes.index(image.class_name), image.file_name))
-    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), ignored=0)
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), collections.Counter(), ())
 
 
 def _annotations_in(folder: Path) -> list[Path]:
@@ -69,7 +70,7 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
     sample = files[:: max(1, len(files) // SAMPLE)]
 
     def matches(folder: Path) -> int:
-        return sum((folder / name).is_file() for name in sample)
+        return sum(os.path.lexists(folder / name) for name in sample)  # the builder refuses a link to nothing
 
     for folders in _folders(place.folder, "image", workspace):
         best = max(folders, key=matches)
@@ -84,7 +85,7 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
 def _folders(place: Path, word: str, workspace: Path, depth: int = 3) -> Iterator[Iterator[Path]]:
     """The folders below `place`, then those of each archive in it with `word` in its name, extracted when needed."""
     yield folders_below(place, depth)
-    for path in sorted(place.iterdir()):
+    for path in (Path(entry.path) for entry in entries(place)):
         if is_archive(path) and path.is_file() and word in path.name.lower():
             yield folders_below(extracted(path, workspace))
 

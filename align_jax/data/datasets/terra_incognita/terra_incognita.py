@@ -56,14 +56,14 @@ find = functools.partial(
     folder="terra_incognita",
     how_to_get_it=HOW_TO_GET_IT,
     otherwise=functools.partial(find_raw_release, domains=DOMAINS, classes=CLASSES),
-    or_else="nor the raw release's five annotation files, ",
+    or_else=" or the raw release's five annotation files",
 )
 prepare = functools.partial(prepare_images, TerraIncognita, find, describe=which_version)
 """`prepare(root, prepared)` prepares Terra Incognita; see `prepare_images` for its other arguments."""
 
 DATASET = image_dataset(
     prepare,
-    ("root", "on_bad_image", "most_skipped"),
+    ("root", "on_bad_image", "most_skipped", "on_duplicate"),
     title="Terra Incognita",
     domains=DOMAINS,
     classes=CLASSES,

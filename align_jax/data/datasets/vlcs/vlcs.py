@@ -70,7 +70,7 @@ prepare = functools.partial(prepare_images, VLCS, find, describe=which_copy)
 
 DATASET = image_dataset(
     prepare,
-    ("root", "on_bad_image", "most_skipped"),
+    ("root", "on_bad_image", "most_skipped", "on_duplicate"),
     title="VLCS",
     domains=DOMAINS,
     classes=CLASSES,
