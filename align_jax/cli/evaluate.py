@@ -1,4 +1,4 @@
-"""`launch/evaluate.py`: evaluates a trained run again, on any data set with the same classes."""
+"""`launch/evaluate.py`: evaluates a trained run again, on any data set with the same classes, or with some of them."""
 
 from collections.abc import Sequence
 from pathlib import Path

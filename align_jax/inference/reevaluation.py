@@ -1,9 +1,10 @@
-"""Evaluates a trained run again, on any data set with the same classes.
+"""Evaluates a trained run again, on any data set with the same classes or with some of them.
 
 Roles are relative to the run's training data. On its own data set, its training domains are in distribution (or
 validation splits), and every other domain is out of distribution; on another data set, all domains are.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
 
-from align_jax.data.domains import DomainData, EvaluationSplit, Role, describe_data
+from align_jax.data.domains import Changed, DomainData, EvaluationSplit, Role, describe_data
 from align_jax.data.load import load
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
@@ -41,10 +43,11 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
 
     Returns:
       JSON: the run, the data, and in `results` a row for each split, as in `summary.json` (validation included). A row
-      with `may_hold_training_images` is of a training domain that is split in another way than for training.
+      with `may_hold_training_images` is of a training domain that is split in another way than for training;
+      `classes_without_examples` are classes of the run that the row says nothing about.
 
     Raises:
-      UserError: other classes, or a batch that the devices cannot share.
+      UserError: classes that the run does not know, or a batch that the devices cannot share.
     """
     mesh = data_mesh()
     if config.evaluation.batch_size % mesh.size:
@@ -53,17 +56,18 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
             f"evenly; give a multiple of {mesh.size}."
         )
     data = load(config.data)
-    _check_classes(trained, data)
+    evaluation = _with_labels_of_the_run(trained, data)
     evaluator = Evaluator(trained.networks, mesh, config)
     own = _is_own_data(trained, config, data)
     same_splits = own and _splits_as_in_training(trained, config, data)
     results = []
-    for split in data.evaluation:
+    for split in evaluation:
         row: dict[str, Any] = {"domain": split.domain, "role": _role(trained, split, own), "split": split.split}
         if own and split.domain in trained.train_domains and not (same_splits and split.role != "ood"):
             row["may_hold_training_images"] = True
         scores, _ = evaluator.results(trained.states, split, trained.class_names)
-        results.append(row | scores)
+        absent = [name for name in trained.class_names if name not in scores["per_class_accuracy"]]
+        results.append(row | scores | ({"classes_without_examples": absent} if absent else {}))
     return {
         "run": str(trained.folder),
         "step": trained.step,
@@ -71,7 +75,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         "dataset": data.name,
         "protocol": config.data.protocol,
         "domain": config.data.domain,
-        "class_names": list(data.class_names),
+        "class_names": list(trained.class_names),
         "data": json.loads(config.data.to_json()),
         "evaluation": json.loads(config.evaluation.to_json()),
         "device": mesh.devices.flat[0].device_kind,
@@ -128,6 +132,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
         rows.append(Row(split, (Cell(str(result["examples"])), *scores)))
     if any(result.get("may_hold_training_images") for result in results):
         caption.append("* A training domain, split in another way: some of its images may have been trained on.")
+    caption += _absent_classes(results)
     if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
         caption.append(
             "These are the parts of a domain that in_domain validates and tests on; "
@@ -162,16 +167,37 @@ def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDic
     )
 
 
-def _check_classes(trained: TrainedRun, data: DomainData) -> None:
-    before, now = trained.class_names, tuple(data.class_names)
-    if before == now:
-        return
-    at = next((i for i, pair in enumerate(zip(before, now, strict=False)) if pair[0] != pair[1]), None)
-    difference = f", from number {at + 1} on" if at else ""
-    raise UserError(
-        f"{trained.folder} was trained on {len(before)} classes ({_shown(before)}), but {data.name} has {len(now)} "
-        f"({_shown(now)}){difference}; give a data set with the same classes in the same order."
-    )
+def _with_labels_of_the_run(trained: TrainedRun, data: DomainData) -> Sequence[EvaluationSplit]:
+    """The splits, their labels matched to the run's by the names of the classes. Some of the classes may be absent."""
+    known = {name: number for number, name in enumerate(trained.class_names)}
+    unknown = [name for name in data.class_names if name not in known]
+    if unknown:
+        raise UserError(
+            f"{data.name} has classes that {trained.folder} was not trained on ({_shown(unknown)}): the run knows "
+            f"{len(known)} ({_shown(trained.class_names)}); rename or remove the folders of the others, or give a data "
+            "set with only these classes."
+        )
+    if tuple(data.class_names) == tuple(trained.class_names):
+        return data.evaluation
+    numbers = [np.int64(known[name]) for name in data.class_names]
+
+    def renumbered(example: dict[str, Any]) -> dict[str, Any]:
+        return example | {"label": numbers[int(example["label"])]}
+
+    return [dataclasses.replace(split, source=Changed(split.source, renumbered)) for split in data.evaluation]
+
+
+def _absent_classes(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each list of classes without examples, with the splits that lack them."""
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for result in results:
+        if absent := tuple(result.get("classes_without_examples", ())):
+            lacking.setdefault(absent, []).append(f"{result['domain']} ({result['split']})")
+    return [
+        f"No image of {_shown(absent)} in {'any split' if len(splits) == len(results) else ', '.join(splits)}: "
+        "the scores are of the other classes."
+        for absent, splits in lacking.items()
+    ]
 
 
 def _shown(class_names: Sequence[str]) -> str:

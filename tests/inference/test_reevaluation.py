@@ -10,8 +10,9 @@ import pytest
 
 from align_jax.cli.evaluate import main as evaluate
 from align_jax.data import load
+from align_jax.data.domains import Changed, Part
 from align_jax.evaluation.evaluator import Evaluator
-from tests.tiny_config import load_squares
+from tests.tiny_config import CLASSES, load_squares
 
 ROWS = ("domain", "split", "role")
 
@@ -31,7 +32,9 @@ def step(run):
 @pytest.fixture
 def unscored(monkeypatch):
     """Scores nothing, for tests that look only at the roles."""
-    monkeypatch.setattr(Evaluator, "results", lambda *arguments: ({"examples": 12, "accuracy": 0.5}, {}))
+    by_class = dict.fromkeys(CLASSES, 0.5)
+    scores = {"examples": 12, "accuracy": 0.5, "per_class_accuracy": by_class}
+    monkeypatch.setattr(Evaluator, "results", lambda *arguments: (scores, {}))
 
 
 def evaluated(run, *flags):
@@ -99,14 +102,61 @@ def test_on_another_data_set_everything_is_out_of_distribution(run, unscored, mo
     assert evaluation["dataset"] == "others"
 
 
-def test_other_classes_are_refused_with_both_lists(run, monkeypatch, capsys):
-    def reordered(config):
-        return dataclasses.replace(load_squares(config), class_names=("red", "blue", "green"))
+def with_classes(monkeypatch, name, class_names, kept=range(3)):
+    """The squares as another data set: `class_names` are those of the colours in `kept`, numbered from 0."""
 
-    monkeypatch.setitem(load.DATASETS, "reordered", reordered)
-    error = refusal(capsys, run, "--config.data.name=reordered")
+    def fewer(split):
+        indices = np.array([i for i in range(len(split.source)) if split.source[i]["label"] in kept])
+        source = Changed(Part(split.source, indices), lambda e: e | {"label": np.int64(kept.index(int(e["label"])))})
+        return dataclasses.replace(split, source=source)
+
+    def loaded(config):
+        data = load_squares(config)
+        evaluation = [fewer(split) for split in data.evaluation]
+        return dataclasses.replace(data, name=name, class_names=class_names, evaluation=evaluation)
+
+    monkeypatch.setitem(load.DATASETS, name, loaded)
+
+
+def test_classes_in_another_order_are_matched_by_name(run, monkeypatch):
+    with_classes(monkeypatch, "reordered", ("blue", "red", "green"), kept=(2, 0, 1))
+    own, reordered = evaluated(run), evaluated(run, "--config.data.name=reordered")
+    assert reordered["class_names"] == ["red", "green", "blue"]
+    for before, now in zip(own["results"], reordered["results"], strict=True):
+        assert now["per_class_accuracy"] == before["per_class_accuracy"]
+        assert now["auc"] == before["auc"]
+
+
+def test_a_site_that_lacks_a_class_is_scored_on_the_others(run, monkeypatch, capsys):
+    with_classes(monkeypatch, "site", ("blue", "red"), kept=(2, 0))
+    own = evaluated(run)["results"]
+    capsys.readouterr()
+    site = evaluated(run, "--config.data.name=site")["results"]
+    table = capsys.readouterr().out
+    assert "No image of green in any split: the scores are of the other classes." in table
+    assert "nan" not in table.lower()
+    for before, now in zip(own, site, strict=True):
+        others = {name: value for name, value in before["per_class_accuracy"].items() if name != "green"}
+        assert now["per_class_accuracy"] == pytest.approx(others)
+        assert now["classes_without_examples"] == ["green"]
+        assert now["examples"] == before["examples"] * 2 // 3
+        assert now["balanced_accuracy"] == pytest.approx(np.mean(list(others.values())))
+        assert now["auc_classes_left_out"] == 1
+        assert "classes_without_examples" not in before
+
+
+def test_a_split_of_one_class_has_no_auc(run, monkeypatch, capsys):
+    with_classes(monkeypatch, "site", ("green",), kept=(1,))
+    site = evaluated(run, "--config.data.name=site")["results"]
+    assert all("auc" not in row and row["accuracy"] == row["balanced_accuracy"] for row in site)
+    assert "No image of red, blue in any split" in capsys.readouterr().out
+
+
+def test_classes_that_the_run_does_not_know_are_refused_by_name(run, monkeypatch, capsys):
+    with_classes(monkeypatch, "others", ("red", "Green", "violet"))
+    error = refusal(capsys, run, "--config.data.name=others")
+    assert "(Green, violet)" in error
     assert "(red, green, blue)" in error
-    assert "(red, blue, green), from number 2 on" in error
 
 
 def test_what_was_changed_is_in_the_files_name(run, step):
