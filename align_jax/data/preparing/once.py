@@ -36,7 +36,7 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
     error no folder is left that was not there before.
     """
     written = False
-    while not folder.exists():
+    while not written and not folder.exists():
         with _made(folder.parent), _locked(folder.parent / ".lock") as is_current:
             if is_current and not folder.exists():
                 for leftover in folder.parent.glob("incomplete.*"):
@@ -107,7 +107,7 @@ def _check_names(folder: Path) -> None:
 def _check_metadata(info: tfds.core.DatasetInfo) -> None:
     """Raises a ValueError where values are of another type than the builders of images in folders write."""
     metadata = info.metadata or {}
-    kinds = {"splits": dict, "source": str, "skipped": dict, "duplicates": dict}
+    kinds = {"splits": dict, "source": str, "skipped": dict, "duplicates": dict, "shared": list, "dropped": list}
     for name in metadata:
         if not isinstance(metadata[name], kinds.get(name, object)):
             raise ValueError(f"metadata.json has no valid {name}")

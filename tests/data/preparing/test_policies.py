@@ -87,6 +87,7 @@ def test_what_was_prepared_with_them_is_refused_where_they_are_not_wanted(root, 
     metadata = json.loads(path.read_text())
     del metadata["shared"], metadata["dropped"]
     path.write_text(json.dumps(metadata))
+    path.with_name("checksums.json").unlink()
     assert "did not look for them" in refused(root, tmp_path / "prepared", folder="Mine", on_duplicate="drop")
     assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 17
 
