@@ -5,6 +5,11 @@
 Nothing is compiled or run: XLA counts the operations of the lowered program, so the machine does not matter.
 """
 
+from align_jax.runtime.interruption import begin
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 import jax
 import jax.numpy as jnp
 import optax

@@ -23,10 +23,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from align_jax.runtime.interruption import begin, stop_if_asked, stop_request
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 import cv2
 import jax
 import numpy as np
 
+from align_jax.cli.exit_status import exit_status
 from align_jax.data.augment import Augmentation
 from align_jax.data.datasets.emoji_scenes import assets
 from align_jax.data.images import decode_stored
@@ -35,6 +41,7 @@ from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.runtime.sharding import data_mesh
 
 PEER = Path(__file__).with_name("torch_input_pipeline.py")
+STOPPED = "nothing is left."
 HEIGHT, WIDTH = 240, 320
 
 
@@ -86,11 +93,14 @@ def peer_images_per_s(folder: Path, arguments: argparse.Namespace) -> tuple[floa
     """Images per second of the DataLoader, and the versions of torch and torchvision."""
     settings = [f"--{name}={getattr(arguments, name.replace('-', '_'))}" for name in ("images", "size", "batch-size")]
     command = [arguments.peer_python, str(PEER), str(folder), *settings, f"--workers={arguments.threads}"]
-    answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    ended = subprocess.run(command, capture_output=True, text=True)
+    stop_if_asked(STOPPED)  # a terminal sends Ctrl-C to that process, too
+    ended.check_returncode()
+    answer = json.loads(ended.stdout)
     return answer["images_per_s"], answer["versions"]
 
 
-def main() -> None:
+def main() -> int:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True)
@@ -100,24 +110,33 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2, help="here; worker processes there; cores")
     arguments = parser.parse_args()
+
+    def run() -> None:
+        with stop_request("ending after this turn"), tempfile.TemporaryDirectory() as folder:
+            measure(Path(folder), arguments)
+
+    return exit_status(run, on_os_error="is there room?", on_interrupt=f"a folder is left in {tempfile.gettempdir()}.")
+
+
+def measure(folder: Path, arguments: argparse.Namespace) -> None:
+    """Prints the table; the images are made in `folder`."""
     # The DataLoader's processes inherit the cores.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     jax.config.update("jax_platforms", "cpu")
     normalised = jax.jit(normalise)
     ours, ours_normalised, theirs = [], [], []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_images(folder, 600)
-        for repeat in range(arguments.repeats):
-            ours.append(images_per_s(folder, arguments))
-            rate, versions = peer_images_per_s(folder, arguments)
-            theirs.append(rate)
-            ours_normalised.append(images_per_s(folder, arguments, normalised))
-            print(
-                f"{repeat + 1}/{arguments.repeats}: {ours[-1]:.0f}, normalised {ours_normalised[-1]:.0f}, "
-                f"DataLoader {theirs[-1]:.0f} images/s",
-                file=sys.stderr,
-            )
+    write_images(folder, 600)
+    for repeat in range(arguments.repeats):
+        stop_if_asked(STOPPED)
+        ours.append(images_per_s(folder, arguments))
+        rate, versions = peer_images_per_s(folder, arguments)
+        theirs.append(rate)
+        ours_normalised.append(images_per_s(folder, arguments, normalised))
+        print(
+            f"{repeat + 1}/{arguments.repeats}: {ours[-1]:.0f}, normalised {ours_normalised[-1]:.0f}, "
+            f"DataLoader {theirs[-1]:.0f} images/s",
+            file=sys.stderr,
+        )
     print(
         f"{arguments.size} pixels, {arguments.threads} cores; torch, torchvision {versions}; {arguments.repeats} turns"
     )
@@ -129,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

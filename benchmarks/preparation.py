@@ -14,11 +14,18 @@ import tempfile
 import time
 from pathlib import Path
 
+from align_jax.runtime.interruption import begin, stop_if_asked, stop_request
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 import cv2
 import numpy as np
 
+from align_jax.cli.exit_status import exit_status
 from align_jax.data.datasets.terra_incognita.terra_incognita import CLASSES, DOMAINS
 
+STOPPED = "nothing is left."
 PREPARE = """
 import resource, sys, time
 from pathlib import Path
@@ -43,6 +50,7 @@ def make_images(root: Path, number: int) -> int:
         contents.append(cv2.imencode(".jpg", pixels)[1].tobytes())
     total = 0
     for index, (domain, name) in zip(range(number), places, strict=False):
+        stop_if_asked(STOPPED)
         folder = root / domain / name
         folder.mkdir(parents=True, exist_ok=True)
         # Bytes after the end of an image are not read; they make the files differ, as photographs do.
@@ -51,25 +59,34 @@ def make_images(root: Path, number: int) -> int:
     return total
 
 
-def main() -> None:
+def main() -> int:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=24788)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, prepared = Path(folder) / "terra_incognita", Path(folder) / "prepared"
-        size = make_images(root, arguments.images)
-        print(f"{arguments.images:,} JPEG files of 320 x 240 pixels, {size / arguments.images / 1000:.1f} kB each")
-        began = time.perf_counter()
-        command = [sys.executable, "-c", PREPARE, str(root), str(prepared)]
-        output = subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ).stdout
-        images, elapsed, before, peak = map(float, output.split())
-        print(f"{images:,.0f} prepared in {elapsed:.1f} s: {images / elapsed:.0f} images/s")
-        print(f"Peak memory {peak:.0f} MiB; {before:.0f} MiB before the first image")
-        print(f"With the start of Python: {time.perf_counter() - began:.1f} s")
+
+    def run() -> None:
+        with stop_request("ending after this part"), tempfile.TemporaryDirectory() as folder:
+            measure(Path(folder), arguments.images)
+
+    return exit_status(run, on_os_error="is there room?", on_interrupt=f"a folder is left in {tempfile.gettempdir()}.")
+
+
+def measure(folder: Path, number: int) -> None:
+    """Prints the time and memory of preparing `number` images, which are made in `folder`."""
+    root, prepared = folder / "terra_incognita", folder / "prepared"
+    size = make_images(root, number)
+    print(f"{number:,} JPEG files of 320 x 240 pixels, {size / number / 1000:.1f} kB each")
+    began = time.perf_counter()
+    command = [sys.executable, "-c", PREPARE, str(root), str(prepared)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    stop_if_asked(STOPPED)  # a terminal sends Ctrl-C to that process, too
+    answer.check_returncode()
+    images, elapsed, before, peak = map(float, answer.stdout.split())
+    print(f"{images:,.0f} prepared in {elapsed:.1f} s: {images / elapsed:.0f} images/s")
+    print(f"Peak memory {peak:.0f} MiB; {before:.0f} MiB before the first image")
+    print(f"With the start of Python: {time.perf_counter() - began:.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

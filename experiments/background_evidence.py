@@ -22,6 +22,11 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align_jax.runtime.interruption import begin
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -8,6 +8,11 @@ import io
 import pathlib
 import sys
 
+from align_jax.runtime.interruption import begin
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 from PIL import Image, ImageDraw, ImageFont
 
 from align_jax.cli.exit_status import exit_status

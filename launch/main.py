@@ -2,7 +2,10 @@
 
 import sys
 
-from align_jax.cli.train import main
+from align_jax.runtime.interruption import begin
 
 if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+    from align_jax.cli.train import main
+
     sys.exit(main(sys.argv))

@@ -6,7 +6,10 @@ from pathlib import Path
 # The studies stand beside the library and are not installed with it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments.pretrain_emoji.command_line import main
+from align_jax.runtime.interruption import begin
 
 if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+    from experiments.pretrain_emoji.command_line import main
+
     sys.exit(main(sys.argv))

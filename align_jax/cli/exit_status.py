@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from align_jax.errors import UserError
-from align_jax.runtime.interruption import Interrupted
+from align_jax.runtime.interruption import Interrupted, end_at_signals
 
 
 class HelpAsked(Exception):
@@ -22,6 +22,7 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     Returns:
       The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
     """
+    restore_handlers = end_at_signals(on_interrupt)
     try:
         return program() or 0
     except HelpAsked as usage:
@@ -36,6 +37,5 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     except OSError as error:
         print(f"error: {error}; {on_os_error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nInterrupted; {on_interrupt}", file=sys.stderr)
-        return 130
+    finally:
+        restore_handlers()

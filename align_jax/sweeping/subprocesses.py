@@ -112,30 +112,24 @@ class Queue:
 
         Returns:
           What went wrong, by cell.
-
-        Raises:
-          KeyboardInterrupt: a second Ctrl-C; the processes were killed.
         """
         if self._done:
             self._say(f"{self._done} of {self._total} cells are complete and not repeated")
-        try:
-            while self._waiting or self._children:
-                self._pass_on_stop()
-                self._collect_ended()
-                self._start_next()
-                if self._waiting or self._children:
-                    time.sleep(POLL_S)
-        except KeyboardInterrupt:
-            # They are killed, as Python does not see a signal while XLA compiles. A killed run can be resumed.
-            for child in self._children:
-                child.process.kill()
-            for child in self._children:
-                child.process.wait()
-            raise
+        while self._waiting or self._children:
+            self._pass_on_stop()
+            self._collect_ended()
+            self._start_next()
+            if self._waiting or self._children:
+                time.sleep(POLL_S)
         return self._failures
 
     def _pass_on_stop(self) -> None:
-        """Sends the signal that asked the sweep to stop to every running cell, once."""
+        """Sends the signal that asked the sweep to stop to every running cell, once; after a second one kills them."""
+        if self._stop.insisted:
+            # A killed run can be resumed.
+            for child in self._children:
+                child.process.kill()
+                child.process.wait()
         if self._stop.signal is not None and not self._passed_on:
             self._waiting.clear()
             for child in self._children:
@@ -148,12 +142,12 @@ class Queue:
         for child in [child for child in self._children if child.process.poll() is not None]:
             self._children.remove(child)
             self._free.append(child.cores)
-            cell, took = child.cell, time.monotonic() - child.began
-            if child.process.returncode == 0 and is_complete(self._workdir / cell.path):
+            cell, took, status = child.cell, time.monotonic() - child.began, child.process.returncode
+            if status == 0 and is_complete(self._workdir / cell.path):
                 self._done += 1
                 self._durations.append(took)
                 self._say(f"{cell.path}: complete in {_clock(took)}; {self._count()}")
-            elif signal_number is not None and child.process.returncode in (128 + signal_number, -signal_number):
+            elif self._stop.insisted or (signal_number and status in (128 + signal_number, -signal_number)):
                 self._say(f"{cell.path}: stopped after {_clock(took)}; {self._count()}")
             else:
                 self._fail(cell, _what_went_wrong(child, self._workdir / cell.path))

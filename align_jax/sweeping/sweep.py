@@ -68,24 +68,24 @@ def run_sweep(
       How many cells are complete, and how many failed.
 
     Raises:
-      Interrupted: Ctrl-C or SIGTERM, after the cells have saved.
+      Interrupted: Ctrl-C, SIGTERM or SIGHUP, after the cells have saved; a second Ctrl-C kills them.
     """
     cells, workdir = sweep.cells if cells is None else cells, sweep.workdir
 
     def command(cell: SweepCell) -> list[str]:
         return [*program, *sweep.flags(cell)]
 
-    with stop_request() as stop:
+    with stop_request(ends=False) as stop:
         failures = Queue(cells, workdir, command, jobs=sweep.jobs, stop=stop, say=lambda line: say(title, line)).run()
-    for cell, reason in failures.items():
-        say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
-    complete = sum(is_complete(workdir / cell.path) for cell in cells)
-    if stop.signal is not None:
-        raise Interrupted(
-            f"Stopped by {stop.signal.name} with {complete} of {len(cells)} cells complete; what was saved is whole, "
-            f"and the same command goes on from there: {again}",
-            stop.signal,
-        )
+        for cell, reason in failures.items():
+            say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
+        complete = sum(is_complete(workdir / cell.path) for cell in cells)
+        if stop.signal is not None:
+            raise Interrupted(
+                f"Stopped by {stop.signal.name} with {complete} of {len(cells)} cells complete; what was saved is "
+                f"whole, and the same command goes on from there: {again}",
+                stop.signal,
+            )
     return complete, len(failures)
 
 

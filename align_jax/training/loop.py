@@ -46,7 +46,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
 
     Raises:
       UserError: a value that cannot work, a folder with another run, or training that diverged.
-      Interrupted: Ctrl-C or SIGTERM, after saving.
+      Interrupted: Ctrl-C, SIGTERM or SIGHUP, after saving.
     """
     planned, folder = plan(config), Path(workdir)
     check_run_folder(config, folder)

@@ -13,6 +13,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from align_jax.runtime.interruption import begin
+
+if __name__ == "__main__":
+    begin()  # before the imports that take seconds
+
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.runtime.files import write_atomically

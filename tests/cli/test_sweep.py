@@ -47,7 +47,7 @@ run, method, domain = Path(flags["workdir"]), flags["config.algorithm"], flags["
 alone = (run / "alone").open("w")
 fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where two of them are in one folder
 asked = []
-for number in (signal.SIGINT, signal.SIGTERM):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, frame: asked.append(number))
 with (run / "starts").open("a") as starts:
     starts.write(f"{os.getpid()}\\n")
@@ -376,7 +376,7 @@ def test_killed_in_the_middle_it_loses_nothing_and_repeats_nothing(tmp_path, pre
     assert all(state(run) == "complete" for run in (*dark, orphan, killed))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_it_lets_the_cells_save_and_says_how_to_go_on(tmp_path, pretended, number):
     workdir, gate = tmp_path / "sweep", tmp_path / "gate"
     program = (*pretended, f"--pretend_gate={gate}")
@@ -409,7 +409,9 @@ def test_a_second_interrupt_ends_the_cells_at_once(tmp_path, pretended):
     assert process.wait(timeout=120) == 130
     errors = said(workdir).read_text()
     assert "the same command goes on from there" in errors
-    assert state(run) == "incomplete"
+    assert "Traceback" not in errors
+    assert "failed" not in errors
+    assert state(run) == "incomplete", "the cell's process still runs"
     assert not (run / "signals").exists()
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from align_jax.data.image_files import is_left_by_a_system
 from align_jax.errors import UserError
+from align_jax.runtime.interruption import stop_if_asked
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 # DomainNet, the largest data set of its kind, has 586,575 images.
@@ -104,6 +105,7 @@ def _extract_members(archive: Path, folder: Path) -> None:
                 raise UserError(f"{archive} holds {member.name!r} twice; extract it yourself if you trust it.")
             with member.open() as source, target.open("wb") as output:
                 while chunk := source.read(CHUNK):
+                    stop_if_asked("what was extracted is removed, and the same command begins again.")
                     # Only the bytes that come out are counted: the sizes in headers may be false.
                     written += len(chunk)
                     if written > most_bytes:

@@ -17,8 +17,10 @@ from tqdm import tqdm
 from align_jax.data import images
 from align_jax.data.image_files import read_content
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage, check_nothing_absent
+from align_jax.data.preparing.once import STOPPED
 from align_jax.data.preparing.policies import Policy, unusual_counts
 from align_jax.data.preparing.what_is_there import counted
+from align_jax.runtime.interruption import stop_if_asked
 
 # Bytes of image files in a shard. TFDS holds one shard's examples in memory while it writes.
 SHARD_SIZE = 48 << 20
@@ -86,6 +88,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
 
     def _examples(self, shard: Sequence[LabelledImage]) -> Iterator[tuple[str, dict[str, Any]]]:
         for image, result in zip(shard, in_order(_read, shard), strict=True):
+            stop_if_asked(STOPPED)
             if isinstance(result, images.BadImage):
                 self._bad[image.id] = str(result)
             else:

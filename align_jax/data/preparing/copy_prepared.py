@@ -7,6 +7,7 @@ from pathlib import Path
 
 from align_jax.data.preparing.progress_bar import progress_bar
 from align_jax.errors import UserError
+from align_jax.runtime.interruption import stop_if_asked, stop_request
 
 # TFDS writes this file last. A folder that has it is a whole data set.
 LAST_FILE = "dataset_info.json"
@@ -24,8 +25,13 @@ def copy_prepared(source: Path, target: Path) -> None:
     files = sorted(
         (path for path in source.rglob("*") if path.is_file()), key=lambda path: (path.name == LAST_FILE, path)
     )
-    with progress_bar(f"Copying to {target}", sum(path.stat().st_size for path in files), "B", unit_scale=True) as bar:
+    size = sum(path.stat().st_size for path in files)
+    with (
+        stop_request("ending after this file"),
+        progress_bar(f"Copying to {target}", size, "B", unit_scale=True) as bar,
+    ):
         for path in files:
+            stop_if_asked(f"the copy in {target} is not whole, and the same command completes it.")
             destination = target / path.relative_to(source)
             checksum = _checksum(path)
             if not (destination.is_file() and _checksum(destination) == checksum):

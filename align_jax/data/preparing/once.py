@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from tensorflow_datasets.core.utils import tqdm_utils
 
 from align_jax.errors import UserError
 from align_jax.runtime.files import write_atomically
+from align_jax.runtime.interruption import stop_if_asked, stop_request
 from align_jax.runtime.locks import lock
 
 # In a prepared data set: the SHA-256 of its other small files. Shards have checksums of their own.
 CHECKSUMS = "checksums.json"
 # The files that describe a data set have a few MB if it has very many classes or duplicates.
 LARGEST_DESCRIPTION = 256 * 2**20
+# What is left of a preparation that was asked to stop.
+STOPPED = "no unfinished data set is left, and the same command begins again."
+POLL_S = 0.2
 
 
 def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
@@ -41,7 +46,8 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
             if is_current and not folder.exists():
                 for leftover in folder.parent.glob("incomplete.*"):
                     shutil.rmtree(leftover)
-                with _quiet_tfds(), tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent) as workspace:
+                temporary = tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent)
+                with temporary as workspace, stop_request("ending the preparation"), _quiet_tfds():
                     write(Path(workspace))
                     _write_checksums(folder)
                 written = True
@@ -172,8 +178,19 @@ def _locked(path: Path) -> Iterator[bool]:
                 raise
             return
     print(f"Waiting for another process, which prepares {path.parent}", file=sys.stderr)
-    with lock(path, wait=True):
-        yield False  # and then come again, without a wait
+    # A lock that waits by itself would not see that this process was asked to stop.
+    while _is_locked(path):
+        stop_if_asked(f"{path.parent} was still being prepared by another process.")
+        time.sleep(POLL_S)
+    yield False  # and then come again
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with lock(path) as held:
+            return held is None
+    except FileNotFoundError:  # the process that failed has removed the folder
+        return False
 
 
 def _is_open(path: Path, descriptor: int) -> bool:

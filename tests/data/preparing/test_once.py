@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import signal
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.domain_folders import prepare
+from align_jax.data.preparing import archives, builder
 from align_jax.data.preparing.once import prepare_once
+from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.locks import lock
 from tests.data.image_files import left_behind, read_all
 from tests.data.small_folders import refused
@@ -49,6 +52,35 @@ def test_data_are_prepared_on_a_file_system_without_locks(root, tmp_path, monkey
 
     monkeypatch.setattr("align_jax.runtime.locks.fcntl.flock", without)
     assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 8
+
+
+@pytest.mark.parametrize("stage", ["reading", "extracting"])
+def test_asked_to_stop_it_ends_at_the_next_image_and_leaves_nothing(root, tmp_path, monkeypatch, stage):
+    module, name = {"reading": (builder, "_read"), "extracting": (archives, "_accepted")}[stage]
+    original = getattr(module, name)
+
+    def asking(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, asking)
+    given = shutil.make_archive(str(tmp_path / "Mine"), "zip", root) if stage == "extracting" else root
+    with pytest.raises(Interrupted, match="Interrupted by SIGTERM") as caught:
+        prepare(given, tmp_path / "prepared", folder="Mine")
+    assert caught.value.status == 143
+    assert left_behind(tmp_path / "prepared") == []
+    monkeypatch.undo()
+    assert prepare(root, tmp_path / "prepared", folder="Mine").info.splits.total_num_examples == 8
+
+
+def test_asked_to_stop_it_no_longer_waits_for_another_process(root, tmp_path):
+    folder = tmp_path / "prepared" / "domain_folders" / "Mine"
+    folder.mkdir(parents=True)
+    with lock(folder / ".lock"), stop_request() as stop:
+        threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGTERM)).start()
+        with pytest.raises(Interrupted, match="was still being prepared by another process"):
+            prepare(root, tmp_path / "prepared", folder="Mine")
+        stop.signal = None
 
 
 def test_leftovers_of_a_killed_process_are_removed(root, tmp_path):

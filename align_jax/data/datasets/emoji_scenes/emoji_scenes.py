@@ -21,10 +21,11 @@ from align_jax.data.datasets.emoji_scenes.compose import compose
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, Concept, split_concepts
 from align_jax.data.datasets.emoji_scenes.layout import object_layout, scene_layout
 from align_jax.data.domains import DomainData, EvaluationSplit, Role
-from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
+from align_jax.data.preparing.once import STOPPED, check_local, open_prepared, prepare_once
 from align_jax.data.protocols import training_and_unseen
 from align_jax.data.records import Records
 from align_jax.errors import UserError
+from align_jax.runtime.interruption import stop_if_asked
 
 CORRELATIONS = (0.0, 0.3, 0.5, 0.7, 0.9)
 SIZES = (32, 64, 96, 128)
@@ -135,6 +136,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         size, correlation = self.builder_config.size, self.builder_config.correlation
         for concept, number in itertools.product(concepts, range(COMPOSITES[subset])):
+            stop_if_asked(STOPPED)
             composite = (vendor, subset, concept.codepoint, number)
             scene = scene_layout(
                 *composite,
