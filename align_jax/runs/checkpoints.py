@@ -81,7 +81,7 @@ class Checkpoints:
         Saving a step that is there already does nothing: it holds the same.
         """
         self._preserved.best_step = int(position.selected["step"]) if position.selected else None
-        self._wait()
+        self.wait()
         if position.step in self.steps():
             return
         self._saving = position.step
@@ -90,7 +90,12 @@ class Checkpoints:
                 position.step, {"states": states}, force=True, custom_metadata=position._asdict()
             )
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Waits for the save that is under way.
+
+        Raises:
+          UserError: it failed.
+        """
         with self._naming_failure():
             self._checkpointer.wait()
         self._saving = None
@@ -117,7 +122,7 @@ class Checkpoints:
 
     def check_usable(self, step: int, like: Any) -> None:
         """Raises a `BrokenFile` if the checkpoint of a step is not as it was saved; see `read_checkpoint`."""
-        self._wait()  # it may be the very step whose save is under way
+        self.wait()  # it may be the very step whose save is under way
         check_usable(Path(self._checkpointer.directory) / str(step), like)
 
     def restore(self, step: int, like: Any) -> Any:
@@ -126,7 +131,7 @@ class Checkpoints:
         Raises:
           BrokenFile: they cannot be read.
         """
-        self._wait()
+        self.wait()
         return restored(Path(self._checkpointer.directory) / str(step), like)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Reads a checkpoint: where its run stood, and its arrays. Whatever is wrong with it is a `BrokenFile`."""
 
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from align_jax.runs.checksums import METADATA, verify
-from align_jax.runs.untrusted_json import BrokenFile, Fields, read_object, reason
+from align_jax.runs.untrusted_json import BrokenFile, Fields, as_float, read_object, reason, short
 from align_jax.tables.table import shortened
 
 
@@ -23,7 +24,8 @@ class Position(NamedTuple):
       data: the state of the data iterator.
       log_bytes: length of `metrics.jsonl`; what was written after it belongs to a future that did not happen.
       selected: the evaluation selected so far (`selection.Selected` as a dict), or None.
-      timing: seconds and counts so far, for the summary.
+      timing: seconds so far, for the summary.
+      unlogged: the metrics since the last line of the log, summed up: (total, examples) by name.
     """
 
     step: int
@@ -31,6 +33,7 @@ class Position(NamedTuple):
     log_bytes: int
     selected: dict[str, Any] | None
     timing: dict[str, float]
+    unlogged: dict[str, tuple[float, float]]
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -56,7 +59,20 @@ def read_position(checkpoint: Path) -> Position:
     if step != int(checkpoint.name) or log_bytes < 0:
         raise position.broken(f"is of step {step} and {log_bytes} bytes of log, which cannot be")
     seconds = {name: timing.number(name) or 0.0 for name in timing.content}
-    return Position(step, position.required("data", dict), log_bytes, selected, seconds)
+    return Position(step, position.required("data", dict), log_bytes, selected, seconds, _sums(position))
+
+
+def _sums(position: Fields) -> dict[str, tuple[float, float]]:
+    """The metrics since the last line of the log; none in a checkpoint of an earlier version."""
+    fields, sums = position.object("unlogged"), {}
+    for name, value in fields.content.items():
+        pair = [as_float(number) for number in value] if isinstance(value, list) else []
+        match pair:
+            case [float(total), float(examples)] if math.isfinite(total) and examples > 0:
+                sums[name] = total, examples
+            case _:
+                raise fields.broken(f"has {shortened(name)} = {short(value)}, which is not a sum over examples")
+    return sums
 
 
 def check_usable(checkpoint: Path, like: Any) -> bool:

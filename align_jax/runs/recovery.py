@@ -47,7 +47,7 @@ def recover(folder: Path, states: Any) -> Recovered:
             "whole copy of the folder, or train again in another --workdir."
         )
     if not has_checksums:
-        return Recovered(Position(0, {}, 0, None, {}), states, [])
+        return Recovered(Position(0, {}, 0, None, {}, {}), states, [])
     newest = max(has_checksums)
     try:
         states = restored(folder / str(newest), states)

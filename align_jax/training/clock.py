@@ -35,23 +35,34 @@ class Clock:
 
     def end_stretch(self, images: int) -> dict[str, float]:
         """Ends the stretch and begins the next; returns images per second and the share of time spent on waiting."""
-        elapsed = time.monotonic() - self._stretch_began
-        waited = self._batches.waited_s - self._waited_before
+        elapsed, waited = self._stretch()
         self._totals["train_s"] += elapsed
         self._totals["data_wait_s"] += waited
         self.restart_stretch()
         return {"images_per_s": images / elapsed, "data_wait_fraction": waited / elapsed}
 
     def timing(self) -> dict[str, float]:
-        """All totals and `wall_s`, as a checkpoint keeps them."""
-        return self._totals | {"wall_s": self._wall_before + time.monotonic() - self._began}
+        """All totals with the stretch so far, and `wall_s`, as a checkpoint after an update keeps them."""
+        elapsed, waited = self._stretch()
+        return {
+            "compile_s": self._totals["compile_s"],
+            "train_s": self._totals["train_s"] + elapsed,
+            "data_wait_s": self._totals["data_wait_s"] + waited,
+            "wall_s": self._wall(),
+        }
 
     def summary(self, images: int) -> dict[str, float]:
         """`timing` in `summary.json`, after training on `images` images."""
-        timing = self.timing()
         return {
-            "wall_s": timing["wall_s"],
-            "compile_s": timing["compile_s"],
-            "data_wait_fraction": timing["data_wait_s"] / timing["train_s"],
-            "images_per_s": images / timing["train_s"],
+            "wall_s": self._wall(),
+            "compile_s": self._totals["compile_s"],
+            "data_wait_fraction": self._totals["data_wait_s"] / self._totals["train_s"],
+            "images_per_s": images / self._totals["train_s"],
         }
+
+    def _stretch(self) -> tuple[float, float]:
+        """The seconds of the stretch so far, and those of them that were spent on waiting."""
+        return time.monotonic() - self._stretch_began, self._batches.waited_s - self._waited_before
+
+    def _wall(self) -> float:
+        return self._wall_before + time.monotonic() - self._began

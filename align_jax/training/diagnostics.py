@@ -1,7 +1,7 @@
 """Signs that training has gone wrong: losses that are not finite, and masks that have collapsed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,23 +16,30 @@ from align_jax.states import States
 COLLAPSED = (0.02, 0.98)
 
 
-def mean_metrics(
-    updates: Sequence[tuple[int, Metrics]], last_good_checkpoint: Callable[[int], str]
-) -> dict[str, float]:
-    """The means over updates, each with its step. Fetches them from the device, which waits for the updates.
+def summed(
+    before: Mapping[str, tuple[float, float]],
+    updates: Sequence[tuple[int, Metrics]],
+    last_good_checkpoint: Callable[[int], str],
+) -> dict[str, tuple[float, float]]:
+    """Adds updates to sums, by the metric's name: its total, and the number of examples that the total is over.
+
+    Args:
+      before: sums of earlier updates.
+      updates: each with its step. They are fetched from the device, which waits for them.
+      last_good_checkpoint: says what to go back to if training diverged at a step.
 
     Raises:
       UserError: a loss or a gradient was not finite; names the first such step.
     """
-    totals: dict[str, tuple[float, float]] = {}
+    sums = dict(before)
     for step, metrics in jax.device_get(updates):
         for name, mean in metrics.items():
             value = float(mean.total)
             if not math.isfinite(value):
                 raise diverged(name, value, step, last_good_checkpoint)
-            total, count = totals.get(name, (0.0, 0.0))
-            totals[name] = total + value, count + float(mean.examples)
-    return {name: total / count for name, (total, count) in totals.items()}
+            total, examples = sums.get(name, (0.0, 0.0))
+            sums[name] = total + value, examples + float(mean.examples)
+    return sums
 
 
 @jax.jit

@@ -17,6 +17,7 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
     """Evaluates the selected checkpoint, writes `predictions.npz`, gallery and `summary.json`; returns the summary."""
     config, data, selected = run.plan.config, run.data, reached.selected
     assert selected is not None
+    run.checkpoints.wait()  # a summary says that the run is complete, and so its last checkpoint is saved
     last = selected.step == reached.step
     states = reached.states if last else run.checkpoints.restore(selected.step, reached.states)
     run.progress.say(f"evaluating step {selected.step}, selected by {config.selection}")

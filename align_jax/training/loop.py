@@ -24,7 +24,7 @@ from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.sharding import compile_step
 from align_jax.states import States
 from align_jax.training.describe import describe
-from align_jax.training.diagnostics import check_parameters, diverged, mean_metrics
+from align_jax.training.diagnostics import check_parameters, diverged, summed
 from align_jax.training.events import events
 from align_jax.training.finish import finish, interrupted, is_usable, write_gallery_of
 from align_jax.training.phases import Phase, phases
@@ -72,7 +72,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
     config, length = run.plan.config, run.length
     phase_at = phases(run.method, config.schedule, length)
     programs: dict[str, jax.stages.Compiled] = {}
-    step, states, selected = reached
+    step, states, selected, unlogged = reached
     # Metrics stay on the device until they are logged: to fetch them sooner would make it wait.
     pending: list[tuple[int, Metrics]] = []
     logged = saved = step
@@ -101,11 +101,14 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
 
         stopping = bool(run.stop)
         due = events(config, length, step, phase.steps)
-        if due.log or stopping:
-            _log(run, phase, step, mean_metrics(pending, run.last_good_checkpoint), steps=step - logged)
-            pending, logged = [], step
+        if due.log or due.checkpoint or stopping:
+            unlogged, pending = summed(unlogged, pending, run.last_good_checkpoint), []
+        if due.log:
+            means = {name: total / examples for name, (total, examples) in unlogged.items()}
+            _log(run, phase, step, means, steps=step - logged)
+            unlogged, logged = {}, step
         if due.checkpoint or stopping:
-            _save(run, Reached(step, states, selected))
+            _save(run, Reached(step, states, selected, unlogged))
             saved = step
         if stopping:
             raise interrupted(run, step)
@@ -135,13 +138,15 @@ def _log(run: OpenRun, phase: Phase, step: int, values: dict[str, float], *, ste
 def _save(run: OpenRun, reached: Reached) -> None:
     check_parameters(reached.states, reached.step, run.last_good_checkpoint)
     selected = dataclasses.asdict(reached.selected) if reached.selected else None
-    position = Position(reached.step, run.batches.state(), run.log.position(), selected, run.clock.timing())
+    position = Position(
+        reached.step, run.batches.state(), run.log.position(), selected, run.clock.timing(), dict(reached.unlogged)
+    )
     run.checkpoints.save(reached.states, position)
 
 
 def _evaluate(run: OpenRun, reached: Reached) -> Selected | None:
     """Writes the scores of every split to the log; returns the selected step, which can be this one after warm-up."""
-    step, states, selected = reached
+    step, states, selected, _ = reached
     evaluated = []
     for split in run.data.evaluation:
         examples = run.evaluator.examples(states, split)

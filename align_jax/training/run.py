@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -43,11 +44,13 @@ class Reached(NamedTuple):
       step: classifier updates so far.
       states: of both networks.
       selected: the evaluation selected so far, or None.
+      unlogged: the metrics since the last line of the log, see `Position`.
     """
 
     step: int
     states: States
     selected: Selected | None
+    unlogged: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +152,8 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
         plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
         Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip
-    return run, Reached(position.step, states, Selected(**position.selected) if position.selected else None)
+    selected = Selected(**position.selected) if position.selected else None
+    return run, Reached(position.step, states, selected, position.unlogged)
 
 
 def steps_per_epoch(config: ml_collections.ConfigDict, data: DomainData) -> int:

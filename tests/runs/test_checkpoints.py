@@ -37,7 +37,7 @@ def disk_full():
 
 
 def position(step):
-    return Position(step, {"next_index": step}, 0, None, {})
+    return Position(step, {"next_index": step}, 0, None, {}, {})
 
 
 def save(checkpoints, *steps):

@@ -159,6 +159,31 @@ def test_a_request_that_comes_while_a_step_is_logged_is_saved_at_the_next_step(t
     assert saved_steps(tmp_path / "run" / "checkpoints") == [2, 4]
 
 
+def logged(run):
+    """The lines of the log, but for the speed."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in line.items() if name not in ("images_per_s", "data_wait_fraction")}
+        for line in lines
+    ]
+
+
+def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uninterrupted, tmp_path, monkeypatch):
+    run, advance = tmp_path / "run", Progress.advance
+
+    def stopping(self, steps):
+        signal.raise_signal(signal.SIGTERM)
+        return advance(self, steps)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "advance", stopping)
+        for step in (1, 2, 3):
+            with pytest.raises(Interrupted, match=f"after step {step} of 8, which is saved"):
+                train_and_evaluate(get_config(), run)
+    train_and_evaluate(get_config(), run)
+    assert logged(run) == logged(uninterrupted[0])
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_path, number, status):
     run = tmp_path / "stopped"
@@ -175,6 +200,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_pa
     _, errors = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, errors
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
+    assert logged(run) == logged(uninterrupted[0])
 
 
 def same_but_for_timing(first, second):
