@@ -32,8 +32,10 @@ def recover(folder: Path, states: Any) -> Recovered:
       states: what a new run begins with; a checkpoint has their shapes, dtypes and shardings.
 
     Raises:
-      UserError: there are checkpoints, and none of them can be used. Nothing is moved then.
+      UserError: there are checkpoints, and none of them can be used; nothing is moved then. Or the folder is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, and must be the folder of the run's checkpoints; rename or delete it.")
     has_checksums: dict[int, bool] = {}
     problems: dict[int, str] = {}
     for step in saved_steps(folder):
@@ -56,13 +58,18 @@ def recover(folder: Path, states: Any) -> Recovered:
             f"{error.problem}, although its files are as they were saved: go on with the version of the library that "
             "saved it, or train again in another --workdir."
         ) from error
-    notes = [
-        f"WARNING the checkpoint of step {step} is damaged: {problem}; it is kept as {_set_aside(folder / str(step))}, "
-        f"and the run goes on from step {newest}."
-        for step, problem in problems.items()
-    ]
     position = read_position(folder / str(newest))
     selected = position.selected["step"] if position.selected else None
+    notes = []
+    for step, problem in problems.items():
+        kept = f"{problem}; it is kept as {_set_aside(folder / str(step))}"
+        if step < newest and step != selected:
+            why = "is damaged, or its deletion was cut off"
+            notes.append(f"note: the checkpoint of step {step} {why}: {kept}, and the run does not need it.")
+        else:
+            notes.append(
+                f"WARNING the checkpoint of step {step} is damaged: {kept}, and the run goes on from step {newest}."
+            )
     if selected is not None and selected not in has_checksums:
         position = position._replace(selected=None)
         notes.append(

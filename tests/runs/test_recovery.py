@@ -138,6 +138,15 @@ def test_a_stray_folder_is_moved_aside(folder):
     assert len(recovered.notes) == 1
 
 
+def test_an_old_checkpoint_whose_deletion_was_cut_off_is_no_damage(folder):
+    (folder / "4" / "_CHECKPOINT_METADATA").unlink()
+    recovered = recover(folder, NEW)
+    assert recovered.position == position(6)
+    (note,) = recovered.notes
+    assert "step 4 is damaged, or its deletion was cut off" in note
+    assert "4.damaged, and the run does not need it" in note
+
+
 @pytest.mark.parametrize("kind", ["description missing", "gone"])
 def test_a_lost_selected_checkpoint_is_said_at_once(folder, kind):
     DAMAGE.get(kind, shutil.rmtree)(folder / "2")
@@ -165,3 +174,9 @@ def test_whole_checkpoints_that_do_not_fit_are_left_alone(folder):
 
 def test_a_new_run_has_none(tmp_path):
     assert recover(tmp_path / "checkpoints", NEW) == (Position(0, {}, 0, None, {}, {}), NEW, [])
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    with pytest.raises(UserError, match="is a file"):
+        recover(tmp_path / "checkpoints", NEW)
