@@ -49,13 +49,18 @@ def entries(folder: str | Path, others: Others | None = None) -> list[os.DirEntr
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise UserError(
-            f"The folder {folder} cannot be read ({error.strerror}); give yourself the right to read it, or move it "
-            "elsewhere."
-        ) from error
+        raise unreadable(folder, error) from error
     if others is not None:
         others.update(entry.name for entry in everything if entry.name.lower() in LEFT_BY_SYSTEMS)
     return [entry for entry in everything if not is_left_by_a_system(entry.name)]
+
+
+def unreadable(folder: str | Path, error: OSError) -> UserError:
+    """What to raise where a folder cannot be read."""
+    return UserError(
+        f"The folder {folder} cannot be read ({error.strerror}); give yourself the right to read it, or move it "
+        "elsewhere."
+    )
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -1,9 +1,12 @@
 """Masks from elsewhere, such as those of a segmentation model: FOLDER/ID.png for every training example.
 
+Where there is no PNG, a mask may have any other suffix of images.
+
 The data set defines the ids. In folders of images they are `DOMAIN/CLASS/FILE`, so that the mask of
 `photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,17 +50,30 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
             path = mask_path(folder, identifier)
             if (other := owners.setdefault(path, identifier)) != identifier:
                 raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
-    missing = [path for path in owners if not path.is_file()]
+    masks: dict[str, Path] = {}
+    missing = []
+    for path, identifier in owners.items():
+        if (mask := _present(path)) is None:
+            missing.append(path)
+        else:
+            masks[identifier] = mask
     if missing:
-        shown = ", ".join(map(str, missing[:SHOWN])) + (", ..." if len(missing) > SHOWN else "")
+        named = [f"{path} (a link to nothing)" if path.is_symlink() else str(path) for path in missing[:SHOWN]]
+        shown = ", ".join(named) + (", ..." if len(missing) > SHOWN else "")
         total = sum(map(len, sources.values()))
         raise UserError(f"{len(missing):,} of {total:,} training images have no mask: {shown} must be there.")
 
     def with_mask(example: dict[str, Any]) -> dict[str, Any]:
         height, width = example["image"].shape[:2]
-        return example | {"mask": _read(mask_path(folder, example["id"]), height, width)}
+        return example | {"mask": _read(masks[example["id"]], height, width)}
 
     return {domain: Changed(source, with_mask) for domain, source in sources.items()}
+
+
+def _present(path: Path) -> Path | None:
+    """The mask, or the one of the same name with another suffix of images, in lower or upper case."""
+    others = (path.with_suffix(cased) for suffix in SUFFIXES for cased in (suffix, suffix.upper()))
+    return next((place for place in itertools.chain([path], others) if place.is_file()), None)
 
 
 def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:

@@ -41,6 +41,7 @@ def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = l
     drawn = Path(os.path.realpath(out / DRAWN))
     found: dict[Path, Found] = {}
     taken: set[str] = set()
+    others: Others = collections.Counter()
 
     def add(path: Path, name: PurePosixPath) -> None:
         real = Path(os.path.realpath(path))  # resolve() fails for a link to itself
@@ -49,17 +50,18 @@ def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = l
 
     for path in paths:
         if path.is_dir():
-            others: Others = collections.Counter()
-            for name, image in images_below(path, others):
+            inside: Others = collections.Counter()
+            for name, image in images_below(path, inside):
                 add(Path(image.path), PurePosixPath(path.resolve().name, name))
-            if +others:
-                say(f"{path}: not taken: {listing(others)}")
+            if +inside:
+                say(f"{path}: not taken: {listing(inside)}")
+            others += inside
         elif os.path.lexists(path):
             add(path, PurePosixPath(path.name))
         else:
             raise UserError(f"{path} does not exist; give images, or folders with images.")
     if not found:
-        where = ", ".join(map(str, paths))
+        where = ", ".join(map(str, paths)) + (f", but {listing(others)}" if others else "")
         raise UserError(
             f"There is no image in {where}; give images, or folders with files that end in {', '.join(SUFFIXES)} "
             f"(files in {out / DRAWN} are left out)."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from align_jax.data.preparing.image_folders import Counts, DomainImages
+from align_jax.data.preparing.what_is_there import counted
 from align_jax.errors import UserError
 
 # How many images, groups, classes or folders a message names.
@@ -45,15 +46,15 @@ class Policy(NamedTuple):
         """Prints which of the `total` images are left out, or refuses the data set with a UserError."""
         if not bad:
             return
-        counted = f"{len(bad):,} of {total:,} images of {name}"
+        these = f"{len(bad):,} of {total:,} images of {name}"
         shown = _shown([f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN)], len(bad))
         if self.on_bad_image == "error":
             remedy = "replace or remove them, or leave them out with on_bad_image=skip"
-            raise UserError(f"{counted} cannot be read: {shown}; {remedy}.")
+            raise UserError(f"{these} cannot be read: {shown}; {remedy}.")
         if len(bad) > self.most_skipped * total:
             limit = f"more than most_skipped={self.most_skipped:g} allows"
-            raise UserError(f"{counted} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
-        print(f"Left out {counted} that cannot be read: {shown}.", file=sys.stderr)
+            raise UserError(f"{these} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
+        print(f"Left out {these} that cannot be read: {shown}.", file=sys.stderr)
 
     def apply_to_shared(self, name: str, shared: Sequence[Sequence[str]]) -> None:
         """Prints how many images are in several domains, or refuses the data set with a UserError.
@@ -64,11 +65,12 @@ class Policy(NamedTuple):
         """
         if not shared:
             return
-        counted = f"{sum(map(len, shared)):,} images of {name} are in several domains ({len(shared):,} identical files)"
+        files = counted(len(shared), "identical file")
+        text = f"{sum(map(len, shared)):,} images of {name} are in several domains ({files})"
         groups = _shown([" = ".join(group[:3]) for group in itertools.islice(shared, SHOWN)], len(shared))
         if self.on_duplicate == "error":
             raise UserError(
-                f"{counted}: {groups}; remove them, or set on_duplicate=drop to leave out all but those of the first "
+                f"{text}: {groups}; remove them, or set on_duplicate=drop to leave out all but those of the first "
                 "domain, or keep."
             )
         consequence = (
@@ -76,7 +78,7 @@ class Policy(NamedTuple):
             if self.on_duplicate == "keep"
             else "those of the first domain are kept, the others left out"
         )
-        print(f"{counted}; {consequence}: {groups}.", file=sys.stderr)
+        print(f"{text}; {consequence}: {groups}.", file=sys.stderr)
 
 
 def unusual_counts(before: Counts, counts: Counts) -> list[str]:

@@ -1,12 +1,13 @@
 """Prepares a data set of images in folders, or opens it if it is prepared already."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from align_jax.data.image_files import listing
+from align_jax.data.image_files import listing, unreadable
 from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.image_folders import Counts, DomainImages, check_nothing_absent
 from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
@@ -48,7 +49,7 @@ def prepare_images(
     name = config.name if config is not None else builder_class.name
 
     def write(workspace: Path) -> None:
-        images = find(root, workspace)
+        images = _found(find, root, workspace)
         check_nothing_absent(images)
         policy.apply_to_folders(images)
         kinds = f"{counted(len(images.domains), 'domain')} and {counted(len(images.classes), 'class', 'classes')}"
@@ -60,13 +61,20 @@ def prepare_images(
         builder.download_and_prepare(download_dir=workspace)
 
     folder = prepared / builder_class.name / (config.name if config is not None else "") / str(builder_class.VERSION)
-    if not folder.exists() and not root.exists():
-        find(root, prepared)  # which says what is missing, before a folder is made
+    if not folder.exists() and not os.path.exists(root):
+        _found(find, root, prepared)  # which says what is missing, before a folder is made
     written = prepare_once(folder, write)
     builder = open_prepared(folder)
     if not written:
         _check_prepared(name, folder, builder.info, policy)
     return builder
+
+
+def _found(find: Callable[[Path, Path], DomainImages], root: Path, workspace: Path) -> DomainImages:
+    try:
+        return find(root, workspace)
+    except PermissionError as error:
+        raise unreadable(error.filename or root, error) from error
 
 
 def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy: Policy) -> None:

@@ -236,3 +236,11 @@ def test_absent_locations_and_classes_are_refused(tmp_path):
     text = refused(tmp_path, tmp_path / "prepared")
     for part in ("location_100, location_38", "five annotation files", "domainbed.scripts.download", "LILA BC"):
         assert part in text
+
+
+def test_images_that_are_links_to_nothing_are_there_and_bad(release, tmp_path):
+    folder, _, _ = release
+    for path in (folder / "eccv_18_all_images_sm").iterdir():
+        path.unlink()
+        path.symlink_to("../.git/annex/objects/0")
+    assert "41 of 41 images of terra_incognita cannot be read" in refused(folder, tmp_path / "prepared")

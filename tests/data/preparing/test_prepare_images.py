@@ -1,6 +1,7 @@
 """What was prepared is used again, and says where it came from and what is missing in it."""
 
 import json
+from pathlib import Path
 
 from align_jax.data.datasets.domain_folders import prepare
 from tests.data.small_folders import refused, spoil
@@ -34,3 +35,18 @@ def test_what_an_earlier_version_prepared_is_refused(root, tmp_path):
     del metadata["duplicates"]
     path.write_text(json.dumps(metadata))
     assert "delete it to prepare anew" in refused(root, tmp_path / "prepared", folder="Mine")
+
+
+def test_a_root_behind_a_folder_that_may_not_be_searched_is_unreadable(root, tmp_path, monkeypatch):
+    """Not absent, and no matter of where prepared data sets are written."""
+
+    is_dir = Path.is_dir
+
+    def guarded(path):
+        if path.is_relative_to(root):
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr("pathlib.Path.is_dir", guarded)
+    text = refused(root, tmp_path / "prepared", folder="Mine")
+    assert f"{root} cannot be read (Permission denied)" in text

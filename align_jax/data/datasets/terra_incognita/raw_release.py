@@ -18,6 +18,7 @@ from align_jax.data.image_files import entries
 from align_jax.data.preparing.archives import is_archive, leads_out
 from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
 from align_jax.data.preparing.sources import Place, extracted, folders_below
+from align_jax.data.preparing.what_is_there import names_in
 from align_jax.errors import UserError
 
 # The patterns of the files' names, in lower case.
@@ -78,7 +79,8 @@ def find_image_folder(place: Place, files: Sequence[str], workspace: Path) -> Pa
             return best
     raise UserError(
         f"{place.source} has the annotations of Terra Incognita, but none of the images that they name, such as "
-        f"{sample[0]}, in a folder or an archive *images*; put eccv_18_all_images_sm (or its .tar.gz) there."
+        f"{sample[0]}, in a folder or an archive *images* ({names_in(place.folder, place.source)}); put "
+        "eccv_18_all_images_sm (or its .tar.gz) there."
     )
 
 
