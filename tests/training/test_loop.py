@@ -159,7 +159,7 @@ def test_a_request_that_comes_while_a_step_is_logged_is_saved_at_the_next_step(t
     assert saved_steps(tmp_path / "run" / "checkpoints") == [2, 4]
 
 
-def logged(run):
+def log_without_times(run):
     """The lines of the log, but for the speed."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [
@@ -181,7 +181,7 @@ def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uni
             with pytest.raises(Interrupted, match=f"after step {step} of 8, which is saved"):
                 train_and_evaluate(get_config(), run)
     train_and_evaluate(get_config(), run)
-    assert logged(run) == logged(uninterrupted[0])
+    assert log_without_times(run) == log_without_times(uninterrupted[0])
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -200,7 +200,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_pa
     _, errors = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, errors
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
-    assert logged(run) == logged(uninterrupted[0])
+    assert log_without_times(run) == log_without_times(uninterrupted[0])
 
 
 def same_but_for_timing(first, second):
@@ -365,10 +365,16 @@ def test_a_damaged_file_is_named_with_a_remedy(uninterrupted, tmp_path, name, co
         train_and_evaluate(get_config(), run)
 
 
-def log_without_times(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in ("images_per_s", "data_wait_fraction")}
-            for line in lines]  # fmt: skip
+def test_the_advice_for_a_summary_that_is_not_ours_works(uninterrupted, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], run)
+    (run / "summary.json").write_text('{"results": []}')
+    with pytest.raises(UserError, match=r"summary\.json .*delete it, and the same training command writes it again"):
+        run_all(get_config(), run)
+    (run / "summary.json").unlink()
+    run_all(get_config(), run)
+    same_but_for_timing(run, uninterrupted[0])
+    assert log_without_times(run) == log_without_times(uninterrupted[0])
 
 
 def test_with_a_damaged_newest_checkpoint_it_goes_on_from_the_one_before(uninterrupted, tmp_path, capfd):
