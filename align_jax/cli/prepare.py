@@ -27,6 +27,7 @@ from align_jax.data.preparing.copy_prepared import copy_prepared
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.verify import verify
 from align_jax.errors import UserError
+from align_jax.runtime.files import real
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
@@ -73,8 +74,8 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     for flag in FIELDS:
         if values[flag].present and flag not in find_dataset(values.dataset).reads:
             raise UserError(f"--{flag} is not read by {values.dataset}; leave it out.")
-    others = (Path().resolve(), Path(values.prepared).resolve())
-    if values.copy_to is not None and Path(values.copy_to).resolve() in others:
+    others = (real(Path()), real(Path(values.prepared)))
+    if values.copy_to is not None and real(Path(values.copy_to)) in others:
         raise UserError(f"--copy_to is {values.copy_to!r}; give a folder other than this one and --prepared.")
     for flag in ("root", "prepared", "copy_to"):
         if re.match(r"[\w+.-]+://", values[flag].value or ""):

@@ -21,7 +21,7 @@ from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names
 from align_jax.reporting.columns import PREDICTION
 from align_jax.runs.trained import TrainedRun
-from align_jax.runtime.files import write_atomically
+from align_jax.runtime.files import real, write_atomically
 from align_jax.runtime.sharding import data_mesh
 from align_jax.tables.table import Cell, Column, Group, Row, Table
 from align_jax.tables.terminal import terminal
@@ -115,8 +115,8 @@ def check_out(trained: TrainedRun, out: Path) -> None:
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; give a file, such as {out / 'evaluation.json'}.")
     evaluations = trained.folder / "evaluations"
-    within = out.resolve().is_relative_to(trained.folder.resolve())
-    if within and not out.resolve().is_relative_to(evaluations.resolve()):
+    within = real(out).is_relative_to(real(trained.folder))
+    if within and not real(out).is_relative_to(real(evaluations)):
         raise UserError(f"--out {out} lies among the run's own files; give a file in {evaluations}, or elsewhere.")
 
 

@@ -151,8 +151,6 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     if path.suffix.lower() in PICKLES:
         raise _pickle_refused(path)
     try:
-        with path.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         # Not mapped into memory: a file that shrinks under a mapping ends the process.
         with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
             found = _tensors(file, path)
@@ -168,6 +166,9 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
 
             params = jax.tree.map_with_path(value, params)
             batch_stats = jax.tree.map_with_path(value, batch_stats)
+        # Only now: a file that is none, but has a size of terabytes, would be read to its end.
+        with path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     except safetensors.SafetensorError as error:
         with path.open("rb") as content:
             start = content.read(4)

@@ -3,6 +3,7 @@
 import pathlib
 
 from align_jax.errors import UserError
+from align_jax.runtime.files import real
 
 
 def check_output_folder(out: pathlib.Path, part: str) -> None:
@@ -15,9 +16,9 @@ def check_output_folder(out: pathlib.Path, part: str) -> None:
     Raises:
       UserError: see above; `RUN/report`, say, holds the run's own page.
     """
-    real = out.resolve()
-    for folder in (real, *real.parents):
-        if (folder / "config.json").is_file() and not real.is_relative_to(folder / part):
+    target = real(out)
+    for folder in (target, *target.parents):
+        if (folder / "config.json").is_file() and not target.is_relative_to(folder / part):
             raise UserError(
                 f"--out {out} lies among the own files of the run {folder}; give a folder in {folder / part}, or "
                 "elsewhere."

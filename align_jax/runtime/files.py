@@ -1,5 +1,6 @@
 """A file appears whole or not at all."""
 
+import errno
 import io
 import os
 import pathlib
@@ -10,11 +11,21 @@ import numpy as np
 from align_jax.runtime.locks import lock
 
 
+def real(path: pathlib.Path) -> pathlib.Path:
+    """The absolute path without links. `Path.resolve` fails for a link to itself."""
+    return pathlib.Path(os.path.realpath(path))
+
+
 def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
     """Writes beside `path` and renames, so that nobody ever reads half a file, even if the process is killed.
 
     What a killed process left is taken over by the next write of the same file.
+
+    Raises:
+      OSError: it cannot be written, or is there and is not a file: a rename would put a file in place of a device.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: its files are private to the user, but reports are shared.
     temporary = path.with_name(f".{path.name}.part")

@@ -1,6 +1,7 @@
 """launch/prepare.py prepares, verifies, counts and copies; a copy that was stopped is never taken for a whole one."""
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -208,3 +209,24 @@ def test_a_copy_goes_elsewhere(tmp_path, monkeypatch, copy_to):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"--copy_to is .*; give a folder other than"):
         parse(["prepare.py", "--dataset=vlcs", "--root=x", "--prepared=prepared", f"--copy_to={copy_to}"])
+
+
+@pytest.mark.parametrize("root", ["/dev/zero", "pipe", "pipe.zip", "loop", "sparse.tar", "sparse.zip", "sparse"])
+def test_a_root_that_is_neither_folder_nor_archive_is_refused(tmp_path, capsys, root):
+    for pipe in ("pipe", "pipe.zip"):
+        os.mkfifo(tmp_path / pipe)
+    (tmp_path / "loop").symlink_to("loop")
+    for large in ("sparse", "sparse.tar", "sparse.zip"):
+        with (tmp_path / large).open("wb") as file:
+            file.truncate(2**40)
+    prepared = tmp_path / "prepared"
+    flags = ["--dataset=domain_folders", "--folder=Mine", f"--root={tmp_path / root}", f"--prepared={prepared}"]
+    assert main(["prepare.py", *flags]) == 2
+    assert str(tmp_path / root) in capsys.readouterr().err
+    assert not prepared.exists()
+
+
+def test_a_link_to_itself_holds_no_prepared_data(data, capsys):
+    (data / "prepared").symlink_to("prepared")
+    assert prepare_vlcs(data) == 2
+    assert "prepared" in capsys.readouterr().err

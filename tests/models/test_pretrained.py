@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import os
 import pickle
 import re
 import shlex
@@ -340,3 +341,16 @@ class TestLocate:
         with pytest.raises(UserError, match=message) as error:
             pretrained.locate("hf:timm/resnet50.tv_in1k")
         sentence(error)
+
+
+def test_a_large_empty_file_is_refused_by_its_first_bytes(tmp_path):
+    with (tmp_path / "sparse.safetensors").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match="not a complete safetensors file"):
+        pretrained.load_weights(tmp_path / "sparse.safetensors", *initial("resnet_small"))
+
+
+def test_a_pipe_holds_no_weights(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(UserError, match="There is no file"):
+        pretrained.locate(str(tmp_path / "pipe.safetensors"))

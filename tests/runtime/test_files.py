@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from align_jax.runtime.files import write_atomically
+from align_jax.runtime.files import real, write_atomically
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -29,7 +29,7 @@ def test_what_a_killed_process_left_is_taken_over(tmp_path):
     """It writes a part, is killed, and the next one writes less."""
     program = (
         "import os, pathlib, signal, sys\n"
-        "from align_jax.runtime.files import write_atomically\n"
+        "from align_jax.runtime.files import real, write_atomically\n"
         "os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_atomically(pathlib.Path(sys.argv[1]), b'a part of much')\n"
     )
@@ -51,3 +51,19 @@ def test_several_writers_at_once_leave_one_whole_file(tmp_path):
         thread.join()
     assert path.read_bytes() in contents
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_never_takes_the_place_of_a_device_or_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "pipe", tmp_path / "folder"):
+        with pytest.raises(OSError, match="not a regular file"):
+            write_atomically(path, b"content")
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "folder"}
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_to_itself_has_a_real_path(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "way").symlink_to(tmp_path)
+    assert real(tmp_path / "way" / "loop") == real(tmp_path) / "loop"

@@ -120,12 +120,14 @@ def _extract_members(archive: Path, folder: Path) -> None:
 def _accepted(members: Iterator[_Member], archive: Path) -> Iterator[tuple[PurePosixPath, _Member]]:
     """The files to extract and their paths. Members that are left out are checked as well."""
     for count, member in enumerate(members, 1):
+        path = PurePosixPath(member.name)
         kind = "a name that could lead out of the folder" if leads_out(member.name) else member.kind
+        if kind == "file" and not path.name:
+            kind = "a file without a name"
         if kind not in ("file", "folder"):
             raise UserError(f"{archive} holds {member.name!r}, {kind}; extract it yourself if you trust it.")
         if count > MOST_MEMBERS:
             raise UserError(f"{archive} has more than {MOST_MEMBERS} members; extract it yourself if you trust it.")
-        path = PurePosixPath(member.name)
         if member.kind == "file" and not any(map(is_left_by_a_system, path.parts)):
             yield path, member
 
@@ -135,14 +137,15 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
         for info in members.infolist():
             # Unix systems put the kind of file here; other systems leave it 0.
             mode = stat.S_IFMT(info.external_attr >> 16)
-            kind = "folder" if info.is_dir() else "file"
+            kind = "folder" if info.filename.endswith("/") else "file"  # is_dir() fails where there is no name
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 kind = "a link or a device"
             elif info.flag_bits & 1:
                 kind = "an encrypted file"
             elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 kind = "a file compressed by another method than deflate"
-            yield _Member(info.filename, kind, functools.partial(members.open, info))
+            # zipfile cuts `filename` at a NUL, which is refused here.
+            yield _Member(info.orig_filename, kind, functools.partial(members.open, info))
 
 
 def _tar_members(file: io.BufferedIOBase) -> Iterator[_Member]:
@@ -158,9 +161,12 @@ def _tar_members(file: io.BufferedIOBase) -> Iterator[_Member]:
     # A block of zeros ends a tar. tarfile also stops, without an error, where a header is unreadable or missing.
     if stream.last != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("no end-of-archive mark")
-    # gzip checks its checksum when the end is read.
-    while stream.read(CHUNK):
-        pass
+    if compressed:
+        # gzip checks its checksum when the end is read, which is near: tar fills its last block up with zeros.
+        for _ in range(ALWAYS_ALLOWED // CHUNK + 1):
+            if not stream.read(CHUNK):
+                return
+        raise tarfile.ReadError(f"more than {ALWAYS_ALLOWED >> 20} MiB behind its end")
 
 
 class _Forward:

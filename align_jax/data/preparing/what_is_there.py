@@ -21,8 +21,9 @@ def counted(number: int, word: str, several: str | None = None) -> str:
 def names_in(folder: Path, source: Path) -> str:
     """Which folders a folder has, by name, and how many files are beside them; messages call it `source`."""
     if not folder.is_dir():
-        wrong = "is a file, and no archive" if folder.is_file() else "is a link to nothing"
-        return f"{source} {wrong if os.path.lexists(folder) else 'does not exist'}"
+        if not os.path.exists(folder):
+            return f"{source} {'is a link to nothing' if os.path.lexists(folder) else 'does not exist'}"
+        return f"{source} is {'a file, and no archive' if folder.is_file() else 'a pipe or a device'}"
     found = entries(folder)
     folders = [entry.name for entry in found if is_folder(entry)]
     files = len(found) - len(folders)

@@ -28,7 +28,10 @@ def make(path: Path, members: dict[str, bytes]) -> Path:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
             for name, content in members.items():
-                file.writestr(name, content)
+                info = zipfile.ZipInfo(name)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                with file.open(info, "w") as member:  # `writestr` fails without a name
+                    member.write(content)
         return path
     with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as file:
         for name, content in members.items():
@@ -110,6 +113,18 @@ def test_members_that_lead_out_are_refused(tmp_path, kind, name):
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["", ".", "./."])
+def test_a_file_without_a_name_is_refused(tmp_path, kind, name):
+    refused(make(tmp_path / kind, {"fine": b"x", name: b"nameless"}), repr(name), "a file without a name")
+
+
+def test_a_name_with_a_nul_in_a_zip_is_refused_and_not_cut(tmp_path):
+    content = make(tmp_path / "data.zip", {"fineXexe": b"x"}).read_bytes()
+    (tmp_path / "data.zip").write_bytes(content.replace(b"fineXexe", b"fine\0exe"))
+    refused(tmp_path / "data.zip", r"'fine\x00exe'", "lead out")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
 @pytest.mark.parametrize("name", ["way", ".way"])
 def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind, name):
@@ -160,6 +175,17 @@ def test_no_more_is_written_than_the_disk_has_free(tmp_path, monkeypatch):
     usage = archives.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     refused(make(tmp_path / "data.zip", MEMBERS), "free on the disk")
+
+
+def test_an_archive_is_not_read_without_end(tmp_path, monkeypatch):
+    """Zeros end a tar: they are not read if it is a large empty file, nor unpacked if there are very many."""
+    with (tmp_path / "data.tar").open("wb") as file:
+        file.truncate(2**40)
+    assert files(extract(tmp_path / "data.tar", tmp_path / "empty")) == {}
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 2**20)
+    with gzip.open(tmp_path / "data.tar.gz", "wb", compresslevel=1) as file:
+        file.write(bytes(3 * 2**20))
+    refused(tmp_path / "data.tar.gz", "behind its end")
 
 
 @pytest.mark.parametrize("kind", KINDS)
