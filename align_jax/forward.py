@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import mixup, saliency
+from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 
 Batch = dict[str, Any]
@@ -74,7 +75,7 @@ class _BatchForward:
 
     @cached_property
     def label(self) -> Int[Array, " b"]:
-        """y."""
+        """y, in 0 ... k - 1; what is computed from another label is NaN (see `labels`)."""
         return self.batch["label"]
 
     @cached_property
@@ -290,9 +291,9 @@ class MaskerForward(_BatchForward):
     @cached_property
     def probability_kept(self) -> Float[Array, " b"]:
         """p_y(x * M(x))."""
-        return jnp.take_along_axis(self._probabilities[:, 0], self.label[:, None], axis=1)[:, 0]
+        return of_label(self._probabilities[:, 0], self.label)
 
     @cached_property
     def probability_removed(self) -> Float[Array, " b"]:
         """p_y(x * (1 - M(x)))."""
-        return jnp.take_along_axis(self._probabilities[:, 1], self.label[:, None], axis=1)[:, 0]
+        return of_label(self._probabilities[:, 1], self.label)

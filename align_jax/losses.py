@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from align_jax.labels import of_label, valid_or_nan
 from align_jax.saliency import to_grid, upsample
 
 PROBABILITY_EPSILON = 1e-6
@@ -50,10 +51,12 @@ def smoothness(mask: Float[Array, "b h w 1"]) -> Float[Array, " b"]:
 def cross_entropy(logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
     """L_cls: `-log softmax(f(x))_y`, in nats.
 
+    Raises:
+      ValueError: a label outside 0 ... k - 1; inside `jax.jit` its loss and gradient are NaN instead (see `labels`).
+
     Source: ALIGN, "Classifier objective".
     """
-    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return -jnp.take_along_axis(log_probabilities, label[:, None], axis=1)[:, 0]
+    return -of_label(jax.nn.log_softmax(logits.astype(jnp.float32)), label)
 
 
 def binary_cross_entropy(probability: Float[Array, "b h w"], target: Float[Array, "b h w"]) -> Float[Array, " b"]:
@@ -129,7 +132,7 @@ def saliency_sparsity_as_published(
 
 
 def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
-    """Cross-entropy on the mixed image, whose two halves share the label.
+    """Cross-entropy on the mixed image, whose two halves share the label; labels are treated as by `cross_entropy`.
 
     Source: DRE (CVPR 2023); ALIGN, L_reg.
     """
@@ -143,7 +146,8 @@ def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array,
     """Cross-entropy on `M(x) x + (1 - M(x)) x'`: another image replaces what the mask removes, and the label stays.
 
     x' is whole, its own object included: this is a CutMix whose patch is cut out by the mask and keeps the whole label.
-    The term asks the prediction to depend on what the mask keeps; L_egl asks Grad-CAM to lie there.
+    The term asks the prediction to depend on what the mask keeps; L_egl asks Grad-CAM to lie there. Labels are treated
+    as by `cross_entropy`.
 
     Source: beyond the paper.
     """
@@ -162,11 +166,16 @@ def mean_over_batch(values: Float[Array, " b"], label: Int[Array, " b"], num_cla
 def mean_over_classes(values: Float[Array, " b"], label: Int[Array, " b"], num_classes: int) -> Float[Array, ""]:
     """The mean within each class, summed over the classes present and divided by the number of *all* classes.
 
+    Raises:
+      ValueError: a label outside 0 ... k - 1; inside `jax.jit` the result is NaN instead.
+
     Source: DRE's published code (a batch without a class has a smaller loss).
     """
     member: Bool[Array, "k b"] = label[None, :] == jnp.arange(num_classes)[:, None]
     count = member.sum(1)
-    total = jnp.where(member, values[None, :], 0.0).sum(1)
+    # An example of no class would be left out of every mean.
+    values = values * valid_or_nan(label, num_classes)
+    total = jnp.where(member | jnp.isnan(values), values[None, :], 0.0).sum(1)
     return (total / jnp.maximum(count, 1)).sum() / num_classes
 
 

@@ -11,13 +11,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from align_jax.labels import of_label
+
 Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 ExplainedScore = Literal["logit", "log_probability"]
 
-# A map whose range (or maximum) is below this becomes zeros, with zero gradient. Otherwise the gradient of a nearly
-# constant map would be of the order of 1 / RANGE_EPSILON.
+# A map whose range (or maximum) is below this share of its largest absolute value is flat: what differs is rounding. It
+# becomes zeros, with zero gradient; otherwise the gradient of a nearly constant map would have no bound.
 FLAT = 1e-6
-RANGE_EPSILON = 1e-8
+# So does a map whose values are all below 2 to this power (1e-25), whose gradient float32 could not hold.
+SMALLEST_EXPONENT = -83
 
 
 def grad_cam(
@@ -42,15 +45,22 @@ def grad_cam(
     Returns:
       The raw map in float32, unbounded and signed.
 
+    Raises:
+      ValueError: a label outside 0 ... k - 1; inside `jax.jit` its map is NaN instead (see `labels`).
+
     Source: Selvaraju et al. 2017, eq. 1-2; ALIGN, "Classifier objective"; alpha: decision of this project;
       log_probability: beyond the paper.
     """
 
     def label_scores(features: Float[Array, "b h w c"]) -> Float[Array, ""]:
         scores = head(features).astype(jnp.float32)
+        score = of_label(scores, label)
         if explained == "log_probability":
-            scores = jax.nn.log_softmax(scores)
-        return jnp.take_along_axis(scores, label[:, None], axis=1).sum()
+            # log p_y = -log(1 + exp(others - score_y)). Unlike log_softmax, whose gradient is 1 - p_y, this keeps its
+            # digits as p_y nears 1.
+            of_others = jnp.where(label[:, None] == jnp.arange(scores.shape[1]), -1e30, scores)
+            score = -jax.nn.softplus(jax.nn.logsumexp(of_others, axis=1) - score)
+        return score.sum()
 
     # The sum over the batch gives every example its own gradient, since no example reads another's features.
     weights = jax.grad(label_scores)(features).astype(jnp.float32).mean((1, 2))
@@ -59,31 +69,47 @@ def grad_cam(
     return jnp.einsum("bhwc,bc->bhw", features.astype(jnp.float32), weights)
 
 
-def _divide_unless_flat(numerator: Float[Array, "b h w"], denominator: Float[Array, "b 1 1"]) -> Float[Array, "b h w"]:
-    flat = denominator < FLAT
+def _on_unit_scale(saliency: Float[Array, "b h w"]) -> tuple[Float[Array, "b h w"], Float[Array, "b 1 1"]]:
+    """The map times a power of two, which loses no digit, and its largest absolute value then: in [0.5, 1).
+
+    A smaller value is that of a map below `SMALLEST_EXPONENT`.
+    """
+    saliency = saliency.astype(jnp.float32)
+    largest = jax.lax.stop_gradient(jnp.abs(saliency).max((1, 2), keepdims=True))
+    factor = jnp.ldexp(jnp.float32(1), -jnp.maximum(jnp.frexp(largest)[1], SMALLEST_EXPONENT))
+    return saliency * factor, largest * factor
+
+
+def _divide_unless_flat(
+    numerator: Float[Array, "b h w"], denominator: Float[Array, "b 1 1"], largest: Float[Array, "b 1 1"]
+) -> Float[Array, "b h w"]:
+    flat = (denominator < FLAT * largest) | (largest < 0.5)
     # The inner `where` keeps the unused branch finite: its gradient would otherwise be 0 * inf.
-    return jnp.where(flat, 0.0, numerator / (jnp.where(flat, 1.0, denominator) + RANGE_EPSILON))
+    return jnp.where(flat, 0.0, numerator / jnp.where(flat, 1.0, denominator))
 
 
 def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """`(s - min s) / (max s - min s + 1e-8)` per map, in float32; flat maps become zeros with zero gradient.
+    """`(s - min s) / (max s - min s)` per map, in float32; flat maps become zeros with zero gradient.
+
+    The scale of a map does not matter. The sources add 1e-8 to the divisor, which would hide maps as small as that.
 
     Source: as DRE, GRADIA, HAICS and RES; for ALIGN, decision of this project.
     """
-    saliency = saliency.astype(jnp.float32)
+    saliency, largest = _on_unit_scale(saliency)
     low = saliency.min((1, 2), keepdims=True)
-    return _divide_unless_flat(saliency - low, saliency.max((1, 2), keepdims=True) - low)
+    return _divide_unless_flat(saliency - low, saliency.max((1, 2), keepdims=True) - low, largest)
 
 
 def normalise_max(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """`relu(s) / (max relu(s) + 1e-8)` per map, in float32; maps without a positive cell become zeros.
+    """`relu(s) / max relu(s)` per map, in float32; maps without a positive cell become zeros.
 
     This is the usual Grad-CAM for display and evaluation. Cells at or below zero get no gradient.
 
     Source: Selvaraju et al. 2017, eq. 2.
     """
-    positive = jax.nn.relu(saliency.astype(jnp.float32))
-    return _divide_unless_flat(positive, positive.max((1, 2), keepdims=True))
+    saliency, largest = _on_unit_scale(saliency)
+    positive = jax.nn.relu(saliency)
+    return _divide_unless_flat(positive, positive.max((1, 2), keepdims=True), largest)
 
 
 NORMALISATIONS: dict[str, Callable[[Float[Array, "b h w"]], Float[Array, "b h w"]]] = {

@@ -38,6 +38,7 @@ from align_jax.data.augment import resample
 from align_jax.data.load import load
 from align_jax.data.normalise import normalise
 from align_jax.errors import UserError
+from align_jax.labels import of_label
 from align_jax.networks import Classifier
 from align_jax.runs.trained import TrainedRun, load_trained
 from align_jax.states import ClassifierState
@@ -80,7 +81,7 @@ def evidence(network: Classifier, state: ClassifierState, pairs: Pairs) -> Evide
         return logits(features).argmax(-1)
 
     def label_logit(features: Float[Array, "b u v d"]) -> Float[Array, " b"]:
-        return jnp.take_along_axis(logits(features), pairs.label[:, None], axis=1)[:, 0]
+        return of_label(logits(features), pairs.label)
 
     first, second = features(pairs.image), features(pairs.other)
     over_object = saliency.to_grid(pairs.mask, *first.shape[1:3]) > COVERED

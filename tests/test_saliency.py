@@ -56,16 +56,70 @@ def test_normalisations():
     chex.assert_trees_all_close(saliency.normalise_max(raw), jnp.array([[[0, 0], [1 / 3, 1]]]), atol=1e-6)
 
 
-@pytest.mark.parametrize("normalise", saliency.NORMALISATIONS.values())
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("level", [0.0, -2.0, 1e-7])
-def test_flat_maps_become_zeros_with_zero_gradient(normalise, dtype, level):
-    """Zero maps, maps without a positive cell, maps whose range is rounding error."""
-    raw = jnp.full((2, 3, 3), level, dtype).at[0, 0, 0].add(jnp.asarray(1e-8, dtype))
+@pytest.mark.parametrize("level", [0.0, -2.0, -1e-7, 3e-26])
+def test_flat_maps_become_zeros_with_zero_gradient(dtype, level):
+    """Zero maps, maps without a positive cell, maps whose range is rounding error, maps that are next to nothing."""
+    raw = jnp.full((2, 3, 3), level, dtype).at[0, 0, 0].multiply(1 + 2e-7)
+    raw = jnp.concatenate([raw, raw.at[:, 1, 1].set(-5e-7 * level)])  # positive by less than rounding
+    for normalise, count in ((saliency.normalise_minmax, 2), (saliency.normalise_max, 4)):
+        values, pullback = jax.vjp(normalise, raw[:count])
+        assert values.dtype == jnp.float32
+        assert (values == 0).all()
+        assert (pullback(jnp.ones((count, 3, 3)))[0] == 0).all()
+
+
+@pytest.mark.parametrize("normalise", saliency.NORMALISATIONS.values())
+def test_the_scale_of_a_map_does_not_matter(normalise):
+    """In the values and, but for the scale itself, in the gradients; also for maps that hardly differ from a constant."""
+    raw = jax.random.normal(jax.random.key(3), (4, 5, 5)) + jnp.array([0.0, 1.0, -1.0, 1e4])[:, None, None]
+    above = jax.random.normal(jax.random.key(4), raw.shape)
     values, pullback = jax.vjp(normalise, raw)
-    assert values.dtype == jnp.float32
-    assert (values == 0).all()
-    assert (pullback(jnp.ones_like(values))[0] == 0).all()
+    (gradient,) = pullback(above)
+    assert jnp.isfinite(gradient).all()
+    for scale in (2.0**-80, 2.0**-40, 2.0**-7, 2.0**90):
+        scaled, pullback = jax.vjp(normalise, raw * scale)
+        chex.assert_trees_all_equal(scaled, values)
+        chex.assert_trees_all_equal(pullback(above)[0] * scale, gradient)
+    for scale in (1e-20, 1e-9, 1e-7, 0.3, 1e9):
+        chex.assert_trees_all_close(normalise(raw[:3] * scale), values[:3], atol=1e-6)
+
+
+def test_ordinary_maps_have_the_values_of_the_published_formulas():
+    raw = jax.random.normal(jax.random.key(3), (8, 7, 7))
+    low, high = raw.min((1, 2), keepdims=True), raw.max((1, 2), keepdims=True)
+    chex.assert_trees_all_close(saliency.normalise_minmax(raw), (raw - low) / (high - low + 1e-8), rtol=3e-7)
+    chex.assert_trees_all_close(saliency.normalise_max(raw), jax.nn.relu(raw) / (high + 1e-8), rtol=3e-7)
+
+
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("normalise", saliency.NORMALISATIONS.values())
+def test_maps_that_are_not_finite_stay_so(normalise, value):
+    assert jnp.isnan(normalise(jnp.full((1, 2, 2), value))).all()
+
+
+@pytest.mark.parametrize("lead", [5.0, 12.0, 14.0, 20.0, 40.0])
+def test_a_confident_prediction_has_a_map_of_its_log_probability(lead):
+    """From p = .99 over .999997 to 1 - 1e-17, against float64; and what trains on the map has finite gradients."""
+    bias = lead * jax.nn.one_hot(LABEL, K)
+    head = lambda features, kernel: features.mean((1, 2)) @ kernel + bias  # noqa: E731
+
+    def map_of(kernel):
+        raw = saliency.grad_cam(lambda f: head(f, kernel), FEATURES, LABEL, explained="log_probability")
+        return saliency.normalise_minmax(raw)
+
+    features, kernel, logits = (np.asarray(a, np.float64) for a in (FEATURES, KERNEL, head(FEATURES, KERNEL)))
+    odds = np.exp(logits - logits[np.arange(B), LABEL][:, None])
+    odds[np.arange(B), LABEL] = 0
+    others = odds / (1 + odds.sum(1, keepdims=True))
+    weights = others.sum(1)[:, None] * kernel[:, LABEL].T - others @ kernel.T
+    expected = np.einsum("bhwc,bc->bhw", features, weights)
+    expected -= expected.min((1, 2), keepdims=True)
+    expected /= expected.max((1, 2), keepdims=True)
+    chex.assert_trees_all_close(jax.jit(map_of)(KERNEL), expected.astype(np.float32), atol=1e-4)
+    gradient = jax.jit(jax.grad(lambda kernel: (map_of(kernel) ** 2).sum()))(KERNEL)
+    assert jnp.isfinite(gradient).all()
+    assert 1e-3 < jnp.abs(gradient).max() < 1e3
 
 
 @pytest.mark.parametrize("normalise", saliency.NORMALISATIONS.values())

@@ -20,7 +20,7 @@ FLOORS = (
     ("evaluation",),
     ("algorithms",),
     ("models", "explanations", "steps", "states", "objectives", "forward", "guidance", "optimizers", "networks",
-     "losses", "saliency", "mixup", "fills"),
+     "losses", "saliency", "mixup", "fills", "labels"),
     ("data",),
     ("tables",),
     ("settings",),

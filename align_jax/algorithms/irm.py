@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
+from align_jax.labels import of_label
 from align_jax.losses import mean_over_present
 from align_jax.objectives import Objective, switch, term, weighted
 from align_jax.settings import ZERO_OR_MORE, keyword_settings, whole_number
@@ -22,7 +23,7 @@ def invariance_penalty(
     Source: IRMv1; DomainBed's estimate from two halves of each domain's batch.
     """
     logits = logits.astype(jnp.float32)
-    slope = (jax.nn.softmax(logits) * logits).sum(-1) - jnp.take_along_axis(logits, label[:, None], axis=1)[:, 0]
+    slope = (jax.nn.softmax(logits) * logits).sum(-1) - of_label(logits, label)
     place = jnp.cumsum(membership, axis=1) - 1  # of each example within its domain, in the batch's order
     penalty = _mean(slope, membership & (place % 2 == 0)) * _mean(slope, membership & (place % 2 == 1))
     return mean_over_present(penalty, membership)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
+from align_jax.labels import of_label
 from align_jax.objectives import Objective, term, weighted
 from align_jax.settings import FRACTION, ZERO_OR_MORE, keyword_settings, one_of
 
@@ -25,7 +26,7 @@ def without_lowest(image: Images, gradient: Float[Array, "b h w"], fraction: flo
 
 def label_gradient(predict: Callable[[Images], Float[Array, "b k"]], image: Images, label: Int[Array, " b"]) -> Images:
     """`d f(x)_y / d x`, with stored BatchNorm statistics: it depends only on the example's own pixels."""
-    return jax.grad(lambda x: jnp.take_along_axis(predict(x).astype(jnp.float32), label[:, None], axis=1).sum())(image)
+    return jax.grad(lambda x: of_label(predict(x).astype(jnp.float32), label).sum())(image)
 
 
 def prediction_divergence(logits: Float[Array, "b k"], other: Float[Array, "b k"]) -> Float[Array, " b"]:

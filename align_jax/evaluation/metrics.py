@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
+from align_jax.labels import check_labels
+
 
 def accuracy(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> float:
     """The share of examples whose most probable class is the label; of equally probable classes the first counts.
@@ -93,10 +95,6 @@ def _check(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]
     examples, classes = probabilities.shape
     if not examples:
         raise ValueError("no examples to score: the domain is empty, or every example was marked as padding")
-    if label.min() < 0 or label.max() >= classes:
-        raise ValueError(
-            f"labels from {label.min()} to {label.max()} do not fit {classes} classes: "
-            f"they must lie in 0 to {classes - 1}"
-        )
+    check_labels(label, classes)
     if not np.isfinite(probabilities.astype(np.float64)).all():
         raise ValueError("probabilities that are not finite cannot be scored: check the training losses for divergence")

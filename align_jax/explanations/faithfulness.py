@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from align_jax.fills import FILLS
+from align_jax.labels import of_label
 
 Probabilities = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 
@@ -71,7 +72,8 @@ def faithfulness(
       One value per image and metric.
 
     Raises:
-      ValueError: unknown fill or rounding, no bins, or a bin outside (0, 100].
+      ValueError: unknown fill or rounding, no bins, a bin outside (0, 100], or a target outside 0 ... k - 1; inside
+        `jax.jit` such a target's values are NaN instead (see `labels`).
 
     Source: DeYoung et al., ERASER (ACL 2020), section 4.2: the area over the perturbation curve, on pixels.
     """
@@ -123,7 +125,7 @@ def deletion_auc(
     In [0, 1]; costs steps + 1 forward passes. Arguments as in `faithfulness`.
 
     Raises:
-      ValueError: unknown fill, or fewer than one step.
+      ValueError: unknown fill, fewer than one step, or a target as in `faithfulness`.
 
     Source: Petsiuk et al., RISE (BMVC 2018), section 4.1.
     """
@@ -146,7 +148,7 @@ def insertion_auc(
     an object. In [0, 1]; costs steps + 1 forward passes. Arguments as in `faithfulness`.
 
     Raises:
-      ValueError: unknown fill, or fewer than one step.
+      ValueError: unknown fill, fewer than one step, or a target as in `faithfulness`.
 
     Source: Petsiuk et al., RISE (BMVC 2018), section 4.1.
     """
@@ -223,8 +225,7 @@ def _target_probability(
 
     def altered(top: Int[Array, ""], keep: Bool[Array, ""]) -> Float[Array, " b"]:
         shown = jnp.where(((rank < top) == keep)[..., None], image, filled)
-        p = probabilities(shown).astype(jnp.float32)
-        return jnp.take_along_axis(p, target[:, None], axis=1)[:, 0]
+        return of_label(probabilities(shown).astype(jnp.float32), target)
 
     return jax.lax.map(lambda version: altered(*version), (jnp.array(count), jnp.array(keep_top)))
 
