@@ -87,7 +87,7 @@ def test_a_label_that_no_class_has(name, outside):
 )
 def test_metrics_refuse_it_in_the_same_words(metric):
     for outside in (-1, K):
-        with pytest.raises(ValueError, match="labels from .* do not fit 4 classes: they must lie in 0 to 3"):
+        with pytest.raises(ValueError, match=r"labels from .* do not fit 4 classes: they must lie in 0 to 3"):
             metric(np.asarray(jax.nn.softmax(SCORES)), np.array([0, 1, outside]))
 
 

@@ -71,7 +71,7 @@ def test_flat_maps_become_zeros_with_zero_gradient(dtype, level):
 
 @pytest.mark.parametrize("normalise", saliency.NORMALISATIONS.values())
 def test_the_scale_of_a_map_does_not_matter(normalise):
-    """In the values and, but for the scale itself, in the gradients; also for maps that hardly differ from a constant."""
+    """In the values and, but for the scale itself, in the gradients; also for maps that are nearly constant."""
     raw = jax.random.normal(jax.random.key(3), (4, 5, 5)) + jnp.array([0.0, 1.0, -1.0, 1e4])[:, None, None]
     above = jax.random.normal(jax.random.key(4), raw.shape)
     values, pullback = jax.vjp(normalise, raw)

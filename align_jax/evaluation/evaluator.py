@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jaxtyping import Array, Int
@@ -56,13 +57,14 @@ class Evaluator:
 
         def faithful(states: States, batch: Batch, number: Int[Array, ""]) -> dict[str, Array]:
             batch = as_network_input(batch)
-            key = jax.random.fold_in(jax.random.key(CONTROL_SEED), number)
+            place = number * settings.batch_size + jnp.arange(settings.batch_size)  # in the subset
+            keys = jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
             return faithfulness_scores(
                 networks[0],
                 states[0],
                 explained(states, batch),
                 batch,
-                key,
+                keys,
                 fill=settings.fill,
                 insertion_steps=settings.insertion_steps,
             )

@@ -82,20 +82,23 @@ def faithfulness_scores(
     state: ClassifierState,
     explained: ExplainedBatch,
     batch: Batch,
-    key: Key[Array, ""],
+    keys: Key[Array, " b"],
     *,
     fill: str,
     insertion_steps: int,
 ) -> dict[str, Array]:
-    """Comprehensiveness, sufficiency and insertion AUC [b] of the Grad-CAMs, and of a random map as the control."""
+    """Comprehensiveness, sufficiency and insertion AUC [b] of the Grad-CAMs, and of a random map as the control.
+
+    The map is drawn from the example's own key, so that it does not depend on the other examples of the batch.
+    """
 
     def probabilities(image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         return jax.nn.softmax(classifier.logits(state.params, state.batch_stats, image).astype(jnp.float32))
 
     result = {}
     image, target = batch["image"], explained.target
-    examples, height, width = explained.grad_cam.shape
-    control = faithfulness.random_map(key, (examples, height, width))
+    height, width = image.shape[1:3]
+    control = jax.vmap(lambda key: faithfulness.random_map(key, (1, height, width))[0])(keys)
     for prefix, saliency_map in (("", explained.grad_cam), ("random_", control)):
         both = faithfulness.faithfulness(probabilities, image, saliency_map, target, fill=fill)
         result[f"{prefix}comprehensiveness"] = both.comprehensiveness

@@ -8,12 +8,13 @@ from typing import Any
 import ml_collections
 
 from align_jax.configuration import default_config
-from align_jax.errors import UserError
+from align_jax.errors import UserError, listed, shown
 from align_jax.runs.read import flat
 from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
 
-# Settings that change how a run is carried out, but not what comes out of it.
+# Settings that change how a run is carried out, but not what comes out of it. With another evaluation.batch_size the
+# scores of an evaluation differ by a rounding, as with another number of cores; training does not see them.
 FREE_TO_CHANGE = (
     "data.root",
     "data.prepared",
@@ -22,6 +23,9 @@ FREE_TO_CHANGE = (
     "data.on_duplicate",
     "data.threads",
     "data.prefetch",
+    "evaluation.batch_size",
+    "checkpoint_every",
+    "log_every",
     "tensorboard",
     "compare",
 )
@@ -46,10 +50,10 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
             if before.get(field) != now.get(field) and field not in FREE_TO_CHANGE
         ]
         if changed:
-            differences = "; ".join(f"config.{f} was {before.get(f)!r}, is {now.get(f)!r}" for f in changed[:4])
+            differences = [f"config.{f} was {shown(before.get(f))}, is {shown(now.get(f))}" for f in changed]
             raise UserError(
-                f"{run} holds a run with another config ({differences}); give the same config to go on with it, "
-                "or another --workdir."
+                f"{run} holds a run with another config ({listed(differences, most=4)}); give the same config to go on "
+                f"with it, or another --workdir. Only {', '.join(FREE_TO_CHANGE)} may change."
             )
 
 

@@ -24,7 +24,7 @@ NOT_COMPARED = {
     *FREE_TO_CHANGE,
     *SAYS_THE_TASK,
     *("algorithm", "guidance", "seed", "data.domain"),
-    *("checkpoint_every", "log_every", "evaluation.gallery_images"),
+    "evaluation.gallery_images",
 }
 
 Examples = tuple[tuple[tuple[str, str, str], int], ...]
