@@ -47,7 +47,10 @@ def verify(checkpoint: Path) -> bool:
     if METADATA not in saved:
         raise BrokenFile(checkpoint / CHECKSUMS, f"lacks {METADATA}")
     # The paths come from the folder, and none from the file.
-    found = _files(checkpoint)
+    try:
+        found = _files(checkpoint)
+    except OSError as error:  # a run that goes on deletes it at this moment
+        raise BrokenFile(checkpoint, f"cannot be read ({reason(error)})") from error
     missing = sorted(saved.keys() - found.keys())
     if missing:
         raise BrokenFile(checkpoint, f"lacks {missing[0][:200]}")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from align_jax.runs.checksums import verify
 
 @pytest.fixture
 def checkpoint(trained_run, tmp_path):
-    return shutil.copytree(trained_run / "checkpoints" / "4", tmp_path / "4")
+    return Path(shutil.copytree(trained_run / "checkpoints" / "4", tmp_path / "4"))
 
 
 def files(checkpoint):
@@ -86,3 +87,11 @@ def test_broken_checksums_are_damage_too(checkpoint, content):
 def test_a_checkpoint_of_an_earlier_version_has_none(checkpoint):
     (checkpoint / "checksums.json").unlink()
     assert not verify(checkpoint)
+
+
+def test_a_folder_that_is_deleted_meanwhile_cannot_be_read(checkpoint, monkeypatch):
+    def gone(self, pattern):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "rglob", gone)
+    assert f"{checkpoint} cannot be read (no such file or directory)" in fault(checkpoint)
