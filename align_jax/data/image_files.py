@@ -23,6 +23,7 @@ POINTERS = {
 }
 
 LINKS_TO_NOTHING = "links to nothing"
+READ_ALREADY = "links to folders that are read already"
 
 # How many entries of each kind are no images, such as `{".txt": 3}`.
 Others = collections.Counter[str]
@@ -64,11 +65,13 @@ def unreadable(folder: str | Path, error: OSError) -> UserError:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link to one."""
+    """Whether an entry is a folder, or a link to one that it does not lie in."""
     try:
-        return entry.is_dir()
+        if not entry.is_dir() or not entry.is_symlink():
+            return entry.is_dir()
     except OSError:  # a link to itself, or to where one may not look
         return False
+    return not Path(os.path.realpath(os.path.dirname(entry.path))).is_relative_to(os.path.realpath(entry.path))
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
@@ -86,8 +89,8 @@ def is_image(entry: os.DirEntry[str]) -> bool:
 
 def kind(entry: os.DirEntry[str]) -> str:
     """What to count an entry as that is not taken for an image: by its suffix, if it is a file."""
-    if is_folder(entry):
-        return "other folders"
+    if os.path.isdir(entry.path):
+        return "other folders" if is_folder(entry) else READ_ALREADY
     if not os.path.exists(entry.path):
         return LINKS_TO_NOTHING
     if not os.path.isfile(entry.path):
@@ -109,14 +112,13 @@ def images_below(folder: str | Path, others: Others) -> Iterator[tuple[str, os.D
     Raises:
       UserError: a folder cannot be read.
     """
-    start = os.path.realpath(folder)
     read: set[str] = set()
     waiting = [(str(folder), "")]
     while waiting:
         place, prefix = waiting.pop()
         real = os.path.realpath(place)
-        if real in read or (prefix and Path(start).is_relative_to(real)):
-            others["links to folders that are read already"] += 1
+        if real in read:
+            others[READ_ALREADY] += 1
             continue
         read.add(real)
         below = []

@@ -32,9 +32,9 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
     Shards are made here, because TFDS would hold each split in memory up to 1 GB, and sort larger ones with TensorFlow.
 
     `info.metadata` has `splits`, the split of each domain; `source`, the user's folder or archive; `skipped`, for each
-    bad image that was left out its id and the reason; `duplicates`, for each domain the groups of identical files, as
-    indices within the split; `shared`, the groups of identical files of several domains, as ids; and `dropped`, the ids
-    of those that were left out for it.
+    bad image that was left out its id and the reason; `without_images`, the folders that were left out; `duplicates`,
+    for each domain the groups of identical files, as indices within the split; `shared`, the groups of identical files
+    of several domains, as ids; and `dropped`, the ids of those that were left out for it.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -70,6 +70,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
                 splits=split_names(source.domains),
                 source=str(source.source.resolve()),
                 skipped={},
+                without_images=list(source.without_images),
                 duplicates={},
                 shared=[],
                 dropped=[],

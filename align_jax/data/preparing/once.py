@@ -113,7 +113,15 @@ def _check_names(folder: Path) -> None:
 def _check_metadata(info: tfds.core.DatasetInfo) -> None:
     """Raises a ValueError where values are of another type than the builders of images in folders write."""
     metadata = info.metadata or {}
-    kinds = {"splits": dict, "source": str, "skipped": dict, "duplicates": dict, "shared": list, "dropped": list}
+    kinds = {
+        "splits": dict,
+        "source": str,
+        "skipped": dict,
+        "duplicates": dict,
+        "shared": list,
+        "dropped": list,
+        "without_images": list,
+    }
     for name in metadata:
         if not isinstance(metadata[name], kinds.get(name, object)):
             raise ValueError(f"metadata.json has no valid {name}")

@@ -86,10 +86,14 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
             "anew."
         )
     skipped = len(metadata["skipped"])
-    if skipped and policy.on_bad_image == "error":
+    folders = len(metadata.get("without_images", ()))
+    if (skipped or folders) and policy.on_bad_image == "error":
+        what = (
+            f"unreadable images left out ({skipped:,})" if skipped else f"folders without images left out ({folders:,})"
+        )
         raise UserError(
-            f"{name} in {folder} was prepared with unreadable images left out ({skipped:,}), but on_bad_image is "
-            "error; set on_bad_image=skip, or delete the folder to prepare anew."
+            f"{name} in {folder} was prepared with {what}, but on_bad_image is error; set on_bad_image=skip, or delete "
+            "the folder to prepare anew."
         )
     # Earlier versions did not look for images that are in several domains.
     shared = len(metadata["shared"]) if "shared" in metadata else None

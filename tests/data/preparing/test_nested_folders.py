@@ -58,6 +58,15 @@ def test_links_that_lead_back_have_an_end(tmp_path):
     assert data.others == {"links to folders that are read already": 5, "links to nothing": 1}
 
 
+def test_a_folder_that_is_linked_into_itself_is_no_domain_and_no_class(root):
+    for place in (root / "Mine", root / "Mine" / "clipart"):
+        (place / place.name).symlink_to(place)
+        (place / "top").symlink_to(root)
+    data = scanned(root / "Mine")
+    assert (data.domains, data.classes, len(data.images)) == (("clipart", "real photos"), ("Bus", "apple"), 8)
+    assert data.others == {"links to folders that are read already": 4}
+
+
 def write_tiny_imagenet(folder, classes=3):
     """Its layout: train/CLASS/images/*.JPEG with a list of boxes, and images without classes in val/ and test/."""
     for number in range(classes):
@@ -164,6 +173,8 @@ def test_a_class_without_an_image_is_named_and_refused_unless_asked_for(root, tm
     said = capsys.readouterr().err
     assert "Left out folders with no image of a class: clipart/Bus (.heic (3))" in said
     assert "folders without images (1)" in said
+    assert len(builder.info.metadata["without_images"]) == 3
+    assert "prepared with folders without images left out (3)" in refused(root, tmp_path / "prepared", folder="Mine")
     assert "Classes that are in one domain only: Bus (real photos)." in said
 
 
