@@ -9,7 +9,7 @@ are refused.
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +21,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from align_jax.errors import UserError
+from align_jax.errors import UserError, listed
 from align_jax.models.torchvision_names import (
     FROM_TORCHVISION,
     HEAD,
     TO_TORCHVISION,
     batch_counter,
+    common_prefixes,
     known_names,
     resembling_network,
     torchvision_name,
@@ -48,7 +49,8 @@ PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 CONVERSION = (
     'python -c "import sys, torch, safetensors.torch as s; '
     "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-    "s.save_file({k: v.contiguous() for k, v in d.get('state_dict', d).items()}, sys.argv[2])\""
+    "d = next((d[k] for k in ('state_dict', 'model_dict', 'model') if k in d), d); "
+    's.save_file({k: v.contiguous().clone() for k, v in d.items()}, sys.argv[2])"'
 )
 
 
@@ -62,6 +64,7 @@ class Loaded(NamedTuple):
       taken: how many of the network's tensors came from the file.
       replaced: the network's tensors that kept their initial values (the head's, or none), and why.
       ignored: the file's tensors that the network does not have; BatchNorm's counters of batches are not listed.
+      prefix: what stood before the network's names in the file, such as `backbone.`.
     """
 
     params: Params
@@ -71,14 +74,17 @@ class Loaded(NamedTuple):
     taken: int
     replaced: dict[str, str]
     ignored: tuple[str, ...]
+    prefix: str
 
     def summary(self) -> str:
         """One line for the user."""
         parts = [f"{self.taken} tensors from {self.path} (sha256 {self.sha256})"]
+        if self.prefix:
+            parts.append(f"their names without {self.prefix!r}")
         if self.replaced:
             parts.append(f"{', '.join(self.replaced)} newly initialised ({next(iter(self.replaced.values()))})")
         if self.ignored:
-            parts.append(f"in the file but not in the network: {', '.join(map(repr, self.ignored))}")
+            parts.append(f"in the file but not in the network: {listed(list(map(repr, self.ignored)))}")
         return "; ".join(parts) + "."
 
 
@@ -136,25 +142,25 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
     """Reads a ResNet's weights: every tensor except the head's must be in the file, with the network's shape.
 
     The head is read if the numbers of classes agree; otherwise, or if the file has none, it keeps its initial values.
-    Half and double precision are cast to the network's data type. Names may begin with `module.` or `model.`, and
-    BatchNorm's counters of batches may be absent. Tensors outside the backbone are ignored; further tensors inside it,
-    such as more blocks, mean that the file is of another network.
+    Half and double precision are cast to the network's data type. Names may begin with `module.` or `model.`, and then
+    with one prefix that all have, such as `backbone.`. BatchNorm's counters of batches may be absent. Tensors outside
+    the backbone are ignored; further tensors inside it, such as more blocks, mean that the file is of another network.
 
     Args:
       path: a .safetensors file with torchvision's names, which timm's ResNets share; it need not be trusted.
       params, batch_stats: a freshly initialised network's.
 
     Raises:
-      UserError: a missing or malformed file, a pickle, or the weights of another network; for the last, the message
-        lists every tensor that does not match.
+      UserError: a missing or malformed file, a pickle, or the weights of another network, or of several.
     """
     if path.suffix.lower() in PICKLES:
         raise _pickle_refused(path)
     try:
         # Not mapped into memory: a file that shrinks under a mapping ends the process.
         with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
-            found = _tensors(file, path)
             expected = {**torchvision_shapes(params), **torchvision_shapes(batch_stats)}
+            prefix = _prefix(file, expected, path)
+            found = _tensors(file, prefix, path)
             replaced = _new_head(found, expected)
             _check_fit(found, expected, replaced, path)
 
@@ -180,7 +186,7 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         raise UserError(f"{path} could not be read: {error.strerror or error}.") from error
     known = known_names(expected)
     ignored = tuple(sorted(tensor.name for name, tensor in found.items() if name not in known))
-    return Loaded(params, batch_stats, path, sha256, len(expected) - len(replaced), replaced, ignored)
+    return Loaded(params, batch_stats, path, sha256, len(expected) - len(replaced), replaced, ignored, prefix)
 
 
 def save_weights(path: Path, params: Params, batch_stats: BatchStats) -> Path:
@@ -204,11 +210,23 @@ def save_weights(path: Path, params: Params, batch_stats: BatchStats) -> Path:
     return write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
 
 
-def _tensors(file: Any, path: Path) -> dict[str, _Tensor]:
-    """The tensors in the file's header, by torchvision's name."""
+def _prefix(file: Any, expected: Collection[str], path: Path) -> str:
+    """What stands before the network's names, behind any wrapper's."""
+    names = {re.sub(WRAPPERS, "", name): name for name in file.keys()}  # noqa: SIM118  # not a mapping
+    first, *others = common_prefixes(names, expected)
+    pairs = [(names.get(first + name), names.get(other + name)) for other in others for name in expected]
+    # DomainBed's files hold one network under two names.
+    if any(not np.array_equal(file.get_tensor(one), file.get_tensor(two)) for one, two in pairs if one and two):
+        raise UserError(f"{path} holds several networks, under {listed([first, *others])}; keep one of them.")
+    return first
+
+
+def _tensors(file: Any, prefix: str, path: Path) -> dict[str, _Tensor]:
+    """The tensors in the file's header, by torchvision's name; those without the prefix by one that no network has."""
     found: dict[str, _Tensor] = {}
     for name in file.keys():  # noqa: SIM118  # not a mapping
         plain = re.sub(WRAPPERS, "", name)
+        plain = plain.removeprefix(prefix) if plain.startswith(prefix) else f"beside/{plain}"
         if plain in found:
             raise UserError(f"{path} holds {plain!r} twice, as {found[plain].name!r} and {name!r}; keep one of them.")
         header = file.get_slice(name)
@@ -252,9 +270,11 @@ def _check_fit(
     advice = "choose a torchvision or timm checkpoint of the ResNet that config.classifier.name names"
     if theirs and theirs != ours:
         advice = f"it looks like {theirs}, so set config.classifier.name or choose another file"
+    if missing and not surplus:  # its names say what the file is
+        surplus = [repr(tensor.name) for name, tensor in found.items() if name not in known]
     lists = {"not in the file": missing, "not in the network": surplus, "of another shape": reshaped}
-    listed = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in lists.items() if names)
-    raise UserError(f"{path} does not fit the network; {advice} ({listed}).")
+    details = "; ".join(f"{what}: {listed(sorted(names))}" for what, names in lists.items() if names)
+    raise UserError(f"{path} does not fit the network; {advice} ({details}).")
 
 
 def _read(file: Any, tensor: _Tensor, path: Path) -> np.ndarray:

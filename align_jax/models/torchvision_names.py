@@ -1,7 +1,8 @@
 """Conversion between our names and layout of a ResNet's tensors and torchvision's. Values stay the same."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -51,6 +52,26 @@ def known_names(expected: Iterable[str]) -> set[str]:
     """The names that a file may have: the network's, and torchvision's BatchNorm counters, which ours does not have."""
     names = set(expected)
     return names | {batch_counter(name) for name in names if name.endswith(".running_mean")}
+
+
+def common_prefixes(names: Iterable[str], expected: Collection[str]) -> list[str]:
+    """What stands before the network's names in a file, such as `backbone.`; [""] if nothing does.
+
+    Several prefixes come before equally many names if a file holds several networks. Of MoCo's two it is the trained
+    one, `encoder_q`, and not its moving average.
+    """
+    longest = max((name.count(".") for name in expected), default=0) + 1
+    found: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        for size in range(1, min(longest, len(parts)) + 1):
+            if (end := ".".join(parts[-size:])) in expected:
+                found[name.removesuffix(end)] += 1
+    most = max(found.values(), default=0)
+    if found[""] == most or most < len(expected) / 2:
+        return [""]
+    prefixes = sorted(prefix for prefix, count in found.items() if count == most)
+    return [prefix for prefix in prefixes if not prefix.endswith("encoder_k.")] or prefixes
 
 
 def resembling_network(names: Iterable[str]) -> str:
