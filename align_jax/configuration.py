@@ -5,6 +5,7 @@ others are here. A config file (`configs/*.py`) starts from `default_config` and
 ALIGN's paper states, (D) a decision of this project where the paper says nothing.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ from align_jax.optimizers import OPTIMIZERS, SCHEDULES
 from align_jax.settings import (
     BOOLEAN,
     FRACTION,
+    PATH,
     POSITIVE,
     POSITIVE_FRACTION,
     TEXT,
@@ -41,6 +43,8 @@ from align_jax.settings import (
 )
 
 AT_LEAST_1 = whole_number(at_least=1)
+# The fields that can name a file or a folder.
+PATHS = ("data.root", "data.prepared", "data.mask_folder", "classifier.pretrained")
 # jax.random.key takes 32 bits.
 SEED = whole_number(at_least=0, at_most=2**32 - 1)
 BATCH_SIZE = whole_number(at_least=1, at_most=2**16)
@@ -59,9 +63,9 @@ SETTINGS: dict[str, Setting] = {
     "guidance": Setting("method", one_of(("method", *GUIDANCES))),
     "data.name": Setting("emoji_scenes", one_of(DATASETS)),
     # The user's images: their folder, the folder above it, or an archive. emoji_scenes needs none.
-    "data.root": Setting("data", TEXT),
+    "data.root": Setting("data", PATH),
     # Prepared data sets are kept here. Both paths are relative to where the command runs.
-    "data.prepared": Setting("data", TEXT),
+    "data.prepared": Setting("data", PATH),
     # domain_folders: the data set's folder below the root, with DOMAIN/CLASS/IMAGE in it.
     "data.folder": Setting("", TEXT),
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
@@ -159,6 +163,17 @@ def default_config() -> ml_collections.ConfigDict:
             group = group.setdefault(part, {})
         group[name] = setting.default
     return ml_collections.ConfigDict(config)
+
+
+def with_home(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A copy in which `~` at the beginning of a path is the home folder."""
+    copy = ml_collections.ConfigDict(config).copy_and_resolve_references()
+    for field in PATHS:
+        group_name, name = field.split(".")
+        group = copy.get(group_name)
+        if isinstance(group, ml_collections.ConfigDict) and isinstance(group.get(name), str):
+            group[name] = os.path.expanduser(group[name])
+    return copy
 
 
 def check(config: ml_collections.ConfigDict) -> None:

@@ -73,6 +73,7 @@ def number(at_least: float, at_most: float = float(MOST)) -> Rule:
 
 BOOLEAN = rule(bool, lambda value: True, TYPES[bool])
 TEXT = rule(str, lambda value: True, TYPES[str])
+PATH = rule(str, bool, "a path; . is the current folder")
 TEXTS = rule(
     tuple,
     lambda values: len(values) <= 100 and all(isinstance(value, str) for value in values),

@@ -19,7 +19,6 @@ each object twice, at the same place, on two random backgrounds. Cells are those
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from align_jax.runtime.interruption import begin
@@ -41,6 +40,7 @@ from align_jax.errors import UserError
 from align_jax.labels import of_label
 from align_jax.networks import Classifier
 from align_jax.runs.trained import TrainedRun, load_trained
+from align_jax.runtime.paths import local_path
 from align_jax.states import ClassifierState
 
 # A cell is the object's if the object covers more than this share of it.
@@ -139,7 +139,7 @@ def load_pairs(run: TrainedRun, prepared: str) -> Pairs:
 def main() -> int:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--prepared", default="data", help="the folder of prepared data sets")
     arguments = parser.parse_args()
 
@@ -147,13 +147,14 @@ def main() -> int:
         titles = ("run", "evidence outside, %", "changed by the background, %", "through the object's cells, %",
                   "through the background's cells, %", "label's logit", "in Phi")  # fmt: skip
         print(f"| {' | '.join(titles)} |\n" + "|---" * len(titles) + "|")
-        for folder in arguments.runs:
+        prepared = str(local_path(arguments.prepared, "--prepared"))
+        for folder in [local_path(run, "RUN") for run in arguments.runs]:
             run = load_trained(folder)
             for note in run.notes:
                 print(f"note: {note}.", file=sys.stderr)
             network = run.networks[0]
             found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
-                run.states[0], load_pairs(run, arguments.prepared)
+                run.states[0], load_pairs(run, prepared)
             )
             shares = (
                 found.outside / found.inside,

@@ -22,6 +22,7 @@ from align_jax.reporting.gallery_cards import gallery_layers, sharing_images
 from align_jax.runs.read import read_run
 from align_jax.runs.read_arrays import Gallery
 from align_jax.runtime.files import write_atomically
+from align_jax.runtime.paths import local_path
 
 FIGURE_TILE = 116
 FIGURE_BYTES = 300_000
@@ -125,14 +126,16 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | Image
 def main() -> int:
     """Runs `python -m experiments.gallery_figure`; see the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=pathlib.Path, metavar="RUN")
-    parser.add_argument("--compared_with", type=pathlib.Path, help="a run that kept the same images")
-    parser.add_argument("--to", type=pathlib.Path, required=True, help="the PNG to write")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--compared_with", help="a run that kept the same images")
+    parser.add_argument("--to", required=True, help="the PNG to write")
     parser.add_argument("--rows", type=int, default=6, help="how many images")
     arguments = parser.parse_args()
 
     def draw() -> None:
-        print(gallery_figure(arguments.run, arguments.to, compared_with=arguments.compared_with, rows=arguments.rows))
+        run, to = local_path(arguments.run, "RUN"), local_path(arguments.to, "--to")
+        compared = None if arguments.compared_with is None else local_path(arguments.compared_with, "--compared_with")
+        print(gallery_figure(run, to, compared_with=compared, rows=arguments.rows))
 
     return exit_status(
         draw, on_os_error="can the runs be read and --to be written?", on_interrupt="nothing was written."

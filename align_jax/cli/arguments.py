@@ -6,6 +6,7 @@ from absl import flags
 
 from align_jax.cli.exit_status import HelpAsked
 from align_jax.errors import UserError
+from align_jax.runtime.paths import local_path
 
 
 def answer_help(arguments: Sequence[str], usage: str) -> None:
@@ -23,6 +24,7 @@ def parse_flags(
     usage: str,
     *,
     strings: Sequence[str] = (),
+    paths: Sequence[str] = (),
     integers: Sequence[str] = (),
     values: flags.FlagValues | None = None,
     positional: bool = False,
@@ -32,14 +34,17 @@ def parse_flags(
     Args:
       arguments: as `sys.argv`.
       usage: what to write instead of a mistake.
-      strings, integers: names of flags.
+      strings, paths, integers: names of flags. In paths, `~` becomes the home folder.
       values: with flags that are defined already.
       positional: whether arguments that are not flags are allowed.
+
+    Raises:
+      UserError: a flag or its value is not valid, or a path is empty or a URL.
     """
     answer_help(arguments, usage)
     values = flags.FlagValues() if values is None else values
     values.set_gnu_getopt(True)
-    for name in strings:
+    for name in (*strings, *(name for name in paths if name not in values)):
         flags.DEFINE_string(name, None, "", flag_values=values)
     for name in integers:
         flags.DEFINE_integer(name, None, "", lower_bound=0, flag_values=values)
@@ -51,6 +56,10 @@ def parse_flags(
         raise UserError(_one_line(error)) from error
     if rest and not positional:
         raise UserError(f"{rest[0]!r} is not a flag; write {usage}.")
+    for name in paths:
+        given = values[name].value
+        if given is not None:
+            values[name].value = str(local_path(given, f"--{name}"))
     return values, rest
 
 

@@ -22,8 +22,8 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         overrides, others = split_overrides(arguments)
-        values, _ = parse_flags(others, USAGE, strings=("workdir", "out"), integers=("step",))
-        from align_jax.configuration import check, default_config
+        values, _ = parse_flags(others, USAGE, paths=("workdir", "out"), integers=("step",))
+        from align_jax.configuration import check, default_config, with_home
         from align_jax.runtime.devices import check_accelerator
 
         check_overrides(default_config(), overrides, EVALUATED)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         from align_jax.inference.reevaluation import check_out, evaluation_table, reevaluate, write_evaluation
 
         trained = load_named_run(values)
-        config = with_overrides(trained.config, overrides)
+        config = with_home(with_overrides(trained.config, overrides))
         # Only these groups are checked: the algorithm may be the user's own.
         evaluated = default_config()
         evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})

@@ -37,5 +37,8 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     except OSError as error:
         print(f"error: {error}; {on_os_error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # from a handler that other code has set
+        print(f"Interrupted; {on_interrupt}", file=sys.stderr)
+        return 130
     finally:
         restore_handlers()

@@ -7,6 +7,7 @@ from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.errors import UserError
+from align_jax.runtime.paths import local_path
 
 USAGE = "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."
 
@@ -15,14 +16,14 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/explain.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        values, images = parse_flags(arguments, USAGE, strings=("workdir", "out"), integers=("step",), positional=True)
+        values, images = parse_flags(arguments, USAGE, paths=("workdir", "out"), integers=("step",), positional=True)
         if not images:
             raise UserError(f"No image is given; write {USAGE}.")
         from align_jax.inference.explain_images import explain_images
 
         trained = load_named_run(values)
         out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-        explanations = explain_images(trained, [Path(image) for image in images], out, print)
+        explanations = explain_images(trained, [local_path(image, "IMAGE_OR_FOLDER") for image in images], out, print)
         print(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.\nPage: {explanations.page}")
 
     return exit_status(

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/export.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        values, _ = parse_flags(arguments, USAGE, strings=("workdir", "to"), integers=("step",))
+        values, _ = parse_flags(arguments, USAGE, paths=("workdir", "to"), integers=("step",))
         if values.to is None or not values.to.endswith(".safetensors"):
             raise UserError(f"--to is {values.to!r}; give a file that ends in .safetensors: {USAGE}.")
         from align_jax.models import pretrained

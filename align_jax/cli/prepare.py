@@ -10,7 +10,6 @@ copy as `--config.data.prepared=DIR`; the images themselves are not needed then.
 itself is refused. This was tested only on local disks, not on a bucket mounted with Cloud Storage FUSE.
 """
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +68,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], **define)
     flags.DEFINE_enum("on_duplicate", "keep", ["keep", "drop", "error"], **define)
     flags.DEFINE_float("most_skipped", data.most_skipped, lower_bound=0, upper_bound=1, **define)
-    values, _ = parse_flags(arguments, USAGE, strings=("copy_to",), values=values)
+    values, _ = parse_flags(arguments, USAGE, paths=("root", "prepared", "copy_to"), values=values)
     if values.dataset is None:
         raise UserError(f"--dataset is missing; choose one of {', '.join(DATASETS)}.")
     for flag in FIELDS:
@@ -78,11 +77,6 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     others = (real(Path()), real(Path(values.prepared)))
     if values.copy_to is not None and real(Path(values.copy_to)) in others:
         raise UserError(f"--copy_to is {values.copy_to!r}; give a folder other than this one and --prepared.")
-    for flag in ("root", "prepared", "copy_to"):
-        if re.match(r"[\w+.-]+://", values[flag].value or ""):
-            raise UserError(
-                f"--{flag}={values[flag].value} is not a local folder; mount the bucket, and give the mount's path."
-            )
     data.update({"name": values.dataset, **{flag: values[flag].value for flag in ("prepared", *FIELDS)}})
     return data, None if values.copy_to is None else Path(values.copy_to)
 

@@ -15,6 +15,7 @@ from align_jax.reporting.many_runs.report import Report, make_report
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.collect import collect
 from align_jax.runs.untrusted_json import printable
+from align_jax.runtime.paths import local_path
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,15 +23,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=Path(arguments[0]).name, description="Collects complete runs into tables.", allow_abbrev=False
     )
-    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="runs, or folders above them")
-    parser.add_argument("--out", type=Path, help="where the tables go; DIR/tables of the first DIR by default")
+    parser.add_argument("folders", metavar="DIR", nargs="+", help="runs, or folders above them")
+    parser.add_argument("--out", help="where the tables go; DIR/tables of the first DIR by default")
     parser.add_argument("--metric", action="append", choices=METRICS, help=f"default: {', '.join(DEFAULT_METRICS)}")
     options = parser.parse_args(arguments[1:])
 
     def run() -> None:
-        out = options.out or options.folders[0] / "tables"
+        folders = [local_path(folder, "DIR") for folder in options.folders]
+        out = folders[0] / "tables" if options.out is None else local_path(options.out, "--out")
         check_output_folder(out, "tables")
-        report = _report(options.folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
+        report = _report(folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
         page = write_report(report, out)
         _print(markdown_document(report))
         measured = {table.metric.key for task in report.tasks for table in task.tables}

@@ -88,8 +88,8 @@ def _flags(arguments: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     flags.DEFINE_multi_string("vary", [], "", flag_values=values)
     flags.DEFINE_integer("jobs", 1, "", flag_values=values)
     flags.DEFINE_boolean("dry_run", False, "", flag_values=values)
-    strings = ("config", "workdir", "methods", "domains", "seeds", "worker", "slurm")
-    values, _ = parse_flags(others, USAGE, strings=strings, values=values)
+    strings = ("methods", "domains", "seeds", "worker")
+    values, _ = parse_flags(others, USAGE, strings=strings, paths=("config", "workdir", "slurm"), values=values)
     for name in ("config", "workdir"):
         if not values[name].value:
             raise UserError(f"--{name} is missing; write {USAGE}.")
@@ -157,7 +157,7 @@ def check_cells(sweep: Sweep) -> None:
       UserError: a cell's config cannot work, or its folder holds a run with another config.
     """
     # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
-    from align_jax.configuration import check
+    from align_jax.configuration import check, with_home
 
     configs = {}
     by_config: dict[str, SweepCell] = {}
@@ -166,7 +166,7 @@ def check_cells(sweep: Sweep) -> None:
         # Parsing is slow, so it is done once for all cells that differ only in the four fields set below.
         if cell.overrides not in configs:
             configs[cell.overrides], _ = train.parse(["main.py", *sweep.flags(cell)])
-        config = configs[cell.overrides].copy_and_resolve_references()
+        config = with_home(configs[cell.overrides])
         config.algorithm, config.data.domain, config.seed, config.compare = cell.method, cell.domain, cell.seed, ()
         check(config)
         same = by_config.setdefault(config.to_json(sort_keys=True), cell)

@@ -1,5 +1,7 @@
 """`launch/main.py`: trains and evaluates one method, or several on the same data with one page above them."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ def main(arguments: Sequence[str]) -> int:
     def train() -> None:
         config, workdir = parse(arguments)
         # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
-        from align_jax.configuration import check
+        from align_jax.configuration import check, with_home
         from align_jax.runtime.devices import check_accelerator
 
+        config = with_home(config)
         check(config)
         check_accelerator()
         from align_jax.cli.comparison import run_all
@@ -52,8 +55,10 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
 
 def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
     values = flags.FlagValues()
+    # The shell does not do this inside a flag, and `config_flags` reads the file before a flag could be changed.
+    arguments = [re.sub("(?<=^--config=)~.*", lambda path: os.path.expanduser(path[0]), given) for given in arguments]
     config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
-    values, _ = parse_flags(arguments, USAGE, strings=("workdir",), values=values)
+    values, _ = parse_flags(arguments, USAGE, paths=("workdir",), values=values)
     if config.value is None:
         raise UserError(f"--config is missing; write {USAGE}.")
     readable = _readable(config.value)

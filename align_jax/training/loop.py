@@ -14,6 +14,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from align_jax.configuration import with_home
 from align_jax.evaluation.evaluator import Stopped
 from align_jax.evaluation.scores import summarise
 from align_jax.evaluation.selection import Evaluated, Selected, better, mean_accuracy
@@ -21,6 +22,7 @@ from align_jax.objectives import Metrics
 from align_jax.runs.folder import check_run_folder, read_summary
 from align_jax.runs.read_checkpoint import Position
 from align_jax.runtime.interruption import Interrupted, stop_request
+from align_jax.runtime.paths import local_path
 from align_jax.runtime.sharding import compile_step
 from align_jax.states import States
 from align_jax.training.describe import describe
@@ -48,7 +50,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
       UserError: a value that cannot work, a folder with another run, or training that diverged.
       Interrupted: Ctrl-C, SIGTERM or SIGHUP, after saving.
     """
-    planned, folder = plan(config), Path(workdir)
+    config, folder = with_home(config), local_path(workdir, "workdir")
+    planned = plan(config)
     check_run_folder(config, folder)
     summary = read_summary(folder)
     if summary is not None:

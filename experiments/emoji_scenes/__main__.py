@@ -21,6 +21,7 @@ if __name__ == "__main__":
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.runtime.files import write_atomically
+from align_jax.runtime.paths import local_path
 from align_jax.sweeping.sweep import complete_sweep
 from align_jax.tables.markdown import markdown
 from experiments.emoji_scenes.plan import DOMAIN, ROWS, cells
@@ -32,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 def main() -> int:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--workdir", required=True)
+    parser.add_argument("--csv", required=True)
     parser.add_argument("--jobs", type=int, default=1, help="the number of runs at a time")
     parser.add_argument("--prepared", default="data", help="the folder of prepared data sets")
     parser.add_argument("--complete_only", action="store_true", help="train nothing")
@@ -41,6 +42,7 @@ def main() -> int:
     again = shlex.join(["python", "-m", "experiments.emoji_scenes", *sys.argv[1:]])
 
     def run() -> int:
+        csv = local_path(arguments.csv, "--csv")
         sweep = parse(
             [
                 "sweep.py",
@@ -58,7 +60,7 @@ def main() -> int:
         program = (sys.executable, str(ROOT / "launch" / "main.py"))
         done = arguments.complete_only or complete_sweep(sweep, program, title="emoji scenes", again=again)
         results = complete_runs(sweep.workdir, ROWS)
-        write_atomically(arguments.csv, as_csv(results).encode())
+        write_atomically(csv, as_csv(results).encode())
         print(f"{len(results)} of {len(sweep.cells)} runs\n")
         for correlation in ("0.3", "0.7"):
             for table in (accuracy_table, gain_table, faithfulness_table):

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
+from align_jax.runtime.paths import local_path
 
 USAGE = "python launch/pretrain_emoji.py --archives=GOOGLE.tgz,TWITTER.tgz --to=FILE.safetensors [--steps=N] [--seed=N]"
 STEPS = 3000
@@ -40,8 +41,8 @@ def parse(arguments: Sequence[str]) -> Request:
     Raises:
       UserError: an unknown or missing flag, or an invalid value.
     """
-    values, _ = parse_flags(arguments, USAGE, strings=("archives", "to"), integers=("steps", "seed"))
-    archives = tuple(Path(name) for name in (values.archives or "").split(",") if name)
+    values, _ = parse_flags(arguments, USAGE, strings=("archives",), paths=("to",), integers=("steps", "seed"))
+    archives = tuple(local_path(name, "--archives") for name in (values.archives or "").split(",") if name)
     if not archives:
         raise UserError(f"--archives is missing; give npm's tarballs of the two packages: {USAGE}.")
     if values.to is None or not values.to.endswith(".safetensors"):

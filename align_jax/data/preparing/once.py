@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from align_jax.errors import UserError
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.interruption import stop_if_asked, stop_request
 from align_jax.runtime.locks import lock
+from align_jax.runtime.paths import is_url
 
 # In a prepared data set: the SHA-256 of its other small files. Shards have checksums of their own.
 CHECKSUMS = "checksums.json"
@@ -152,8 +152,7 @@ def damaged(folder: Path, reason: object) -> UserError:
 def check_local(*paths: str | Path) -> None:
     """Raises a UserError for `gs://...` and the like."""
     for path in paths:
-        # A Path has collapsed the two slashes into one.
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        if is_url(path):
             raise UserError(
                 f"{path} is not a local folder: data are prepared and read through the file system; mount the bucket "
                 "and give the path where it is mounted."

@@ -1,0 +1,31 @@
+"""What a person writes as a path: `~` is the home folder, and `gs://...` is not a path on this machine."""
+
+import os
+import re
+from pathlib import Path
+
+from align_jax.errors import UserError
+
+
+def local_path(text: str | Path, name: str) -> Path:
+    """The path that a person wrote, with `~` expanded.
+
+    Args:
+      text: as it was written.
+      name: of the flag or argument, for the error message.
+
+    Raises:
+      UserError: it is empty, as `--workdir=$UNSET` is, or a bucket's or another URL.
+    """
+    if not str(text):
+        raise UserError(f"{name} is empty, as a variable that is not set; write a path, or leave it out.")
+    if is_url(text):
+        raise UserError(
+            f"{name}={text} is not a path on this machine; mount the bucket and give the path where it is mounted."
+        )
+    return Path(os.path.expanduser(text))
+
+
+def is_url(text: str | Path) -> bool:
+    """Whether a path is `gs://...` or the like; a `Path` has collapsed the two slashes into one."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(text)) is not None

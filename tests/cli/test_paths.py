@@ -1,0 +1,81 @@
+"""A path is taken as a person means it in every command: `~` is the home folder, and what cannot be one is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from align_jax.cli import evaluate, explain, export, prepare, report, sweep, train
+from align_jax.configuration import default_config, with_home
+from align_jax.errors import UserError
+from align_jax.runtime.paths import local_path
+from align_jax.training import train_and_evaluate
+from experiments.mask_quality import experiment
+from experiments.pretrain_emoji import command_line
+from tests.tiny_config import get_config
+
+TINY = f"--config={Path(__file__).parents[1] / 'tiny_config.py'}"
+# Every flag of a command that is a path, and what else the command needs.
+FLAGS = {
+    "main --workdir": (train.main, TINY),
+    "sweep --workdir": (lambda arguments: sweep.main(arguments, ()), TINY),
+    "sweep --slurm": (lambda arguments: sweep.main(arguments, ()), TINY, "--workdir=w"),
+    "mask_quality --workdir": (lambda arguments: experiment.main(arguments, config=TINY[9:], program=()),),
+    "evaluate --workdir": (evaluate.main,),
+    "evaluate --out": (evaluate.main, "--workdir=w"),
+    "explain --workdir": (explain.main, "cat.jpg"),
+    "explain --out": (explain.main, "--workdir=w", "cat.jpg"),
+    "export --workdir": (export.main, "--to=x.safetensors"),
+    "export --to": (export.main, "--workdir=w"),
+    "report --out": (report.main, "w"),
+    "prepare --prepared": (prepare.main, "--dataset=vlcs"),
+    "prepare --root": (prepare.main, "--dataset=vlcs"),
+    "prepare --copy_to": (prepare.main, "--dataset=vlcs"),
+    "pretrain_emoji --to": (command_line.main, "--archives=x.tgz"),
+}
+
+
+@pytest.mark.parametrize("given", ["", "gs://bucket/run", "s3://bucket/run", "hdfs://host/run"])
+@pytest.mark.parametrize("name", FLAGS)
+def test_what_is_no_path_is_refused_before_anything_is_made(name, given, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main, *others = FLAGS[name]
+    flag = name.split()[1]
+    assert main([f"{name.split()[0]}.py", *others, f"{flag}={given}"]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert flag in error
+    assert ("mount the bucket" if given else "is empty") in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_library_refuses_them_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("", "gs://bucket/run", Path("gs://bucket/run")):
+        with pytest.raises(UserError, match=r"is empty|mount the bucket"):
+            train_and_evaluate(get_config(), given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tilde_is_the_home_folder_in_flags_and_in_configs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert local_path("~/run", "--workdir") == local_path(Path("~/run"), "--workdir") == tmp_path / "run"
+    config = default_config()
+    config.data.root, config.data.prepared, config.data.mask_folder = "~", "~/prepared", "~/masks"
+    config.classifier.pretrained = "~/weights.safetensors"
+    expanded = with_home(config)
+    assert (expanded.data.root, expanded.data.prepared) == (str(tmp_path), str(tmp_path / "prepared"))
+    assert expanded.data.mask_folder == str(tmp_path / "masks")
+    assert expanded.classifier.pretrained == str(tmp_path / "weights.safetensors")
+    assert config.data.root == "~"
+    (tmp_path / "mine.py").write_text("from tests.tiny_config import get_config")
+    assert train.parse(["main.py", "--config=~/mine.py", "--workdir=~/run"])[1] == tmp_path / "run"
+    assert sweep.parse(["sweep.py", "--config=~/mine.py", "--workdir=~/runs"]).workdir == tmp_path / "runs"
+    data, copy_to = prepare.parse(["prepare.py", "--dataset=vlcs", "--root=~/images", "--copy_to=~/copy"])
+    assert (data.root, copy_to) == (str(tmp_path / "images"), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("field", ["root", "prepared"])
+def test_an_empty_path_in_a_config_is_refused(field, tmp_path, capsys):
+    assert train.main(["main.py", TINY, f"--workdir={tmp_path / 'run'}", f"--config.data.{field}="]) == 2
+    assert f"config.data.{field} is ''; it must be a path; . is the current folder." in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
