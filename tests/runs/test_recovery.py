@@ -2,7 +2,9 @@
 
 import contextlib
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import chex
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import pytest
 
 from align_jax.errors import UserError
 from align_jax.runs.checkpoints import Checkpoints
-from align_jax.runs.read_checkpoint import Position, saved_steps
+from align_jax.runs.read_checkpoint import Position, reading, saved_steps
 from align_jax.runs.recovery import recover
 
 NEW = {f"w{i}": jnp.zeros(512) for i in range(4)}
@@ -180,3 +182,14 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "checkpoints").touch()
     with pytest.raises(UserError, match="is a file"):
         recover(tmp_path / "checkpoints", NEW)
+
+
+def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch):
+    late, other = (SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "other"))
+    reported = []
+    monkeypatch.setattr("sys.unraisablehook", reported.append)
+    with pytest.raises(UserError, match=r"cannot be read \(ValueError: broken\)"), reading(tmp_path):
+        raise ValueError("broken")
+    sys.unraisablehook(late)
+    sys.unraisablehook(other)
+    assert reported == [other]
