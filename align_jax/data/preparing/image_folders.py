@@ -20,7 +20,7 @@ from align_jax.data.image_files import (
     printable,
 )
 from align_jax.data.preparing.sources import Place, candidates
-from align_jax.data.preparing.what_is_there import names_in
+from align_jax.data.preparing.what_is_there import counted, names_in
 from align_jax.errors import UserError
 
 # A folder beside the domains, in which DOMAIN/CLASS/IMAGE is a mask: white on the object, black elsewhere.
@@ -79,22 +79,22 @@ def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[s
     """
     others: Others = collections.Counter()
     found: list[LabelledImage] = []
-    # Folders of a domain or of a domain's class, and what is in them instead of images.
+    # What is in folders instead of images: by path where a class is missed, by domain and class where one may be.
     without: dict[tuple[str, ...], str] = {}
-    for domain in _folders(place.folder, (), domains, others, without):
+    for domain in _folders(place, (), domains, others, without):
         outside, taken = others[OUTSIDE], len(found)
-        for class_folder in _folders(domain.path, (domain.name,), classes, others, without):
+        for class_folder in _folders(place, (domain.name,), classes, others, without):
             inside: Others = collections.Counter()
             images = _images_of(place, domain.name, class_folder, inside)
-            if classes is None and class_folder.name.lower() == IMAGES:
-                without[domain.name, class_folder.name] = f"{len(images):,} images, but no class's name"
+            others += inside
+            if images and classes is None and class_folder.name.lower() == IMAGES:
+                without[(f"{domain.name}/{class_folder.name}",)] = f"{counted(len(images), 'image')} of no class"
                 continue
             if not images:
                 without[domain.name, class_folder.name] = listing(inside) or "empty"
             found += images
-            others += inside
         if others[OUTSIDE] > outside and len(found) == taken:
-            without[(domain.name,)] = f"{others[OUTSIDE] - outside:,} images, but not in classes' folders"
+            without[(domain.name,)] = f"{counted(others[OUTSIDE] - outside, 'image')} outside of classes' folders"
     domains = domains if domains is not None else sorted({image.domain for image in found})
     classes = classes if classes is not None else sorted({image.class_name for image in found})
     _check_names(place.source, (*domains, *classes))
@@ -133,7 +133,9 @@ def find_domains(
         if not absent:
             return scan(place, domains, classes)
         if len(absent) < len(domains):
-            partial = partial or f"{place.source} has no folder {', '.join(absent)}; {how_to_get_it}."
+            links = {name for name in absent if (place.folder / name).is_symlink()}
+            named = ", ".join(f"{name} (but a link to nothing)" if name in links else name for name in absent)
+            partial = partial or f"{place.source} has no folder {named}; {how_to_get_it}."
         seen.setdefault(place.source, names_in(place.folder, place.source))
         if (images := otherwise(place, workspace)) is not None:
             return images
@@ -173,7 +175,7 @@ def check_nothing_absent(data: DomainImages) -> None:
 
 
 def _folders(
-    folder: str | Path,
+    place: Place,
     above: tuple[str, ...],
     names: Sequence[str] | None,
     others: Others,
@@ -185,19 +187,20 @@ def _folders(
       UserError: a name differs from one of `names`, or from `MASKS`, in spelling alone.
     """
     known = {_same(name): name for name in (names or ())} | ({} if above else {_same(MASKS): MASKS})
-    for entry in entries(folder, others):
+    for entry in entries(place.folder.joinpath(*above), others):
+        is_known = names is None or entry.name in names
         if is_folder(entry):
             if (name := known.get(_same(entry.name), entry.name)) != entry.name:
-                raise UserError(f"{entry.path} must be called {name}; rename it.")
+                raise UserError(f"{place.source.joinpath(*above, entry.name)} must be called {name}; rename it.")
             if name == MASKS and not above:
                 continue
-            if names is None or name in names:
+            if is_known:
                 yield entry
             else:
                 others[f"{printable(name)}/"] += 1
         elif is_image(entry):
             others[OUTSIDE] += 1
-        elif (why := kind(entry)) == LINKS_TO_NOTHING and not os.path.splitext(entry.name)[1]:
+        elif (why := kind(entry)) == LINKS_TO_NOTHING and is_known and not os.path.splitext(entry.name)[1]:
             without[*above, entry.name] = "a link to nothing"
         else:
             others[why] += 1
@@ -210,8 +213,9 @@ def _images_of(place: Place, domain: str, class_folder: os.DirEntry[str], others
     for name, entry in images_below(class_folder.path, others):
         if MASKS in name.lower().split("/")[:-1]:
             raise UserError(
-                f"{class_folder.path} has a folder {MASKS} with {name}, which would be taken for an image of the class;"
-                f" put masks below {place.folder / MASKS}, or rename the folder if they are images."
+                f"{place.source / domain / class_folder.name} has a folder {MASKS} with {name}, which would be taken "
+                f"for an image of the class; put masks below {place.source / MASKS}, or rename the folder if they are "
+                "images."
             )
         try:
             size = entry.stat().st_size
@@ -227,7 +231,7 @@ def _images_of(place: Place, domain: str, class_folder: os.DirEntry[str], others
 
 def _is_missed(names: tuple[str, ...], domains: Iterable[str], classes: Iterable[str]) -> bool:
     """Whether a folder without images should have some: not if neither its domain nor its class has any elsewhere."""
-    return len(names) == 1 or names[0] in domains or names[1] in classes or names[1].lower() == IMAGES
+    return len(names) == 1 or names[0] in domains or names[1] in classes
 
 
 def _same(name: str) -> str:

@@ -88,7 +88,7 @@ def test_tiny_imagenet_is_recognised_and_its_images_without_classes_are_refused_
     if archived:
         root = shutil.make_archive(tmp_path / "Tiny", "zip", root)
     text = refused(root, tmp_path / "prepared", folder="Tiny")
-    assert "test/images (4 images, but no class's name), val/images (4 images, but no class's name)" in text
+    assert "test/images (4 images of no class), val/images (4 images of no class)" in text
     builder = prepare(root, tmp_path / "prepared", folder="Tiny", on_bad_image="skip")
     assert builder.info.features["label"].names == ["n00", "n01", "n02"]
     assert [record["id"] for record in read_all(builder)["train"]][:2] == [
@@ -158,11 +158,11 @@ def test_a_class_without_an_image_is_named_and_refused_unless_asked_for(root, tm
     (folder / "photo").mkdir()
     write_image(folder / "photo" / "1.jpg")
     (folder / "sketch").symlink_to(tmp_path / "unmounted")
-    (folder / "code" / "src").mkdir(parents=True)
+    (folder / "code" / "images").mkdir(parents=True)
     text = refused(root, tmp_path / "prepared", folder="Mine")
     for part in (
         "clipart/Bus (.heic (3))",
-        "photo (1 images, but not in classes' folders)",
+        "photo (1 image outside of classes' folders)",
         "sketch (a link to nothing)",
         "on_bad_image=skip",
     ):
@@ -233,6 +233,9 @@ def test_names_that_must_be_are_not_called_absent_for_their_spelling(tmp_path):
     (folder / "SUN09").rename(folder / "sun09")
     text = refusal(vlcs.prepare, tmp_path, tmp_path / "prepared")
     assert f"{folder / 'sun09'} must be called SUN09" in text
+    (folder / "SUN09").symlink_to("unmounted")
+    (folder / "sun09").rename(folder / "other")
+    assert "no folder SUN09 (but a link to nothing)" in refusal(vlcs.prepare, tmp_path, tmp_path / "prepared")
 
 
 def test_what_systems_leave_is_no_class_and_no_domain(root, tmp_path, capsys):
