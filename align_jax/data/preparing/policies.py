@@ -71,14 +71,14 @@ class Policy(NamedTuple):
         if self.on_duplicate == "error":
             raise UserError(
                 f"{text}: {groups}; remove them, or set on_duplicate=drop to leave out all but those of the first "
-                "domain, or keep."
+                "domain, or keep; a prepared data set's metadata.json lists them all."
             )
         consequence = (
             "a test on one domain then sees images of the others' training (set on_duplicate=drop or error)"
             if self.on_duplicate == "keep"
             else "those of the first domain are kept, the others left out"
         )
-        print(f"{text}; {consequence}: {groups}.", file=sys.stderr)
+        print(f"{text}; {consequence}; metadata.json lists them all: {groups}.", file=sys.stderr)
 
 
 def unusual_counts(before: Counts, counts: Counts) -> list[str]:

@@ -11,7 +11,7 @@ from align_jax.data.image_files import listing, unreadable
 from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.image_folders import Counts, DomainImages, check_nothing_absent
 from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
-from align_jax.data.preparing.policies import OnBadImage, OnDuplicate, Policy
+from align_jax.data.preparing.policies import SHOWN, OnBadImage, OnDuplicate, Policy
 from align_jax.data.preparing.what_is_there import counted
 from align_jax.errors import UserError
 
@@ -52,11 +52,7 @@ def prepare_images(
         images = _found(find, root, workspace)
         check_nothing_absent(images)
         policy.apply_to_folders(images)
-        kinds = f"{counted(len(images.domains), 'domain')} and {counted(len(images.classes), 'class', 'classes')}"
-        masks = ", with masks" if images.has_masks else ""
-        ignored = f"; not taken: {listing(images.others)}" if +images.others else ""
-        found = f"{name}: {len(images.images):,} images of {kinds} in {images.source}{masks}{ignored}."
-        print("\n".join(filter(None, (found, describe(images.counts())))), file=sys.stderr)
+        print("\n".join(filter(None, (_summary(name, images), describe(images.counts())))), file=sys.stderr)
         builder = builder_class(source=images, policy=policy, config=config, data_dir=prepared)
         builder.download_and_prepare(download_dir=workspace)
 
@@ -68,6 +64,20 @@ def prepare_images(
     if not written:
         _check_prepared(name, folder, builder.info, policy)
     return builder
+
+
+def _summary(name: str, images: DomainImages) -> str:
+    """One line about what was found: how much of what, and what is not taken."""
+    domains, classes = counted(len(images.domains), "domain"), counted(len(images.classes), "class", "classes")
+    named = ", ".join(images.domains[:SHOWN]) + (", ..." if len(images.domains) > SHOWN else "")
+    deeper = sum("/" in image.file_name for image in images.images)
+    below = f" ({deeper:,} of them in folders below a class's)" if deeper else ""
+    masks = ", with masks" if images.has_masks else ""
+    ignored = f"; not taken: {listing(images.others)}" if images.others else ""
+    return (
+        f"{name}: {counted(len(images.images), 'image')}{below} of {domains} ({named}) and {classes} in {images.source}"
+        f"{masks}{ignored}."
+    )
 
 
 def _found(find: Callable[[Path, Path], DomainImages], root: Path, workspace: Path) -> DomainImages:

@@ -96,7 +96,7 @@ def test_tiny_imagenet_is_recognised_and_its_images_without_classes_are_refused_
     ]  # fmt: skip
     said = capsys.readouterr().err
     assert "Left out folders with no image of a class: test/images (4" in said
-    assert "6 images of 1 domain and 3 classes" in said
+    assert "Tiny: 6 images (6 of them in folders below a class's) of 1 domain (train) and 3 classes in" in said
     assert ".txt (3)" in said
 
 
