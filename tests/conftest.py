@@ -1,6 +1,7 @@
 """Settings of the whole test session, made before anything imports JAX."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # JAX writes an entry in place, and whoever reads it then has half of it. So each process of `pytest -n` has its own.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] += f"/{os.environ['PYTEST_XDIST_WORKER']}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory):
+    """What libraries leave behind, such as TFDS for each builder, lies where pytest removes it."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

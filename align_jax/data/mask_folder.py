@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from align_jax.data.domains import Changed, Source, column
+from align_jax.data.image_files import read_content
 from align_jax.data.images import SUFFIXES, BadImage, decode_mask
 from align_jax.errors import UserError
 
@@ -78,8 +79,8 @@ def _present(path: Path) -> Path | None:
 
 def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:
     try:
-        mask = decode_mask(path.read_bytes())
-    except (BadImage, OSError) as error:
+        mask = decode_mask(read_content(path))
+    except BadImage as error:
         raise UserError(f"The mask {path} cannot be read ({error}); make it anew.") from error
     if mask.shape[:2] != (height, width):
         raise UserError(

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from align_jax.data import image_files
 from align_jax.data.images import SUFFIXES
 from align_jax.data.mask_folder import with_masks
 from align_jax.errors import UserError
@@ -30,3 +31,12 @@ def test_a_link_to_nothing_is_named_as_one(tmp_path):
     path.symlink_to("gone.png")
     with pytest.raises(UserError, match=r"\.png \(a link to nothing\) must be there"):
         with_masks(sources, tmp_path)
+
+
+def test_a_mask_is_not_read_without_end(tmp_path, monkeypatch):
+    sources = {"dark": Squares(0, 0, 1)}
+    path = tmp_path / f"{sources['dark'][0]['id']}.png"
+    write_image(path, height=32, width=32)
+    monkeypatch.setattr(image_files, "MOST_BYTES", path.stat().st_size - 1)
+    with pytest.raises(UserError, match="larger than"):
+        with_masks(sources, tmp_path)["dark"][0]
