@@ -13,10 +13,10 @@ class UserError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         """Keeps the sentence to one line of letters that a terminal can show, and to `MOST_CHARACTERS` of them."""
-        super().__init__(_without_middle(printable(sentence), MOST_CHARACTERS))
+        super().__init__(without_middle(one_line(sentence)))
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """One line without control characters, lone surrogates or marks that turn the direction of writing."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
 
@@ -24,18 +24,18 @@ def printable(text: str) -> str:
 def shown(value: object) -> str:
     """A value as a sentence shows it, whatever its size."""
     try:
-        return _without_middle(repr(value), MOST_OF_A_VALUE)
+        return without_middle(repr(value), MOST_OF_A_VALUE)
     except ValueError:  # Python prints no whole number of more than 4300 digits
         return "a number of thousands of digits"
 
 
 def listed(names: Collection[str], most: int = MOST_NAMES) -> str:
     """Names as a sentence lists them: the first ones, and how many there are beside them."""
-    first = [_without_middle(name, MOST_OF_A_VALUE) for name, _ in zip(names, range(most), strict=False)]
+    first = [without_middle(name, MOST_OF_A_VALUE) for name, _ in zip(names, range(most), strict=False)]
     return ", ".join(first) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
-def _without_middle(text: str, most: int) -> str:
+def without_middle(text: str, most: int = MOST_CHARACTERS) -> str:
     """At most so many characters: the end of a sentence says what to do, and is kept like its beginning."""
     half = (most - 3) // 2
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"

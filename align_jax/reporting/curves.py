@@ -22,6 +22,8 @@ from align_jax.runs.read import Line, Metrics
 from align_jax.tables.table import MISSING
 
 MOST_POINTS = 400
+# No float32 is larger; the ends of an axis must be finite too.
+MOST_DRAWN = 1e300
 SERIES_COLOURS = 8
 
 # matplotlib draws with these; in the SVG each becomes a variable of the page's style sheet, so that one
@@ -157,7 +159,7 @@ def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[flo
         steps, values = thinned(line.steps, line.values)
         axes.plot(
             steps,
-            np.where(np.isfinite(values), values, np.nan),
+            np.where(np.abs(values) < MOST_DRAWN, values, np.nan),
             color=f"#fe001{line.colour}",
             linewidth=1.6,
             marker="o" if len(steps) <= 15 else None,

@@ -56,7 +56,7 @@ SERIES_TITLES = {
 
 
 def role_title(role: str) -> str:
-    return ROLE_TITLES.get(role, _words(role))
+    return ROLE_TITLES.get(role, shortened(_words(role)))
 
 
 def dataset_title(dataset: str) -> str:

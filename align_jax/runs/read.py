@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from align_jax.data.protocols import PROTOCOLS
 from align_jax.runs.untrusted_json import (
+    MOST_INTEGER,
     BrokenFile,
     Fields,
     as_float,
@@ -28,6 +29,9 @@ SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "
 
 ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy")
 """What a result says beside its measurements."""
+
+ABOUT_A_LINE = ("step", "split", "phase", "role", "domain")
+"""What a line of metrics.jsonl says beside its measurements."""
 
 # A line for each of a million steps.
 MOST_METRICS_BYTES = 2**30
@@ -247,8 +251,10 @@ def _line(fields: Fields) -> Line:
     step = fields.number("step")
     if step is None:
         raise fields.broken("lacks a step that is finite")
+    if abs(step) > MOST_INTEGER:
+        raise fields.broken(f"has step = {step:g}, which is too large")
     split = fields.optional_text("split")
-    values = {printable(key): as_float(value) for key, value in fields.content.items() if key != "step"}
+    values = {printable(key): as_float(value) for key, value in fields.content.items() if key not in ABOUT_A_LINE}
     return Line(
         step=step,
         split=split,

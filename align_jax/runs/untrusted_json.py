@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.tables.table import shortened
 
 # A larger file is not a summary, and is not worth reading whole.
 MOST_BYTES = 16 * 2**20
+# Counts and seeds have no more digits, and a larger number may not fit into a float.
+MOST_INTEGER = 2**63
 # How far a share may lie outside [0, 1]: means of float32 numbers do, by a rounding.
 ROUNDING = 1e-6
 
@@ -56,6 +58,8 @@ class Fields:
         # For Python, but for nobody else, JSON's true is an int.
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise self.broken(f"has {shortened(key)} = {short(value)}, which is not {KINDS[kind]}")
+        if kind is int and isinstance(value, int) and abs(value) > MOST_INTEGER:
+            raise self.broken(f"has {shortened(key)} = {short(value)}, which is too large")
         return value
 
     def required(self, key: str, kind: type) -> Any:
@@ -156,8 +160,8 @@ def reason(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """One line without control characters, lone surrogates or marks that turn the direction of writing."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "�" for c in text).split())
+    """Text on one line, as `errors.one_line`, with single blanks between its words."""
+    return " ".join(one_line(text).split())
 
 
 def short(value: Any) -> str:

@@ -83,6 +83,19 @@ def test_drawings_follow_the_page_and_carry_no_text_of_the_run(make_run):
     assert len(ids) == len(set(ids))
 
 
+def test_the_largest_numbers_are_drawn(make_run):
+    run = make_run()
+    lines = [{"step": 2**62, "split": "validation", "role": 1e308, "huge": sign * 1.79e308} for sign in (1, -1)]
+    lines += [
+        {"step": 620 + n, "split": "train", "huge/train": 3e38 * (-1) ** n, "vast/train": 1e308} for n in range(2)
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    metrics = read_metrics(run)
+    titles = [panel.title for panel in curves.evaluation_section(metrics).panels]
+    assert titles == ["Huge"], "the role of a line is not one of its numbers"
+    assert [len(section.panels) for section in curves.training_sections({"": metrics})] == [1, 1]
+
+
 def test_thinning_keeps_means_and_shows_divergence():
     steps = np.arange(1003.0)
     thin_steps, thin_values = curves.thinned(steps, 2 * steps, at_most=100)

@@ -45,6 +45,7 @@ def test_a_step_written_twice_counts_once_and_the_later_line_wins(make_run):
         ({}, "lacks a step"),
         ({"step": "40"}, "step = '40', which is not a number"),
         ({"step": float("nan")}, "lacks a step that is finite"),
+        ({"step": 1.79e308}, r"step = 1\.79e\+308, which is too large"),
         ({"step": 40, "split": 3}, "split = 3, which is not text"),
         ([40], "holds a JSON list"),
     ],
@@ -106,6 +107,13 @@ def test_a_missing_file_is_named(make_run, name):
         ({"class_names": 5}, "class_names = 5, which is not a list"),
         ({"algorithm": None}, "lacks algorithm"),
         ({"dataset": ""}, "has an empty dataset"),
+        ({"best_step": 10**400}, "best_step = 1000.*…, which is too large"),
+        ({"step": -(10**400)}, "step = -1000.*…, which is too large"),
+        ({"seed": 10**400}, "seed = 1000.*…, which is too large"),
+        (
+            {"results": [{"domain": "noto", "role": "id", "examples": 10**400}]},
+            "examples = 1000.*…, which is too large",
+        ),
     ],
 )
 def test_a_summary_of_another_shape_is_refused(make_run, change, complaint):

@@ -131,3 +131,12 @@ def test_csv_has_numbers_in_full_and_gives_a_spreadsheet_no_formula():
         ["a, b", "1", "0.3333333333333333", "2.0"],
     ]
     assert csv_text(titles, rows, digits=2).splitlines()[2] == '"a, b",1,0.33,2.00'
+
+
+@pytest.mark.parametrize("first", "=+-@\uff1d\uff0b\uff0d\uff20")
+def test_no_beginning_of_a_formula_stays_one(first):
+    assert csv_text(("name",), [(f"{first}1+1",)]) == f"name\n'{first}1+1\n"
+
+
+def test_a_cell_of_csv_is_one_line():
+    assert csv_text(("name",), [("a\r=1\n\t\x00",)]) == "name\na =1  �\n"

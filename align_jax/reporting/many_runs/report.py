@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from align_jax.errors import without_middle
 from align_jax.reporting import names
 from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, VALIDATION_ACCURACY
 from align_jax.reporting.many_runs import captions
@@ -74,7 +75,7 @@ def make_report(collection: Collection, metrics: Sequence[str] = DEFAULT_METRICS
     reports = [
         _task_report(task, tasks[task], planned.get(task, Planned({}, 0)), list(tasks), metrics) for task in ordered
     ]
-    return Report(tuple(reports), tuple(map(printable, problems)))
+    return Report(tuple(reports), tuple(without_middle(printable(problem)) for problem in problems))
 
 
 def _task_report(task: Task, runs: Runs, planned: Planned, tasks: Sequence[Task], metrics: Sequence[str]) -> TaskReport:

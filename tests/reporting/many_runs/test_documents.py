@@ -187,6 +187,14 @@ def test_folders_names_inject_no_lines(tmp_path):
         assert not any(line.startswith("## Not ours") for line in (tmp_path / name).read_text().splitlines())
 
 
+def test_long_names_make_no_long_lines():
+    long = "x" * 20_000
+    tests = {(long, "SUN09"): {"accuracy": 0.5}}
+    made = report([run("erm", "SUN09", 0, tests)], [planned(long, "irm", "SUN09", 0)])
+    assert len(made.problems) == 1
+    assert max(map(len, markdown_document(made).splitlines())) < 4000
+
+
 def test_csv_has_the_classes():
     tests = {("ood", "SUN09"): {"accuracy": 0.5, "classes": dict.fromkeys(CLASSES, 0.25)}}
     rows = list(csv.DictReader(io.StringIO(every_number(report([run("erm", "SUN09", 0, tests)])))))
