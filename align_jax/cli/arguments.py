@@ -52,6 +52,8 @@ def parse_flags(
         rest = values(list(arguments))[1:]
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"--{error.flagname} is not a flag; write {usage}.") from error
+    except RecursionError as error:  # absl looks for flags of a similar name
+        raise UserError(f"The name of a flag is too long; write {usage}.") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(_one_line(error)) from error
     if rest and not positional:

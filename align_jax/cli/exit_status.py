@@ -6,6 +6,8 @@ from collections.abc import Callable
 from align_jax.errors import UserError
 from align_jax.runtime.interruption import Interrupted, end_at_signals
 
+LESS_MEMORY = "lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
+
 
 class HelpAsked(Exception):
     """--help was given; the message is what to print."""
@@ -35,7 +37,13 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}; {on_os_error}", file=sys.stderr)
+        print(f"error: {UserError(f'{error}; {on_os_error}')}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        # JAX's own class would have to be imported, which takes seconds.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {UserError(f'There is not enough memory ({error}); {LESS_MEMORY}.')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # from a handler that other code has set
         print(f"Interrupted; {on_interrupt}", file=sys.stderr)

@@ -1,0 +1,47 @@
+"""What ends a command is one line, whatever its size."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from align_jax.cli import train
+from align_jax.cli.exit_status import exit_status
+from align_jax.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def ended(program, capsys):
+    """The exit status and the line."""
+    status = exit_status(program, on_os_error="is there room?", on_interrupt="nothing is lost.")
+    (line,) = capsys.readouterr().err.splitlines()
+    return status, line
+
+
+@pytest.mark.parametrize("allocate", [lambda: jnp.zeros((2**20, 2**21)), lambda: np.ones((2**20, 2**22))])
+def test_too_little_memory_is_a_sentence_with_what_to_lower(allocate, capsys):
+    status, line = ended(allocate, capsys)
+    assert status == 2
+    assert line.startswith("error: There is not enough memory (")
+    assert line.endswith("; lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size.")
+
+
+def test_other_errors_of_the_program_itself_keep_their_traceback():
+    def broken():
+        raise RuntimeError("INTERNAL: a mistake")
+
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        exit_status(broken, on_os_error="", on_interrupt="")
+
+
+def test_a_name_of_any_length_makes_no_long_line(capsys):
+    def too_long():
+        open("x" * 10**6).close()
+
+    status, line = ended(too_long, capsys)
+    assert (status, len(line) < 2100) == (2, True)
+    assert line.endswith("'; is there room?")
+    with pytest.raises(UserError, match="The name of a flag is too long; write python"):
+        train.parse(["main.py", f"--config={ROOT / 'configs' / 'quickstart.py'}", "--" + "x" * 10**5])
