@@ -35,8 +35,8 @@ SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", "
 # MPO is Pillow's name for a JPEG with further views behind it, as some phones write.
 JPEG_FORMATS = ("JPEG", "MPO")
 STORED_FORMATS = (*JPEG_FORMATS, "PNG", "WEBP")
-# Against decompression bombs: enough for a camera of 50 megapixels. To store an image of so many takes 0.6 GB, and 0.8
-# GB where it is a progressive JPEG of full colour (measured as the process's peak). The side is JPEG's limit.
+# Against decompression bombs: enough for a camera of 50 megapixels. Measured at 8192 x 8192, storing an image takes 0.6
+# GB at its peak, a progressive JPEG of full colour 0.8 GB, and a WebP 1.1 GB. The side is JPEG's limit.
 MOST_PIXELS = 2**26
 LONGEST_SIDE = 2**16 - 1
 # How much two decoders of one JPEG or WebP may differ on average, in levels of 255, because they round differently.
@@ -122,7 +122,7 @@ def _decode(content: bytes) -> tuple[UInt8[np.ndarray, "h w 3"], bool]:
         bare = without_metadata(content)
         if bare is None or bare == content:
             raise BadImage(_reason(error)) from error
-    # The metadata may be what was refused, which do not decide.
+    # What was refused may be the metadata, which do not decide.
     return _decode(bare)[0], False
 
 
@@ -162,8 +162,8 @@ def _check_size(image: Image.Image) -> None:
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise BadImage(f"{width} x {height}, more than {MOST_PIXELS} pixels or a side of {LONGEST_SIDE}")
     # A TIFF's tile may be larger than its image, and has a buffer of its own.
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0) > MOST_PIXELS:
+    across, down = (getattr(image, "tag_v2", {}).get(tag) for tag in (TILE_WIDTH, TILE_LENGTH))
+    if isinstance(across, int) and isinstance(down, int) and across * down > MOST_PIXELS:
         raise BadImage(f"tiles of more than {MOST_PIXELS} pixels")
 
 

@@ -1,7 +1,7 @@
 """What a file's structure says about its image: whether all of it is there, and how to read it without its metadata.
 
 Decoders are lenient. libjpeg and Pillow invent the pixels that a file lacks, and refuse a sound one for damaged text in
-it. Nothing is decoded here: the functions follow the lengths that JPEG, PNG, TIFF and WebP files give, within the file.
+it. Nothing is decoded here: the functions follow the lengths that JPEG, PNG and TIFF files give, within the file.
 """
 
 import itertools
