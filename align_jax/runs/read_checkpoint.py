@@ -109,26 +109,32 @@ def without_late_writes(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if str(unraisable.exc_value) != "Event loop is closed":
             report(unraisable)
 
-    return report_others
+    # Once is enough.
+    return report if getattr(report, "__qualname__", "") == report_others.__qualname__ else report_others
+
+
+def _is_no_late_read(record: logging.LogRecord) -> bool:
+    """A filter of asyncio's log: a failed read that nobody waited for is told when its task is collected."""
+    failure = record.exc_info[1] if record.exc_info else None
+    return "never retrieved" not in record.getMessage() or "tensorstore" not in str(failure)
 
 
 @contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
     """Reads with Orbax, whose threads also print what goes wrong: they are silent, and a failure is a `BrokenFile`."""
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels, hook = [logger.level for logger in loggers], sys.unraisablehook
+    levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    sys.unraisablehook = without_late_writes(hook)
+    # These stay: after one read has failed, which Orbax may keep to itself, others end later.
+    logging.getLogger("asyncio").addFilter(_is_no_late_read)
+    sys.unraisablehook = without_late_writes(sys.unraisablehook)
     try:
         yield
     except (ValueError, KeyError, TypeError, OSError) as error:
-        # The hook stays: the other reads end later.
         raise BrokenFile(
             checkpoint, f"cannot be read ({type(error).__name__}: {shortened(reason(error), 120)})"
         ) from error
-    else:
-        sys.unraisablehook = hook
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,6 +1,7 @@
 """Damaged checkpoints: each kind of damage is named, the checkpoint before it is used, and nothing is deleted."""
 
 import contextlib
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -184,7 +185,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
         recover(tmp_path / "checkpoints", NEW)
 
 
-def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch):
+def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch, caplog):
     late, other = (SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "other"))
     reported = []
     monkeypatch.setattr("sys.unraisablehook", reported.append)
@@ -193,3 +194,8 @@ def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch):
     sys.unraisablehook(late)
     sys.unraisablehook(other)
     assert reported == [other]
+
+    with caplog.at_level(logging.ERROR, logger="asyncio"):
+        for text in ("no such array [tensorstore_spec='{}']", "other"):
+            logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=ValueError(text))
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["other"]
