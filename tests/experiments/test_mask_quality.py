@@ -126,7 +126,7 @@ def test_a_command_is_the_quickstart_with_two_seeds_unless_told_otherwise(tmp_pa
         ("--config.algorithm=erm", "is varied by the experiment"),
         ("--methods=erm", "--methods is not a flag of this program"),
         ("--config.data.fold=x", "fold"),
-        ("--config.optim.lr=-1", "must be a positive number"),
+        ("--config.optim.lr=-1", "must be between"),
         ("--jobs=0", "at least 1"),
     ],
 )
