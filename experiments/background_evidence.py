@@ -36,11 +36,12 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.data.augment import resample
 from align_jax.data.load import load
 from align_jax.data.normalise import normalise
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.labels import of_label
 from align_jax.networks import Classifier
 from align_jax.runs.trained import TrainedRun, load_trained
 from align_jax.runtime.paths import local_path
+from align_jax.runtime.terminal import say
 from align_jax.states import ClassifierState
 
 # A cell is the object's if the object covers more than this share of it.
@@ -151,7 +152,7 @@ def main() -> int:
         for folder in [local_path(run, "RUN") for run in arguments.runs]:
             run = load_trained(folder)
             for note in run.notes:
-                print(f"note: {note}.", file=sys.stderr)
+                say(f"note: {note}.")
             network = run.networks[0]
             found = jax.jit(lambda state, pairs, network=network: evidence(network, state, pairs))(
                 run.states[0], load_pairs(run, prepared)
@@ -164,7 +165,7 @@ def main() -> int:
             )
             numbers = [f"{100 * float(share):.1f}" for share in shares]
             numbers += [f"{float(change):.2f}" for change in (found.logit_change, found.phi_change)]
-            print(f"| {folder} | " + " | ".join(numbers) + " |", flush=True)
+            print(f"| {one_line(str(folder))} | " + " | ".join(numbers) + " |", flush=True)
         return 0
 
     return exit_status(report, on_os_error="are the runs there?", on_interrupt="nothing was written.")

@@ -16,6 +16,7 @@ if __name__ == "__main__":
 from PIL import Image, ImageDraw, ImageFont
 
 from align_jax.cli.exit_status import exit_status
+from align_jax.errors import one_line
 from align_jax.reporting import names
 from align_jax.reporting.compared import named_methods
 from align_jax.reporting.gallery_cards import gallery_layers, sharing_images
@@ -135,7 +136,7 @@ def main() -> int:
     def draw() -> None:
         run, to = local_path(arguments.run, "RUN"), local_path(arguments.to, "--to")
         compared = None if arguments.compared_with is None else local_path(arguments.compared_with, "--compared_with")
-        print(gallery_figure(run, to, compared_with=compared, rows=arguments.rows))
+        print(one_line(str(gallery_figure(run, to, compared_with=compared, rows=arguments.rows))))
 
     return exit_status(
         draw, on_os_error="can the runs be read and --to be written?", on_interrupt="nothing was written."

@@ -1,10 +1,10 @@
 """How every command ends: with an exit status, and with one line for a user's mistake."""
 
-import sys
 from collections.abc import Callable
 
 from align_jax.errors import UserError
 from align_jax.runtime.interruption import Interrupted, end_at_signals
+from align_jax.runtime.terminal import say, show_any_letter
 
 LESS_MEMORY = "lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
 
@@ -24,6 +24,7 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     Returns:
       The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
     """
+    show_any_letter()
     restore_handlers = end_at_signals(on_interrupt)
     try:
         return program() or 0
@@ -31,22 +32,22 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
         print(usage)
         return 0
     except Interrupted as interrupted:
-        print(interrupted, file=sys.stderr)
+        say(str(interrupted))
         return interrupted.status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except OSError as error:
-        print(f"error: {UserError(f'{error}; {on_os_error}')}", file=sys.stderr)
+        say(f"error: {UserError(f'{error}; {on_os_error}')}")
         return 2
     except (MemoryError, RuntimeError) as error:
         # JAX's own class would have to be imported, which takes seconds.
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print(f"error: {UserError(f'There is not enough memory ({error}); {LESS_MEMORY}.')}", file=sys.stderr)
+        say(f"error: {UserError(f'There is not enough memory ({error}); {LESS_MEMORY}.')}")
         return 2
     except KeyboardInterrupt:  # from a handler that other code has set
-        print(f"Interrupted; {on_interrupt}", file=sys.stderr)
+        say(f"Interrupted; {on_interrupt}")
         return 130
     finally:
         restore_handlers()

@@ -6,7 +6,7 @@ from pathlib import Path
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.runtime.paths import local_path
 
 USAGE = "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."
@@ -23,8 +23,10 @@ def main(arguments: Sequence[str]) -> int:
 
         trained = load_named_run(values)
         out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-        explanations = explain_images(trained, [local_path(image, "IMAGE_OR_FOLDER") for image in images], out, print)
-        print(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.\nPage: {explanations.page}")
+        paths = [local_path(image, "IMAGE_OR_FOLDER") for image in images]
+        explanations = explain_images(trained, paths, out, lambda line: print(one_line(line)))
+        print(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
+        print(f"Page: {one_line(str(explanations.page))}")
 
     return exit_status(
         run,

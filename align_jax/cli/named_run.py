@@ -1,12 +1,12 @@
 """The run that --workdir and --step name, for the commands that use a trained run."""
 
-import sys
 from pathlib import Path
 
 from absl import flags
 
 from align_jax.errors import UserError
 from align_jax.runs.trained import TrainedRun, load_trained
+from align_jax.runtime.terminal import say
 
 
 def load_named_run(values: flags.FlagValues) -> TrainedRun:
@@ -15,11 +15,10 @@ def load_named_run(values: flags.FlagValues) -> TrainedRun:
         raise UserError("--workdir is missing; give the folder that a run was trained in.")
     trained = load_trained(Path(values.workdir), values.step)
     if trained.defaulted:
-        print(
+        say(
             f"note: {trained.folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's "
-            "defaults are used.",
-            file=sys.stderr,
+            "defaults are used."
         )
     for note in trained.notes:
-        print(f"note: {note}.", file=sys.stderr)
+        say(f"note: {note}.")
     return trained

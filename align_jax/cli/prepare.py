@@ -25,8 +25,9 @@ from align_jax.data.load import DATASETS, find_dataset
 from align_jax.data.preparing.copy_prepared import copy_prepared
 from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.verify import verify
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.runtime.files import real
+from align_jax.runtime.terminal import say
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
@@ -91,16 +92,16 @@ def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
     if prepare is None:
         raise UserError(f"{data.name} does not have to be prepared; train with it as it is.")
     if not sys.stderr.isatty():
-        print(f"Preparing {data.name} ...", file=sys.stderr, flush=True)
+        say(f"Preparing {data.name} ...")
     builder = prepare(data)
     print(counts_table(verify(builder)))
     folder = Path(builder.data_dir)
-    print(f"Prepared and verified: {folder}")
+    print(f"Prepared and verified: {one_line(str(folder))}")
     metadata = builder.info.metadata or {}
     for field, what in NAMED.items():
         if number := len(metadata.get(field, ())):
-            print(f"{what}: {number:,}; {folder / 'metadata.json'} names them ({field}).")
+            print(f"{what}: {number:,}; {one_line(str(folder / 'metadata.json'))} names them ({field}).")
     if copy_to is not None:
         target = copy_to / builder.info.full_name
         copy_prepared(folder, target)
-        print(f"Copied, and compared: {target}")
+        print(f"Copied, and compared: {one_line(str(target))}")

@@ -1,7 +1,6 @@
 """`launch/report.py`: collects complete runs into tables, and writes them in four formats."""
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from align_jax.reporting.many_runs.documents import markdown_document, write_rep
 from align_jax.reporting.many_runs.report import Report, make_report
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.collect import collect
-from align_jax.runs.untrusted_json import printable
 from align_jax.runtime.paths import local_path
+from align_jax.runtime.terminal import say
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
         measured = {table.metric.key for task in report.tasks for table in task.tables}
         for metric in options.metric or ():
             if metric not in measured:
-                print(f"No run measured {metric}.", file=sys.stderr)
-        print(f"Report: {printable(str(page))}", file=sys.stderr)
+                say(f"No run measured {metric}.")
+        say(f"Report: {page}")
 
     return exit_status(
         run,
@@ -53,14 +52,12 @@ def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
     report = make_report(collection, metrics)
     if not report.tasks:
         found = "; ".join(collection.problems) or "there is no summary.json"
-        raise UserError(f"No complete run under {printable(', '.join(map(str, folders)))} ({found}).")
+        raise UserError(f"No complete run under {', '.join(map(str, folders))} ({found}).")
     return report
 
 
 def _print(text: str) -> None:
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
         print(text, flush=True)
     except BrokenPipeError:
         # The reader, such as `head`, has closed the pipe; without this, Python would complain again when it exits.

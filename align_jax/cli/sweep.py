@@ -4,6 +4,7 @@
 default the config's own value is the only one. Each `--vary` is one more axis of the grid.
 """
 
+import os
 import re
 import shlex
 import sys
@@ -16,7 +17,7 @@ from align_jax.cli import train
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.overrides import split_overrides
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.runs.folder import check_run_folder
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import SweepCell, grid, share
@@ -208,10 +209,12 @@ def _run(sweep: Sweep, arguments: Sequence[str], program: Sequence[str]) -> int:
         command = [sys.executable, str(Path(arguments[0]).resolve()), *sweep.again]
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", sweep.workdir.resolve().name)
         written = slurm_script(command, len(sweep.cells), Path.cwd(), name)
-        write_atomically(sweep.slurm, written.encode())
-        print(f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {sweep.slurm}")
+        write_atomically(sweep.slurm, os.fsencode(written))
+        print(
+            f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {one_line(str(sweep.slurm))}"
+        )
         return 0
     again = shlex.join(["python", *arguments])
     complete, failed = run_sweep(sweep, program, title="sweep", again=again, cells=mine)
-    print(f"{complete} of {len(mine)} cells are complete in {sweep.workdir}.")
+    print(f"{complete} of {len(mine)} cells are complete in {one_line(str(sweep.workdir))}.")
     return 1 if failed else 0

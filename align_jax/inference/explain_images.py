@@ -20,7 +20,7 @@ from align_jax.data.augment import resample
 from align_jax.data.image_files import read_content
 from align_jax.data.images import SUFFIXES, BadImage, as_png, decode, without_pillow_warnings
 from align_jax.data.normalise import as_network_input
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.evaluation.scores import explain
 from align_jax.forward import Batch
 from align_jax.inference.find_images import DRAWN, Found, find_images
@@ -94,7 +94,7 @@ def explain_images(
             files = _write_overlays(overlays, image.found, out)
             pictures = {"image": image.shown} | overlays if len(cards) < CARDS else {}
             card = Card(
-                name=_printable(str(image.found.name)),
+                name=str(image.found.name),
                 probabilities=tuple(map(float, probabilities[i])),
                 tiles=tuple(tile(TITLES[kind], pictures[kind], side, files.get(kind, "")) for kind in pictures),
             )
@@ -136,7 +136,7 @@ def _prediction(card: Card, class_names: Sequence[str], files: Mapping[str, str]
         "image": card.name,
         "predicted": class_names[card.predicted],
         "probabilities": dict(zip(class_names, card.probabilities, strict=True)),
-    } | {kind: _printable(file) for kind, file in files.items()}
+    } | dict(files)
 
 
 def _readable(
@@ -149,7 +149,7 @@ def _readable(
                 pixels = decode(read_content(found.path))
         except BadImage as error:
             reason = str(error)
-            skipped.append(Skipped(_printable(str(found.path)), _printable(" ".join(reason.split()))))
+            skipped.append(Skipped(one_line(str(found.path)), one_line(" ".join(reason.split()))))
             say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
             continue
         yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
@@ -178,8 +178,3 @@ def _as_drawn(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "drawn_h d
     longer = max(image.shape[:2])
     side = min(max(longer, SHORTEST), LONGEST)
     return image if side == longer else enlarged_image(image, side)
-
-
-def _printable(text: str) -> str:
-    """Text that can be encoded: the name of a file can be any bytes."""
-    return text.encode("utf-8", "replace").decode()

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from align_jax.data.image_files import Others, images_below, listing
 from align_jax.data.images import SUFFIXES
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 
 # In bytes; file systems allow 255, and the names of the written files are longer than the image's.
 LONGEST_NAME = 200
@@ -46,7 +46,9 @@ def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = l
     def add(path: Path, name: PurePosixPath) -> None:
         real = Path(os.path.realpath(path))  # resolve() fails for a link to itself
         if real not in found and not real.is_relative_to(drawn):
-            found[real] = Found(path, _unique(_shortened(name), taken))
+            # What is written has names that can be printed and linked; the names of files can be any bytes.
+            written = PurePosixPath(*map(one_line, name.parts))
+            found[real] = Found(path, _unique(_shortened(written), taken))
 
     for path in paths:
         if path.is_dir():

@@ -12,6 +12,7 @@ from align_jax.errors import UserError, listed, shown
 from align_jax.runs.read import flat
 from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
+from align_jax.runtime.paths import check_utf8
 
 # Settings that change how a run is carried out, but not what comes out of it. With another evaluation.batch_size the
 # scores of an evaluation differ by a rounding, as with another number of cores; training does not see them.
@@ -35,8 +36,9 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
     """Checks that a folder which holds a run holds one with this config.
 
     Raises:
-      UserError: the folder holds a run with another config, or is a file.
+      UserError: the folder holds a run with another config, is a file, or has a name that is not UTF-8.
     """
+    check_utf8(run, "--workdir")
     path = run / "config.json"
     if run.exists() and not run.is_dir():
         raise UserError(f"--workdir {run} is a file; give a folder.")

@@ -22,6 +22,7 @@ from align_jax.runs.checksums import verify, without_checksums
 from align_jax.runs.read import Data, read_data
 from align_jax.runs.read_checkpoint import read_position, reading, saved_steps
 from align_jax.runs.untrusted_json import BrokenFile, read_object
+from align_jax.runtime.paths import check_utf8
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
 from align_jax.tables.table import shortened
@@ -75,6 +76,7 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
       UserError: no run, nothing saved yet, no checkpoint of that step, or a file that is damaged, or that another
         version of the library wrote.
     """
+    check_utf8(run, "--workdir")
     config, defaulted = _read_config(run)
     data = read_data(run)
     folder = run / "checkpoints"

@@ -26,6 +26,21 @@ def local_path(text: str | Path, name: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def check_utf8(folder: Path, name: str) -> None:
+    """Refuses a folder that Orbax and TFDS cannot write to or read from.
+
+    Raises:
+      UserError: its path has bytes that are not UTF-8.
+    """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{name} {folder} has a name that is not UTF-8, which checkpoints and prepared data cannot have; rename "
+            "it, or give a link to it that has another name."
+        ) from error
+
+
 def is_url(text: str | Path) -> bool:
     """Whether a path is `gs://...` or the like; a `Path` has collapsed the two slashes into one."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(text)) is not None

@@ -1,11 +1,11 @@
 """A sweep: what a command asks for, and how its cells are run."""
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from align_jax.runtime.interruption import Interrupted, stop_request
+from align_jax.runtime.terminal import say
 from align_jax.sweeping.cells import SweepCell
 from align_jax.sweeping.record import record
 from align_jax.sweeping.subprocesses import Queue, is_complete
@@ -47,11 +47,6 @@ class Sweep:
         ]
 
 
-def say(title: str, line: str) -> None:
-    """Prints a line to stderr; stdout is for results."""
-    print(f"[{title}] {line}", file=sys.stderr, flush=True)
-
-
 def run_sweep(
     sweep: Sweep, program: Sequence[str], *, title: str, again: str, cells: Sequence[SweepCell] | None = None
 ) -> tuple[int, int]:
@@ -76,9 +71,11 @@ def run_sweep(
         return [*program, *sweep.flags(cell)]
 
     with stop_request(ends=False) as stop:
-        failures = Queue(cells, workdir, command, jobs=sweep.jobs, stop=stop, say=lambda line: say(title, line)).run()
+        failures = Queue(
+            cells, workdir, command, jobs=sweep.jobs, stop=stop, say=lambda line: say(f"[{title}] {line}")
+        ).run()
         for cell, reason in failures.items():
-            say(title, f"failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
+            say(f"[{title}] failed: {cell.path}, {reason}; see {workdir / cell.path / 'log.txt'}")
         complete = sum(is_complete(workdir / cell.path) for cell in cells)
         if stop.signal is not None:
             raise Interrupted(
@@ -95,7 +92,7 @@ def complete_sweep(sweep: Sweep, program: Sequence[str], *, title: str, again: s
     complete, failed = run_sweep(sweep, program, title=title, again=again)
     if failed:
         say(
-            title,
-            f"{complete} of {len(sweep.cells)} cells are complete; the same command tries the others again: {again}",
+            f"[{title}] {complete} of {len(sweep.cells)} cells are complete; the same command tries the others again: "
+            f"{again}"
         )
     return not failed

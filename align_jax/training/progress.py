@@ -5,6 +5,8 @@ import time
 
 from tqdm import tqdm
 
+from align_jax.runtime.terminal import say
+
 # What is shown, in this order and under these names; everything else is in metrics.jsonl.
 SHOWN = {
     "classifier/loss": "loss",
@@ -44,9 +46,10 @@ class Progress:
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.write(f"[{self._label}] {text}", file=sys.stderr)
-        else:
-            print(f"[{self._label}] {text}", file=sys.stderr, flush=True)
+            self._bar.clear()
+        say(f"[{self._label}] {text}")
+        if self._bar is not None:
+            self._bar.refresh()
 
     def close(self) -> None:
         """Closes the bar, which stays on the terminal."""

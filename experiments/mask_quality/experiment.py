@@ -16,7 +16,7 @@ from align_jax.cli import train
 from align_jax.cli.arguments import answer_help
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.sweep import check_cells, parse
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.runs.read import read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import SweepCell
@@ -129,7 +129,7 @@ def report(sweep: Sweep, named: Mapping[SweepCell, str]) -> str:
     write_atomically(sweep.workdir / "mask_quality.svg", svg(figure))
     write_atomically(sweep.workdir / "mask_quality.png", png(figure))
     written = ", ".join(str(sweep.workdir / f"mask_quality.{kind}") for kind in ("csv", "svg", "png"))
-    return f"{markdown(table(measured))}\n\nWritten: {written}"
+    return f"{markdown(table(measured))}\n\nWritten: {one_line(written)}"
 
 
 def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: int) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 from align_jax.runtime.paths import local_path
 
 USAGE = "python launch/pretrain_emoji.py --archives=GOOGLE.tgz,TWITTER.tgz --to=FILE.safetensors [--steps=N] [--seed=N]"
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         print(
             f"{result.concepts} emoji of {result.subgroups} subgroups, {request.steps} steps, seed {request.seed}, "
             f"{(time.perf_counter() - began) / 60:.1f} minutes, accuracy on held-out emoji {result.accuracy:.3f}\n"
-            f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}\nWeights: {path}"
+            f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}\nWeights: {one_line(str(path))}"
         )
 
     return exit_status(

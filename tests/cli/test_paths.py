@@ -1,5 +1,6 @@
 """A path is taken as a person means it in every command: `~` is the home folder, and what cannot be one is refused."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from align_jax.cli import evaluate, explain, export, prepare, report, sweep, train
 from align_jax.configuration import default_config, with_home
 from align_jax.errors import UserError
-from align_jax.runtime.paths import local_path
+from align_jax.runtime.paths import check_utf8, local_path
 from align_jax.training import train_and_evaluate
 from experiments.mask_quality import experiment
 from experiments.pretrain_emoji import command_line
@@ -46,6 +47,27 @@ def test_what_is_no_path_is_refused_before_anything_is_made(name, given, tmp_pat
     assert flag in error
     assert ("mount the bucket" if given else "is empty") in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [name for name in FLAGS if name.endswith("--workdir")])
+def test_a_workdir_whose_name_is_not_utf8_is_refused_before_anything_is_made(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main, *others = FLAGS[name]
+    assert main([f"{name.split()[0]}.py", *others, "--workdir=w\udcff\x1b[31m\n"]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "w\ufffd\ufffd[31m" in error
+    assert "not UTF-8" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_such_a_folder_is_taken(tmp_path):
+    bad = tmp_path / os.fsdecode(b"w\xff")
+    bad.mkdir()
+    (tmp_path / "link").symlink_to(bad)
+    check_utf8(tmp_path / "link", "--workdir")
+    with pytest.raises(UserError, match="not UTF-8"):
+        check_utf8(bad / "run", "--workdir")
 
 
 def test_the_library_refuses_them_too(tmp_path, monkeypatch):

@@ -164,7 +164,7 @@ def test_no_two_cells_share_a_folder_and_none_leaves_the_sweep():
         (["--vary=optim.rate=1"], ["config.optim has no field 'rate'", "weight_decay"]),
         (["--vary=optim=1"], ["group of fields"]),
         (["--vary=optim.lr=1e-3,fast"], ["optim.lr", "fast"]),
-        (["--vary=optim.lr=1e-3,-1"], ["config.optim.lr is -1.0", "positive"]),
+        (["--vary=optim.lr=1e-3,-1"], ["config.optim.lr is -1.0", "between"]),
         (["--vary=optim.lr"], ["--vary=optim.lr has no values"]),
         (["--vary=optim.lr=1", "--vary=optim.lr=2"], ["optim.lr is given twice"]),
         (["--vary=optim.lr=1", "--config.optim.lr=2"], ["both --vary and --config.optim.lr"]),

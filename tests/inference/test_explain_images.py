@@ -158,6 +158,26 @@ def test_the_page_loads_nothing_and_trusts_no_name(trained, tmp_path):
         assert (out / unquote_to_bytes(link).decode("utf-8", "surrogateescape")).is_file(), link
 
 
+def test_names_that_a_terminal_would_obey_are_written_and_printed_without_that(trained, tmp_path, capsys):
+    folder, out = tmp_path / "in\x1b[31m", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a\nb.png", "a b.png", "\udcff\x1b]0;title\x07.png", "bad\x1b[2J.png"):
+        Image.fromarray(Squares(1, 5, 1)[0]["image"]).save(folder / "new.png")
+        (folder / "new.png").rename(folder / name)
+    (folder / "bad\x1b[2J.png").write_bytes(b"no image")
+    (folder / "self.png").symlink_to("self.png")
+    flags = [f"--workdir={trained.folder}", f"--out={out}"]
+    assert explain(["explain.py", *flags, str(folder), str(folder / "self.png")]) == 0
+    output = capsys.readouterr()
+    assert all(line.isprintable() for line in (output.out + output.err).splitlines())
+    assert "3 explained, 2 skipped." in output.out
+    images = json.loads((out / "predictions.json").read_text())["images"]
+    assert len({image["image"] for image in images}) == 3
+    for image in images:
+        assert image["image"].isprintable()
+        assert (out / image["grad_cam"]).is_file()
+
+
 def test_beyond_the_cards_of_a_page_images_are_still_explained(trained, tmp_path, monkeypatch):
     monkeypatch.setattr("align_jax.inference.explain_images.CARDS", 2)
     monkeypatch.setattr(explained, "CARDS", 2)

@@ -98,7 +98,10 @@ def test_a_second_interrupt_inside_two_requests_ends_the_command():
 
 
 def test_a_closed_terminal_is_a_request_to_stop_and_printing_goes_on(tmp_path):
+    terminal, its_end = pty.openpty()
     program = f"""
+# It becomes the controlling terminal, which the process loses when the test closes the other end.
+os.login_tty({its_end})
 with stop_request() as stop:
     print("inside", flush=True)
     while not stop:
@@ -108,9 +111,7 @@ with stop_request() as stop:
     open({str(tmp_path / "saved")!r}, "w").close()
     raise Interrupted("Stopped.", stop.signal)
 """
-    terminal, its_end = pty.openpty()
-    # os.login_tty makes it the controlling terminal, which the process loses when the test closes it.
-    process = start(program, stdout=None, stderr=None, preexec_fn=lambda: os.login_tty(its_end))
+    process = start(program, pass_fds=(its_end,))
     os.close(its_end)
     said = b""
     while b"inside" not in said:

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from align_jax.data.preparing.once import STOPPED
 from align_jax.data.preparing.policies import Policy, unusual_counts
 from align_jax.data.preparing.what_is_there import counted
 from align_jax.runtime.interruption import stop_if_asked
+from align_jax.runtime.terminal import say
 
 # Bytes of image files in a shard. TFDS holds one shard's examples in memory while it writes.
 SHARD_SIZE = 48 << 20
@@ -123,7 +123,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         shared = self._groups_of_several_domains(kept.images)
         self._policy.apply_to_shared(name, shared)
         for sentence in unusual_counts(self._source.counts(), kept.counts()):
-            print(sentence, file=sys.stderr)
+            say(sentence)
         self.info.metadata["skipped"] = self._bad
         self.info.metadata["duplicates"] = self._duplicates()
         self.info.metadata["shared"], self.info.metadata["dropped"] = shared, list(self._dropped)
@@ -145,7 +145,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
                 f"{domain} {sum(map(len, g)):,} in {counted(len(g), 'group')}" for domain, g in groups.items()
             )
             text = f"Images of {self.info.full_name} whose files are identical within their domain: {shown}."
-            print(text, file=sys.stderr)
+            say(text)
         return groups
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,8 @@ from align_jax.errors import UserError
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.interruption import stop_if_asked, stop_request
 from align_jax.runtime.locks import lock
-from align_jax.runtime.paths import is_url
+from align_jax.runtime.paths import check_utf8, is_url
+from align_jax.runtime.terminal import say
 
 # In a prepared data set: the SHA-256 of its other small files. Shards have checksums of their own.
 CHECKSUMS = "checksums.json"
@@ -40,6 +40,7 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
     while the others wait; the system releases it if that process dies. A prepared data set may be read-only. After an
     error no folder is left that was not there before.
     """
+    check_utf8(folder, "The folder of prepared data")
     written = False
     while not written and not folder.exists():
         with _made(folder.parent), _locked(folder.parent / ".lock") as is_current:
@@ -184,7 +185,7 @@ def _locked(path: Path) -> Iterator[bool]:
                 path.unlink(missing_ok=True)
                 raise
             return
-    print(f"Waiting for another process, which prepares {path.parent}", file=sys.stderr)
+    say(f"Waiting for another process, which prepares {path.parent}")
     # A lock that waits by itself would not see that this process was asked to stop.
     while _is_locked(path):
         stop_if_asked(f"{path.parent} was still being prepared by another process.")

@@ -1,13 +1,13 @@
 """What happens to images and folders that cannot be used as they are: refused, left out, or kept; and said."""
 
 import itertools
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from align_jax.data.preparing.image_folders import Counts, DomainImages
 from align_jax.data.preparing.what_is_there import counted
 from align_jax.errors import UserError
+from align_jax.runtime.terminal import say
 
 # How many images, groups, classes or folders a message names.
 SHOWN = 5
@@ -40,7 +40,7 @@ class Policy(NamedTuple):
                 f"{images.source} has folders with {text}; put images there, move the folders elsewhere, or leave them "
                 "out with on_bad_image=skip."
             )
-        print(f"Left out folders with {text}.", file=sys.stderr)
+        say(f"Left out folders with {text}.")
 
     def apply_to_bad(self, name: str, bad: Mapping[str, str], total: int) -> None:
         """Prints which of the `total` images are left out, or refuses the data set with a UserError."""
@@ -54,7 +54,7 @@ class Policy(NamedTuple):
         if len(bad) > self.most_skipped * total:
             limit = f"more than most_skipped={self.most_skipped:g} allows"
             raise UserError(f"{these} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
-        print(f"Left out {these} that cannot be read: {shown}.", file=sys.stderr)
+        say(f"Left out {these} that cannot be read: {shown}.")
 
     def apply_to_shared(self, name: str, shared: Sequence[Sequence[str]]) -> None:
         """Prints how many images are in several domains, or refuses the data set with a UserError.
@@ -78,7 +78,7 @@ class Policy(NamedTuple):
             if self.on_duplicate == "keep"
             else "those of the first domain are kept, the others left out"
         )
-        print(f"{text}; {consequence}; metadata.json lists them all: {groups}.", file=sys.stderr)
+        say(f"{text}; {consequence}; metadata.json lists them all: {groups}.")
 
 
 def unusual_counts(before: Counts, counts: Counts) -> list[str]:

@@ -1,7 +1,6 @@
 """Prepares a data set of images in folders, or opens it if it is prepared already."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from align_jax.data.preparing.once import check_local, open_prepared, prepare_on
 from align_jax.data.preparing.policies import SHOWN, OnBadImage, OnDuplicate, Policy
 from align_jax.data.preparing.what_is_there import counted
 from align_jax.errors import UserError
+from align_jax.runtime.terminal import say
 
 
 def prepare_images(
@@ -52,7 +52,8 @@ def prepare_images(
         images = _found(find, root, workspace)
         check_nothing_absent(images)
         policy.apply_to_folders(images)
-        print("\n".join(filter(None, (_summary(name, images), describe(images.counts())))), file=sys.stderr)
+        for line in (_summary(name, images), *describe(images.counts()).splitlines()):
+            say(line)
         builder = builder_class(source=images, policy=policy, config=config, data_dir=prepared)
         builder.download_and_prepare(download_dir=workspace)
 
@@ -119,8 +120,7 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
         )
     dropped = len(metadata.get("dropped", ()))
     leak = f", {counted(shared, 'file')} in several domains" if shared and not dropped else ""
-    print(
+    say(
         f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, "
-        f"{skipped + dropped:,} left out{leak}) in {folder}; delete it to prepare anew.",
-        file=sys.stderr,
+        f"{skipped + dropped:,} left out{leak}) in {folder}; delete it to prepare anew."
     )

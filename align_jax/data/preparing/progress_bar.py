@@ -7,11 +7,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from align_jax.runtime.terminal import say
+
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int, unit: str, **options: Any) -> Iterator[tqdm]:
     """A bar on a terminal, a line elsewhere."""
     if not sys.stderr.isatty():
-        print(f"{title} ...", file=sys.stderr, flush=True)
+        say(f"{title} ...")
     with tqdm(total=total, desc=title, unit=unit, leave=False, disable=None, **options) as bar:
         yield bar

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +19,7 @@ from align_jax.data.preparing.image_folders import DomainImages, LabelledImage
 from align_jax.data.preparing.sources import Place, extracted, folders_below
 from align_jax.data.preparing.what_is_there import names_in
 from align_jax.errors import UserError
+from align_jax.runtime.terminal import say
 
 # The patterns of the files' names, in lower case.
 PARTS = ("*train*.json", "*cis*val*.json", "*cis*test*.json", "*trans*val*.json", "*trans*test*.json")
@@ -114,10 +114,9 @@ def read_annotations(
     labels = {name: (domain_of[name], next(iter(shown))) for name, shown in classes_of.items() if len(shown) == 1}
     if not labels:
         raise UserError(f"{annotations[0].parent} annotates no image of {', '.join(domains)}; get the files again.")
-    print(
+    say(
         f"Of {len(domain_of):,} annotated images at {', '.join(domains)}, left out: {len(classes_of) - len(labels):,} "
-        f"that show several of the classes, {len(domain_of) - len(classes_of):,} that show none.",
-        file=sys.stderr,
+        f"that show several of the classes, {len(domain_of) - len(classes_of):,} that show none."
     )
     return labels
 
