@@ -102,6 +102,13 @@ def test_metadata_of_another_kind_are_refused(config, name, value):
     refused(config)
 
 
+def test_the_remedy_for_damage_works(config):
+    in_prepared(config, "label.labels.txt").write_text("bird\ncar\nchair\ndog\nhuman\n")
+    refused(config)
+    shutil.rmtree(in_prepared(config, "label.labels.txt").parent)
+    assert len(read_everything(config)) == 40
+
+
 def test_an_earlier_versions_data_set_opens(config):
     in_prepared(config, "checksums.json").unlink()
     assert len(read_everything(config)) == 40

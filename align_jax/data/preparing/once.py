@@ -52,12 +52,25 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
                     write(Path(workspace))
                     _write_checksums(folder)
                 written = True
+    if not written:
+        _remove_leftovers(folder.parent)
     if not (folder / "dataset_info.json").is_file():
         raise UserError(
             f"{folder} is not a whole data set: it lacks dataset_info.json, which is written last; finish the copy, "
             "or delete the folder to prepare anew."
         )
     return written
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what a process left that was killed behind the last rename; not where another is at work, or read-only.
+
+    The copy of an archive's contents may be among it.
+    """
+    if any(folder.glob("incomplete.*")):
+        with contextlib.suppress(OSError), lock(folder / ".lock") as held:
+            for leftover in folder.glob("incomplete.*") if held is not None else ():
+                shutil.rmtree(leftover)
 
 
 def open_prepared(folder: Path) -> tfds.core.DatasetBuilder:

@@ -91,6 +91,17 @@ def test_leftovers_of_a_killed_process_are_removed(root, tmp_path):
     assert not list((tmp_path / "prepared").rglob("*incomplete*"))
 
 
+def test_leftovers_beside_a_whole_data_set_are_removed_unless_they_are_in_use(root, tmp_path):
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    leftover = tmp_path / "prepared" / "domain_folders" / "Mine" / "incomplete.workspace"
+    (leftover / "extracted").mkdir(parents=True)
+    with lock(leftover.parent / ".lock"):
+        prepare(root, tmp_path / "prepared", folder="Mine")
+        assert leftover.exists()
+    prepare(root, tmp_path / "prepared", folder="Mine")
+    assert not leftover.exists()
+
+
 def test_a_half_copy_is_not_taken_for_a_data_set(root, tmp_path):
     prepare(root, tmp_path / "prepared", folder="Mine")
     (tmp_path / "prepared" / "domain_folders" / "Mine" / "1.0.0" / "dataset_info.json").unlink()
