@@ -145,7 +145,7 @@ def _varied(vary: Sequence[str], overrides: Container[str]) -> dict[str, list[st
 def _worker(text: str | None) -> tuple[int, int]:
     if text is None:
         return 0, 1
-    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match is None or int(match[1]) >= int(match[2]):
         raise UserError(f"--worker is {text!r}; write i/n, with i from 0 to n - 1, such as 0/4.")
     return int(match[1]), int(match[2])

@@ -3,12 +3,17 @@
 import dataclasses
 import hashlib
 import itertools
+import math
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align_jax.errors import UserError
+
 # In bytes; file systems allow 255.
 LONGEST_NAME = 200
+# Each is checked, and has a folder.
+MOST_CELLS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +70,14 @@ def _component(name: str) -> str:
 def grid(
     methods: Sequence[str], domains: Sequence[str], seeds: Sequence[int], varied: Mapping[str, Sequence[str]]
 ) -> list[SweepCell]:
-    """Every combination, where `varied` has values by config field; the seeds vary fastest."""
+    """Every combination, where `varied` has values by config field; the seeds vary fastest.
+
+    Raises:
+      UserError: there are more than `MOST_CELLS`.
+    """
+    count = math.prod(map(len, (methods, domains, seeds, *varied.values())))
+    if count > MOST_CELLS:
+        raise UserError(f"The sweep has {count} cells; it can have at most {MOST_CELLS}: sweep fewer values.")
     fields = sorted(varied)
     combinations = itertools.product(*(varied[field] for field in fields))
     overrides = [tuple(zip(fields, values, strict=True)) for values in combinations]
