@@ -132,9 +132,9 @@ def reading(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise BrokenFile(
-            checkpoint, f"cannot be read ({type(error).__name__}: {shortened(reason(error), 120)})"
-        ) from error
+        # A missing key is told in words about Orbax's own parts.
+        why = "" if isinstance(error, KeyError) else f": {shortened(reason(error), 120)}"
+        raise BrokenFile(checkpoint, f"cannot be read ({type(error).__name__}{why})") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
