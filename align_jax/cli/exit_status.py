@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from align_jax.errors import UserError
 from align_jax.runtime.interruption import Interrupted, end_at_signals
-from align_jax.runtime.terminal import say, show_any_letter
+from align_jax.runtime.terminal import say, set_up_streams
 
 LESS_MEMORY = "lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
 
@@ -24,7 +24,7 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     Returns:
       The program's own status, or 0; 2 for a user's mistake, 128 plus the signal's number when interrupted.
     """
-    show_any_letter()
+    set_up_streams()
     restore_handlers = end_at_signals(on_interrupt)
     try:
         return program() or 0

@@ -11,8 +11,8 @@ def say(line: str) -> None:
     print(one_line(line), file=sys.stderr, flush=True)
 
 
-def show_any_letter() -> None:
-    """Lets stdout and stderr write letters that their encoding lacks as `\\u00e9`, instead of failing."""
+def set_up_streams() -> None:
+    """Makes stdout and stderr write each line at once, and letters that their encoding lacks as `\\u00e9`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -31,7 +31,7 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.runtime.interruption import *
 begin()
 def program():
-    print("ready", flush=True)
+    print("ready")  # which is written at once, though it goes into a pipe
 {indented}
 sys.exit(exit_status(program, on_os_error="?", on_interrupt="nothing was written."))
 """
