@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from align_jax.data.images import SUFFIXES, BadImage
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 
 # What systems leave in folders, in lower case: no one's domain, class or image. Hidden names need not be here.
 LEFT_BY_SYSTEMS = frozenset({
@@ -132,16 +132,11 @@ def images_below(folder: str | Path, others: Others) -> Iterator[tuple[str, os.D
         waiting += reversed(below)
 
 
-def printable(name: str) -> str:
-    """A file's name as messages show it: on one line, without control characters."""
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
 def listing(others: Others, most: int = 8) -> str:
     """The kinds and their numbers, the most frequent first: ".txt (3), thumbs.db (1)"."""
     ordered = sorted((+others).items(), key=lambda item: (-item[1], item[0]))
     rest = sum(number for _, number in ordered[most:])
-    shown = ", ".join(f"{printable(name)} ({number:,})" for name, number in ordered[:most])
+    shown = ", ".join(f"{one_line(name)} ({number:,})" for name, number in ordered[:most])
     return f"{shown}, and others ({rest:,})" if rest else shown
 
 

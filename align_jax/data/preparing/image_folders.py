@@ -17,11 +17,10 @@ from align_jax.data.image_files import (
     is_image,
     kind,
     listing,
-    printable,
 )
 from align_jax.data.preparing.sources import Place, candidates
 from align_jax.data.preparing.what_is_there import counted, names_in
-from align_jax.errors import UserError
+from align_jax.errors import UserError, one_line
 
 # A folder beside the domains, in which DOMAIN/CLASS/IMAGE is a mask: white on the object, black elsewhere.
 MASKS = "masks"
@@ -104,7 +103,7 @@ def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[s
     found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
     missed = {names: why for names, why in without.items() if _is_missed(names, domains, classes)}
     others["folders without images"] += len(without) - len(missed)
-    shown = tuple(f"{printable('/'.join(names))} ({why})" for names, why in missed.items())
+    shown = tuple(f"{one_line('/'.join(names))} ({why})" for names, why in missed.items())
     return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), +others, shown)
 
 
@@ -197,7 +196,7 @@ def _folders(
             if is_known:
                 yield entry
             else:
-                others[f"{printable(name)}/"] += 1
+                others[f"{one_line(name)}/"] += 1
         elif is_image(entry):
             others[OUTSIDE] += 1
         elif (why := kind(entry)) == LINKS_TO_NOTHING and is_known and not os.path.splitext(entry.name)[1]:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from align_jax.data.image_files import entries, images_below, is_folder, listing, printable
+from align_jax.data.image_files import entries, images_below, is_folder, listing
+from align_jax.errors import one_line
 
 # How many names a message shows, and how many images are looked at.
 SHOWN = 4
@@ -51,11 +52,11 @@ def images_in(folder: Path, source: Path) -> str:
         folders = counted(len(set(first)), "folder")
         inside = {0: "directly in it", 1: f"in {folders} ({_shown(first)})"}.get(depth)
         if inside is None and len(set(last)) == 1:
-            inside = f"in {folders} ({_shown(first)}), each with a folder {printable(last[0])}/"
+            inside = f"in {folders} ({_shown(first)}), each with a folder {one_line(last[0])}/"
         texts.append(f"{counted(len(first), 'image')} {inside or f'in folders of {folders} ({_shown(first)})'}")
     return f"{source} has {'; '.join(texts)}"
 
 
 def _shown(names: Iterable[str]) -> str:
     known = sorted(set(names))
-    return ", ".join(map(printable, known[:SHOWN])) + (", ..." if len(known) > SHOWN else "")
+    return ", ".join(map(one_line, known[:SHOWN])) + (", ..." if len(known) > SHOWN else "")
