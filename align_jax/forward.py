@@ -155,7 +155,7 @@ class ClassifierForward(_BatchForward):
 
     @cached_property
     def membership(self) -> Bool[Array, "d b"]:
-        """Whether each example is of each domain; a domain may be absent from a batch."""
+        """Whether each example is of each domain. A domain may be absent; an example of no domain counts in no mean."""
         return self.domain[None, :] == jnp.arange(self.num_domains)[:, None]
 
     @cached_property

@@ -21,7 +21,7 @@ from align_jax.networks import Classifier, Masker
 from align_jax.runs.checksums import verify, without_checksums
 from align_jax.runs.read import Data, read_data
 from align_jax.runs.read_checkpoint import read_position, reading, saved_steps
-from align_jax.runs.untrusted_json import BrokenFile, read_object
+from align_jax.runs.untrusted_json import BrokenFile, as_float, read_object
 from align_jax.runtime.paths import check_utf8
 from align_jax.runtime.sharding import data_mesh, replicated
 from align_jax.states import ClassifierState, MaskerState, States
@@ -159,7 +159,7 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
     if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(v, str | int) for v in value):
         return tuple(value)
     if isinstance(default, float) and type(value) is int:
-        return float(value)
+        return as_float(value)
     if type(value) is not type(default):
         is_group = isinstance(default, ml_collections.ConfigDict)
         kind = "a group of fields" if is_group else f"of type {type(default).__name__}"

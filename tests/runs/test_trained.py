@@ -157,6 +157,13 @@ def test_values_that_were_changed(run, fields, parts):
         assert part in text, text
 
 
+def test_a_number_of_400_digits_is_a_number(run):
+    change(run / "config.json", rrr={"weight": 10**400})
+    assert load_trained(run).config.rrr.weight == float("inf"), "which evaluation does not read"
+    change(run / "config.json", data={"image_size": 10**400})
+    assert "config.data.image_size is 1000" in refusal(run)
+
+
 def test_other_classes_than_the_network_has(run):
     change(run / "data.json", class_names=["red", "green"])
     assert "params/fc/" in refusal(run)
