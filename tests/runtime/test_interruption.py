@@ -30,8 +30,9 @@ import gc, hashlib, os, signal, sys, time
 from align_jax.cli.exit_status import exit_status
 from align_jax.runtime.interruption import *
 begin()
-def program():
+def ready():
     print("ready")  # which is written at once, though it goes into a pipe
+def program():
 {indented}
 sys.exit(exit_status(program, on_os_error="?", on_interrupt="nothing was written."))
 """
@@ -43,8 +44,8 @@ sys.exit(exit_status(program, on_os_error="?", on_interrupt="nothing was written
 
 def ended(process, *numbers):
     """The status and the errors of a command that gets these signals, each after it has said something."""
-    for number in numbers:
-        (process.stdout if number is numbers[0] else process.stderr).readline()
+    for turn, number in enumerate(numbers):
+        (process.stderr if turn else process.stdout).readline()
         process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     return process.returncode, errors
@@ -74,7 +75,7 @@ def test_handling_signals_needs_no_slow_import():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_in_one_line(number):
-    assert ended(start("time.sleep(60)"), number) == (
+    assert ended(start("ready()\ntime.sleep(60)"), number) == (
         128 + number,
         f"Interrupted by {number.name}; nothing was written.\n",
     )
@@ -87,13 +88,20 @@ def test_a_signal_that_comes_in_a_callback_of_the_garbage_collector_is_not_swall
 
 
 def test_a_second_interrupt_ends_a_command_at_once_even_in_c_code():
-    program = "with stop_request():\n    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    """It computes for about ten seconds; only a thread sees the signals meanwhile."""
+    program = """
+with stop_request():
+    ready()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**25)
+    print("too late", file=sys.stderr)
+    time.sleep(60)
+"""
     status, errors = ended(start(program), signal.SIGINT, signal.SIGINT)
     assert (status, errors) == (130, "Interrupted by SIGINT; nothing was written.\n")
 
 
 def test_a_second_interrupt_inside_two_requests_ends_the_command():
-    program = "with stop_request():\n    with stop_request():\n        time.sleep(60)"
+    program = "with stop_request():\n    with stop_request():\n        ready()\n        time.sleep(60)"
     assert ended(start(program), signal.SIGINT, signal.SIGINT)[0] == 130
 
 
