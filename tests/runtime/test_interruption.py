@@ -27,7 +27,7 @@ def start(code, **options):
     """A command whose program is `code`."""
     indented = "".join(f"    {line}\n" for line in code.strip().splitlines())
     code = f"""
-import gc, hashlib, os, signal, sys, time
+import gc, hashlib, os, signal, sys, threading, time
 from align_jax.cli.exit_status import exit_status
 from align_jax.runtime.interruption import *
 begin()
@@ -95,7 +95,7 @@ def test_a_second_interrupt_ends_a_command_at_once_even_in_c_code():
     """It computes for many minutes; only a thread sees the signals meanwhile."""
     program = """
 with stop_request():
-    ready()
+    threading.Timer(0.5, ready).start()  # when the main thread computes
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
     status, errors = ended(start(program), signal.SIGINT, signal.SIGINT)
