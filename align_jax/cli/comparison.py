@@ -1,12 +1,12 @@
 """Trains several methods on the same data, in one folder each, and writes a page that compares them."""
 
-import sys
 from pathlib import Path
 
 import ml_collections
 
 from align_jax.reporting.page import write_comparison_report, write_run_report
 from align_jax.reporting.result_tables import comparison_table
+from align_jax.runtime.terminal import say
 from align_jax.training.loop import train_and_evaluate
 
 
@@ -26,5 +26,6 @@ def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
         train_and_evaluate(alone, run)
         write_run_report(run)
         runs.append(run)
-    print(comparison_table(runs), file=sys.stderr)
+    for line in comparison_table(runs).splitlines():
+        say(line)
     return write_comparison_report(workdir, runs)

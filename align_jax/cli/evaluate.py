@@ -8,6 +8,7 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
 from align_jax.errors import one_line
+from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             check_out(trained, out)
         evaluation = reevaluate(trained, config)
         path = write_evaluation(trained, evaluation, out)
-        print(f"{evaluation_table(evaluation)}\nEvaluation: {one_line(str(path))}")
+        show(f"{evaluation_table(evaluation)}\nEvaluation: {one_line(str(path))}")
 
     return exit_status(
         run,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from align_jax.errors import UserError
 from align_jax.runtime.interruption import Interrupted, end_at_signals
-from align_jax.runtime.terminal import say, set_up_streams
+from align_jax.runtime.terminal import say, set_up_streams, show
 
 LESS_MEMORY = "lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
 
@@ -29,7 +29,7 @@ def exit_status(program: Callable[[], int | None], *, on_os_error: str, on_inter
     try:
         return program() or 0
     except HelpAsked as usage:
-        print(usage)
+        show(str(usage))
         return 0
     except Interrupted as interrupted:
         say(str(interrupted))

@@ -8,6 +8,7 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.paths import local_path
+from align_jax.runtime.terminal import show
 
 USAGE = "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."
 
@@ -24,9 +25,9 @@ def main(arguments: Sequence[str]) -> int:
         trained = load_named_run(values)
         out = Path(values.out) if values.out is not None else trained.folder / "explanations"
         paths = [local_path(image, "IMAGE_OR_FOLDER") for image in images]
-        explanations = explain_images(trained, paths, out, lambda line: print(one_line(line)))
-        print(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
-        print(f"Page: {one_line(str(explanations.page))}")
+        explanations = explain_images(trained, paths, out, lambda line: show(one_line(line)))
+        show(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
+        show(f"Page: {one_line(str(explanations.page))}")
 
     return exit_status(
         run,

@@ -7,6 +7,7 @@ from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.errors import UserError, one_line
+from align_jax.runtime.terminal import show
 
 USAGE = "python launch/export.py --workdir=DIR [--step=N] --to=FILE.safetensors"
 
@@ -23,6 +24,6 @@ def main(arguments: Sequence[str]) -> int:
         trained = load_named_run(values)
         classifier, _ = trained.states
         pretrained.save_weights(Path(values.to), classifier.params, classifier.batch_stats)
-        print(f"{trained.config.classifier.name} of step {trained.step}: {one_line(values.to)}")
+        show(f"{trained.config.classifier.name} of step {trained.step}: {one_line(values.to)}")
 
     return exit_status(run, on_os_error="can --to be written?", on_interrupt="nothing was written.")

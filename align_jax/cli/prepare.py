@@ -27,7 +27,7 @@ from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.verify import verify
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.files import real
-from align_jax.runtime.terminal import say
+from align_jax.runtime.terminal import say, show
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
@@ -94,14 +94,14 @@ def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
     if not sys.stderr.isatty():
         say(f"Preparing {data.name} ...")
     builder = prepare(data)
-    print(counts_table(verify(builder)))
+    show(counts_table(verify(builder)))
     folder = Path(builder.data_dir)
-    print(f"Prepared and verified: {one_line(str(folder))}")
+    show(f"Prepared and verified: {one_line(str(folder))}")
     metadata = builder.info.metadata or {}
     for field, what in NAMED.items():
         if number := len(metadata.get(field, ())):
-            print(f"{what}: {number:,}; {one_line(str(folder / 'metadata.json'))} names them ({field}).")
+            show(f"{what}: {number:,}; {one_line(str(folder / 'metadata.json'))} names them ({field}).")
     if copy_to is not None:
         target = copy_to / builder.info.full_name
         copy_prepared(folder, target)
-        print(f"Copied, and compared: {one_line(str(target))}")
+        show(f"Copied, and compared: {one_line(str(target))}")

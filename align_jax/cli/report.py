@@ -1,8 +1,6 @@
 """`launch/report.py`: collects complete runs into tables, and writes them in four formats."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from align_jax.reporting.many_runs.report import Report, make_report
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.collect import collect
 from align_jax.runtime.paths import local_path
-from align_jax.runtime.terminal import say
+from align_jax.runtime.terminal import say, show
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         check_output_folder(out, "tables")
         report = _report(folders, tuple(dict.fromkeys(options.metric or DEFAULT_METRICS)))
         page = write_report(report, out)
-        _print(markdown_document(report))
+        show(markdown_document(report))
         measured = {table.metric.key for task in report.tasks for table in task.tables}
         for metric in options.metric or ():
             if metric not in measured:
@@ -54,11 +52,3 @@ def _report(folders: Sequence[Path], metrics: Sequence[str]) -> Report:
         found = "; ".join(collection.problems) or "there is no summary.json"
         raise UserError(f"No complete run under {', '.join(map(str, folders))} ({found}).")
     return report
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe; without this, Python would complain again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,6 +20,7 @@ from align_jax.cli.overrides import split_overrides
 from align_jax.errors import UserError, one_line
 from align_jax.runs.folder import check_run_folder
 from align_jax.runtime.files import write_atomically
+from align_jax.runtime.terminal import show
 from align_jax.sweeping.cells import SweepCell, grid, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import MOST_JOBS, slurm_script
@@ -201,8 +202,8 @@ def _run(sweep: Sweep, arguments: Sequence[str], program: Sequence[str]) -> int:
     mine = sorted(share(sweep.cells, *sweep.worker), key=lambda cell: cell.seed)
     if sweep.dry_run:
         for cell in mine:
-            print(f"{state(sweep.workdir / cell.path):12} {cell.path}")
-        print(f"{len(mine)} of {len(sweep.cells)} cells for worker {sweep.worker[0]} of {sweep.worker[1]}")
+            show(f"{state(sweep.workdir / cell.path):12} {cell.path}")
+        show(f"{len(mine)} of {len(sweep.cells)} cells for worker {sweep.worker[0]} of {sweep.worker[1]}")
         return 0
     record(sweep.workdir, sweep.cells)
     if sweep.slurm is not None:
@@ -210,11 +211,11 @@ def _run(sweep: Sweep, arguments: Sequence[str], program: Sequence[str]) -> int:
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", sweep.workdir.resolve().name)
         written = slurm_script(command, len(sweep.cells), Path.cwd(), name)
         write_atomically(sweep.slurm, os.fsencode(written))
-        print(
+        show(
             f"{len(sweep.cells)} cells in {min(len(sweep.cells), MOST_JOBS)} jobs: sbatch {one_line(str(sweep.slurm))}"
         )
         return 0
     again = shlex.join(["python", *arguments])
     complete, failed = run_sweep(sweep, program, title="sweep", again=again, cells=mine)
-    print(f"{complete} of {len(mine)} cells are complete in {one_line(str(sweep.workdir))}.")
+    show(f"{complete} of {len(mine)} cells are complete in {one_line(str(sweep.workdir))}.")
     return 1 if failed else 0

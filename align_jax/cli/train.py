@@ -14,6 +14,7 @@ from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
+from align_jax.runtime.terminal import show
 
 USAGE = "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...]"
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         check_accelerator()
         from align_jax.cli.comparison import run_all
 
-        print(f"Report: {one_line(str(run_all(config, workdir)))}")
+        show(f"Report: {one_line(str(run_all(config, workdir)))}")
 
     return exit_status(
         train,

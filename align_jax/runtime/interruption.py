@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from align_jax.runtime.terminal import to_nowhere
+
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -143,7 +145,9 @@ def end_at_signals(left_behind: str) -> Callable[[], None]:
 
 @contextmanager
 def stop_request(answer: str = "saving at the next step", *, ends: bool = True) -> Iterator[StopRequest]:
-    """Remembers the first signal inside the block. If the block ends all the same, the signal comes again after it.
+    """Remembers the first signal inside the block, and in the blocks around it.
+
+    If the outermost block ends all the same, the signal comes again after it.
 
     Args:
       answer: what the first signal is answered with.
@@ -154,6 +158,8 @@ def stop_request(answer: str = "saving at the next step", *, ends: bool = True) 
     def remember(answering: _Answering, asked: signal.Signals) -> None:
         if request.signal is None:
             request.signal = asked
+            if around is not None:  # it is asked too, however the inner block ends
+                around.signal = around.signal or asked
             _tell(f"{asked.name}: {answer}; Ctrl-C again ends at once.")
         elif asked == signal.SIGINT:
             request.insisted = True
@@ -170,7 +176,7 @@ def stop_request(answer: str = "saving at the next step", *, ends: bool = True) 
         yield request
     finally:
         answering.close()
-    if request.signal is not None and not (around is not None and around.signal):
+    if request.signal is not None and around is None:
         signal.raise_signal(request.signal)
 
 
@@ -215,4 +221,4 @@ def _tell(line: str) -> None:
             if poll.poll(0):
                 os.write(end, f"{start}{text}".encode())
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), end)
+            to_nowhere(stream)

@@ -31,6 +31,7 @@ class MetricsWriter:
             )
             from_byte = path.read_bytes().rfind(b"\n") + 1
         os.truncate(path, from_byte)
+        self._file.seek(0, os.SEEK_END)  # its position is else the old end until the first write
         self._events = TensorBoardEvents(run / "tensorboard", from_step=from_step) if tensorboard else None
 
     def write(self, step: int, split: str, values: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Signals end a process well, or are remembered: wherever they come, nothing swallows them."""
 
 import ast
+import contextlib
 import os
 import pty
 import signal
@@ -152,8 +153,17 @@ def test_without_a_command_the_second_interrupt_is_an_exception():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        assert (bool(outer), inner.insisted) == (False, True)
-        inner.signal = None
+        assert inner.insisted
+        outer.signal = None
+
+
+def test_a_block_that_fails_leaves_the_request_to_the_one_around_it():
+    with stop_request() as outer:
+        with contextlib.suppress(ValueError), stop_request():
+            signal.raise_signal(signal.SIGTERM)
+            raise ValueError
+        assert outer.signal == signal.SIGTERM
+        outer.signal = None
 
 
 def test_a_request_that_nobody_answered_comes_again():

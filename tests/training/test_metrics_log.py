@@ -26,6 +26,9 @@ def test_a_run_that_resumes_drops_the_lines_behind_its_checkpoint(tmp_path):
     _, problem = write(tmp_path, [6, 8], from_byte=at_4, from_step=4)
     assert steps(tmp_path) == [2, 4, 6, 8]
     assert not problem
+    # A run that is stopped before its next line saves the position of no line.
+    assert write(tmp_path, [], from_byte=at_4, from_step=4) == (at_4, "")
+    assert steps(tmp_path) == [2, 4]
 
 
 @pytest.mark.parametrize(("kept", "left"), [(0, []), (30, []), (60, [2]), (None, [])])
