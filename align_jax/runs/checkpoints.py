@@ -6,11 +6,9 @@ to be saved twice at one step. Orbax writes into a temporary folder and renames 
 trace that `steps` could find.
 """
 
-import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ from orbax.checkpoint import v1 as ocp
 
 from align_jax.errors import UserError
 from align_jax.runs.checksums import write_checksums
-from align_jax.runs.read_checkpoint import Position, check_usable, restored, saved_steps, without_late_writes
+from align_jax.runs.read_checkpoint import Position, check_usable, restored, saved_steps
+from align_jax.runs.silence import silent_orbax
 
 # What goes wrong in training often began before the newest checkpoint.
 KEPT = 2
@@ -45,12 +44,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        # Orbax tells every step of every save, and logs an error from each thread that meets it before it raises one.
-        for logger in ("absl", "asyncio"):
-            logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._preserved = _Preserved()
         self._saving: int | None = None
-        self._failed = False
 
         # Orbax calls this in its thread, when all is written and before the folder gets its name. (It copies a method,
         # and the method's object with it.)
@@ -63,17 +58,18 @@ class Checkpoints:
         options = ocp.options.AsyncOptions(
             create_directories_asynchronously=False, post_finalization_callback=add_checksums
         )
-        self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
-            context=ocp.Context(async_options=options),
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=self._preserved,
-            cleanup_tmp_directories=True,
-        )
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"{folder} cannot be written; make it writable, or give another --workdir.")
-        self._unraisablehook = sys.unraisablehook
-        sys.unraisablehook = without_late_writes(sys.unraisablehook)
+        with ExitStack() as stack:
+            stack.enter_context(silent_orbax())
+            self._checkpointer = ocp.training.Checkpointer(
+                folder.absolute(),
+                context=ocp.Context(async_options=options),
+                save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+                preservation_policy=self._preserved,
+                cleanup_tmp_directories=True,
+            )
+            if not os.access(folder, os.W_OK):
+                raise UserError(f"{folder} cannot be written; make it writable, or give another --workdir.")
+            self._silence = stack.pop_all()
 
     def save(self, states: Any, position: Position) -> None:
         """Saves in the background; the states may be donated as soon as this returns.
@@ -106,7 +102,7 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
-            step, self._saving, self._failed = self._saving, None, True
+            step, self._saving = self._saving, None
             folder = self._checkpointer.directory
             reason = " ".join(str(error).split())[:300]
             earlier = [saved for saved in saved_steps(Path(folder)) if saved != step]
@@ -140,7 +136,5 @@ class Checkpoints:
         Raises:
           UserError: it failed.
         """
-        with self._naming_failure():
+        with self._silence, self._naming_failure():
             self._checkpointer.close()
-        if not self._failed:
-            sys.unraisablehook = self._unraisablehook

@@ -1,9 +1,7 @@
 """Reads a checkpoint: where its run stood, and its arrays. Whatever is wrong with it is a `BrokenFile`."""
 
-import logging
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +10,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from align_jax.runs.checksums import METADATA, verify
+from align_jax.runs.silence import silent_orbax
 from align_jax.runs.untrusted_json import BrokenFile, Fields, as_float, read_object, reason, short
 from align_jax.tables.table import shortened
 
@@ -102,39 +101,13 @@ def restored(checkpoint: Path, like: Any) -> Any:
         return ocp.load_checkpointables(checkpoint.absolute(), {"states": abstract})["states"]
 
 
-def without_late_writes(report: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A hook that is silent about reads and writes that end after another has failed: each prints a traceback."""
-
-    def report_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            report(unraisable)
-
-    # Once is enough.
-    return report if getattr(report, "__qualname__", "") == report_others.__qualname__ else report_others
-
-
-def _is_no_late_read(record: logging.LogRecord) -> bool:
-    """A filter of asyncio's log: a failed read that nobody waited for is told when its task is collected."""
-    failure = record.exc_info[1] if record.exc_info else None
-    return "never retrieved" not in record.getMessage() or "tensorstore" not in str(failure)
-
-
 @contextmanager
 def reading(checkpoint: Path) -> Iterator[None]:
-    """Reads with Orbax, whose threads also print what goes wrong: they are silent, and a failure is a `BrokenFile`."""
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    # These stay: after one read has failed, which Orbax may keep to itself, others end later.
-    logging.getLogger("asyncio").addFilter(_is_no_late_read)
-    sys.unraisablehook = without_late_writes(sys.unraisablehook)
+    """Reads with Orbax, silently; a failure is a `BrokenFile`."""
     try:
-        yield
+        with silent_orbax():
+            yield
     except (ValueError, KeyError, TypeError, OSError) as error:
         # A missing key is told in words about Orbax's own parts.
         why = "" if isinstance(error, KeyError) else f": {shortened(reason(error), 120)}"
         raise BrokenFile(checkpoint, f"cannot be read ({type(error).__name__}{why})") from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

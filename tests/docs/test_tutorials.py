@@ -132,7 +132,7 @@ def test_a_new_data_set_trains_from_memory_and_from_folders(tmp_path):
         assert python == "python"
         path = ROOT / program if program.startswith("launch/") else program
         printed.append(run([sys.executable, str(path), *arguments], tmp_path))
-    assert "medium      30    30   60" in printed[2]
+    assert "across      30     30    30   90" in printed[2]
     for name in ("memory", "folders"):
         summary = json.loads((tmp_path / "runs" / name / "summary.json").read_text())
         assert (summary["dataset"], set(summary["train_domains"])) == ("stripes", {"thin", "medium"})

@@ -1,6 +1,7 @@
 """Damaged checkpoints: each kind of damage is named, the checkpoint before it is used, and nothing is deleted."""
 
 import contextlib
+import gc
 import logging
 import shutil
 import sys
@@ -108,6 +109,7 @@ def test_the_checkpoint_before_a_damaged_one_is_used(folder, capfd, kind, has_ch
     assert len(notes) == (0 if has_checksums else 2)
     assert content(folder / "6.damaged") == damaged
     assert saved_steps(folder) == [2, 4]
+    gc.collect()
     assert capfd.readouterr() == ("", "")
 
     # The step can be saved again, and damaged again.
@@ -186,7 +188,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 
 def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch, caplog):
-    late, other = (SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "other"))
+    late, other = (SimpleNamespace(exc_value=RuntimeError(text), object=None) for text in ("Event loop is closed", "other"))
     reported = []
     monkeypatch.setattr("sys.unraisablehook", reported.append)
     with pytest.raises(UserError, match=r"cannot be read \(ValueError: broken\)"), reading(tmp_path):
