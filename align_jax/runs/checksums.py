@@ -4,11 +4,14 @@ They are written into the folder before it gets its name, so there is no moment 
 Only an earlier version's checkpoints have none.
 """
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from align_jax.errors import UserError
 from align_jax.runs.untrusted_json import BrokenFile, read_object, reason
 from align_jax.runtime.files import write_atomically
 
@@ -34,9 +37,11 @@ def verify(checkpoint: Path) -> bool:
 
     Raises:
       BrokenFile: the folder or one of its files is missing, or is not as it was saved.
+      UserError: a file may be whole, but cannot be read now.
     """
     if not checkpoint.is_dir():
         raise BrokenFile(checkpoint, "is not a folder" if checkpoint.exists() else "is missing")
+    _check_readable(checkpoint)
     if not (checkpoint / CHECKSUMS).exists():
         for name in (METADATA, "states/_METADATA"):
             if not (checkpoint / name).is_file():
@@ -62,6 +67,24 @@ def verify(checkpoint: Path) -> bool:
         if saved[name] != [size, digest]:
             raise BrokenFile(found[name], f"is not as it was saved{_size_before(saved[name], size)}")
     return True
+
+
+def _check_readable(checkpoint: Path) -> None:
+    """Tells a checkpoint that cannot be read, by this user or at this moment, from a damaged one."""
+
+    def refuse(error: OSError) -> None:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise UserError(
+                f"{error.filename} cannot be read ({reason(error)}); mend that, and give the same command again."
+            ) from error
+
+    for folder, _, names in os.walk(checkpoint, onerror=refuse):
+        for path in (Path(folder, name) for name in names):
+            try:
+                if path.is_file():
+                    path.open("rb").close()
+            except OSError as error:
+                refuse(error)
 
 
 def without_checksums(checkpoint: Path) -> str:

@@ -14,8 +14,8 @@ from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.paths import check_utf8
 
-# Settings that change how a run is carried out, but not what comes out of it. With another evaluation.batch_size the
-# scores of an evaluation differ by a rounding, as with another number of cores; training does not see them.
+# Settings that change how a run is carried out, but not what it learns. With another evaluation.batch_size the scores
+# of an evaluation may differ by a rounding, as with another number of cores; training does not see them.
 FREE_TO_CHANGE = (
     "data.root",
     "data.prepared",

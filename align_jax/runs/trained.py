@@ -5,7 +5,8 @@ checkpoints only arrays are read, after their shapes were found to be those of t
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def load_trained(run: Path, step: int | None = None) -> TrainedRun:
     if step is not None and step not in saved:
         raise UserError(f"{run} has no checkpoint of step {step}; it has {', '.join(map(str, saved))}.")
     problems: list[str] = []
-    first = _selected_step(run, saved, problems) if step is None else step
+    verified = functools.cache(verify)  # gigabytes, perhaps
+    first = _selected_step(run, saved, verified, problems) if step is None else step
     for chosen in [first, *(other for other in reversed(saved) if other != first)]:
         checkpoint = folder / str(chosen)
         try:
-            has_checksums = verify(checkpoint)
+            has_checksums = verified(checkpoint)
             networks, states = _restored(checkpoint, config, len(data.class_names))
         except BrokenFile as error:
             problems.append(error.problem)
@@ -167,7 +169,7 @@ def _typed(value: Any, default: Any, name: str, path: Path) -> Any:
     return value
 
 
-def _selected_step(run: Path, saved: Sequence[int], problems: list[str]) -> int:
+def _selected_step(run: Path, saved: Sequence[int], verified: Callable[[Path], bool], problems: list[str]) -> int:
     """The step that the run selected, so far or for good; the newest where it has not selected any.
 
     Newer checkpoints that are damaged, and so do not say what was selected, are added to `problems`.
@@ -177,7 +179,7 @@ def _selected_step(run: Path, saved: Sequence[int], problems: list[str]) -> int:
     for newest in reversed(saved):
         checkpoint = run / "checkpoints" / str(newest)
         try:
-            verify(checkpoint)
+            verified(checkpoint)
             selected = read_position(checkpoint).selected
         except BrokenFile as error:
             problems.append(error.problem)

@@ -1,14 +1,17 @@
 """A file appears whole or not at all."""
 
 import errno
+import fcntl
 import io
 import os
 import pathlib
+import socket
+import threading
 from collections.abc import Mapping
 
 import numpy as np
 
-from align_jax.runtime.locks import lock
+from align_jax.runtime.locks import WITHOUT_LOCKS
 
 
 def real(path: pathlib.Path) -> pathlib.Path:
@@ -27,24 +30,46 @@ def write_atomically(path: pathlib.Path, content: bytes) -> pathlib.Path:
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`: its files are private to the user, but reports are shared.
-    temporary = path.with_name(f".{path.name}.part")
+    temporary, descriptor = _temporary(path)
+    with open(descriptor, "wb") as file:  # the lock ends with it
+        try:
+            file.truncate()
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return path
+
+
+def _temporary(path: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """A file beside `path` and its descriptor, for this writer alone.
+
+    All writers share one name, and a lock. Where there are no locks, or another user's process left the file, each has
+    its own. Not `tempfile`: its files are private to the user, but reports are shared.
+    """
+    shared = path.with_name(f".{path.name}.part")
     while True:
-        with lock(temporary, wait=True) as descriptor:
+        try:
+            descriptor = os.open(shared, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:
+            break
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             # Whoever had the lock before may have renamed the file.
-            if descriptor is None or not _is_at(descriptor, temporary):
-                continue
-            try:
-                with open(descriptor, "wb", closefd=False) as file:
-                    file.truncate()
-                    file.write(content)
-                    file.flush()
-                    os.fsync(descriptor)
-                os.replace(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
+            if _is_at(descriptor, shared):
+                return shared, descriptor
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in WITHOUT_LOCKS:
                 raise
-            return path
+            shared.unlink(missing_ok=True)
+            break
+        os.close(descriptor)
+    own = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.part")
+    return own, os.open(own, os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def _is_at(descriptor: int, path: pathlib.Path) -> bool:

@@ -1,8 +1,10 @@
 """Damaged checkpoints: each kind of damage is named, the checkpoint before it is used, and nothing is deleted."""
 
 import contextlib
+import errno
 import gc
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -188,7 +190,9 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
 
 
 def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch, caplog):
-    late, other = (SimpleNamespace(exc_value=RuntimeError(text), object=None) for text in ("Event loop is closed", "other"))
+    late, other = (
+        SimpleNamespace(exc_value=RuntimeError(text), object=None) for text in ("Event loop is closed", "other")
+    )
     reported = []
     monkeypatch.setattr("sys.unraisablehook", reported.append)
     with pytest.raises(UserError, match=r"cannot be read \(ValueError: broken\)"), reading(tmp_path):
@@ -201,3 +205,20 @@ def test_reads_that_end_after_another_failed_are_silent(tmp_path, monkeypatch, c
         for text in ("no such array [tensorstore_spec='{}']", "other"):
             logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=ValueError(text))
     assert [str(record.exc_info[1]) for record in caplog.records] == ["other"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(folder, monkeypatch, number):
+    unreadable, before, open_file = arrays(folder / "6")[0], content(folder), Path.open
+
+    def failing(path, *arguments, **keywords):
+        if path == unreadable:
+            raise OSError(number, os.strerror(number), str(path))
+        return open_file(path, *arguments, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", failing)
+        with pytest.raises(UserError, match=rf"{unreadable} cannot be read .*give the same command again"):
+            recover(folder, NEW)
+    assert content(folder) == before
+    assert recover(folder, NEW).position == position(6)

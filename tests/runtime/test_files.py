@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -41,8 +42,24 @@ def test_what_a_killed_process_left_is_taken_over(tmp_path):
     assert path.read_bytes() == b"less"
 
 
-def test_several_writers_at_once_leave_one_whole_file(tmp_path):
+@pytest.mark.parametrize("locks", ["as they are", "none", "another user's file"])
+def test_several_writers_at_once_leave_one_whole_file(tmp_path, monkeypatch, locks):
     path = tmp_path / "shared"
+    if locks == "none":
+
+        def flock(descriptor, operation):
+            raise OSError(errno.ENOLCK, "no locks available")
+
+        monkeypatch.setattr("fcntl.flock", flock)
+    if locks == "another user's file":
+        open_file = os.open
+
+        def refusing(name, *arguments):
+            if str(name).endswith(".shared.part"):
+                raise PermissionError
+            return open_file(name, *arguments)
+
+        monkeypatch.setattr(os, "open", refusing)
     contents = [bytes([number]) * 100_000 for number in range(8)]
     threads = [threading.Thread(target=write_atomically, args=(path, content)) for content in contents]
     for thread in threads:
