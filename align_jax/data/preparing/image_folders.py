@@ -145,22 +145,6 @@ def find_domains(
     )
 
 
-def images_in_layout(folder: Path, nested: bool = False) -> int:
-    """How many images are in `folder/DOMAIN/CLASS/`, whatever the names; 0 unless there are two classes with images.
-
-    With `nested` those in folders below a class's folder count as well.
-    """
-    of_classes: collections.Counter[str] = collections.Counter()
-    for domain in entries(folder):
-        if is_folder(domain) and domain.name != MASKS:
-            for class_folder in entries(domain.path):
-                if is_folder(class_folder):
-                    below = images_below(class_folder.path, collections.Counter()) if nested else ()
-                    own = () if nested else filter(is_image, entries(class_folder.path))
-                    of_classes[class_folder.name] += sum(1 for _ in itertools.chain(below, own))
-    return of_classes.total() if sum(n > 0 and name.lower() != IMAGES for name, n in of_classes.items()) >= 2 else 0
-
-
 def check_nothing_absent(data: DomainImages) -> None:
     """Raises a UserError if a domain or a class has no image at all."""
     for word, names in (("domain", data.domains), ("class", data.classes)):

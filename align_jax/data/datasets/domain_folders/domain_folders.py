@@ -4,26 +4,23 @@ import collections
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import Dataset, image_dataset
-from align_jax.data.image_files import Others, images_below
+from align_jax.data.datasets.domain_folders.layout import find_layout
 from align_jax.data.images import SUFFIXES
 from align_jax.data.preparing.builder import DomainImagesBuilder
-from align_jax.data.preparing.image_folders import MASKS, OUTSIDE, DomainImages, images_in_layout, scan
+from align_jax.data.preparing.image_folders import MASKS, OUTSIDE, DomainImages, scan
 from align_jax.data.preparing.policies import OnBadImage, OnDuplicate
 from align_jax.data.preparing.prepare_images import prepare_images
-from align_jax.data.preparing.sources import Place, candidates
+from align_jax.data.preparing.sources import candidates
 from align_jax.data.preparing.what_is_there import images_in, names_in
 from align_jax.errors import UserError
 
 # The titles of the folders that DomainBed's script makes. Any other folder's title is its name.
 FOLDER_TITLES = {"office_home": "Office-Home", "domain_net": "DomainNet"}
-# The most images, as a share of those that are taken, that an archive may have outside of DOMAIN/CLASS/.
-MOST_OUTSIDE = 0.25
 
 
 class DomainFolders(DomainImagesBuilder):
@@ -74,16 +71,19 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
     """The images in `root/folder`, in `root` if that is its name, or in an archive, extracted to `workspace`.
 
     Raises:
-      UserError: there are none in DOMAIN/CLASS/, or many elsewhere.
+      UserError: there are none in DOMAIN/CLASS/, or many elsewhere; or it is not clear which folders are the classes.
     """
     seen = []
     for places in candidates(root, folder, workspace):
         # The name must fit, because the prepared data set is called by it.
         named_so = [place for place in places if folder.lower() in place.names and place.folder.name != MASKS]
-        if (best := _best(named_so)) is not None:
-            data = scan(best)
-            return data._replace(others=data.others + _outside(named_so[0], best))
-        seen += [images_in(place.folder, place.source) for place in named_so[:1]]
+        for outer in named_so:
+            if any(outer.folder.is_relative_to(other.folder) for other in named_so if other != outer):
+                continue
+            if (found := find_layout(outer, folder)) is not None:
+                data = scan(found[0])
+                return data._replace(others=data.others + collections.Counter({OUTSIDE: found[1]}))
+            seen.append(images_in(outer.folder, outer.source))
     if not seen:
         raise UserError(
             f"{root} has no folder or archive {folder}: {names_in(root, root)}; put the data set at {root / folder}, "
@@ -94,31 +94,6 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
         f"{folder} has no images ({', '.join(SUFFIXES)}) of two classes or more in DOMAIN/CLASS/: {'; '.join(seen)}; "
         f"sort the images into {folder}/DOMAIN/CLASS/, also where there is one domain."
     )
-
-
-def _best(places: Sequence[Place]) -> Place | None:
-    """The place that has DOMAIN/CLASS/: stray files may make others look so, and the one with most images is right."""
-    for nested in (False, True):
-        # If images lie deeper everywhere, outer folders have as many: the innermost one is right.
-        found = {place: images_in_layout(place.folder, nested) for place in (reversed(places) if nested else places)}
-        best = max(found, key=found.__getitem__, default=None)
-        if best is not None and found[best]:
-            return best
-    return None
-
-
-def _outside(outer: Place, best: Place) -> Others:
-    """How many images `outer` has outside of `best`, of those that are taken; a UserError if they are many."""
-    if outer == best:
-        return collections.Counter()
-    inside, total = (sum(1 for _ in images_below(place.folder, collections.Counter())) for place in (best, outer))
-    if total - inside > MOST_OUTSIDE * inside:
-        raise UserError(
-            f"{outer.source} has {inside:,} images in {best.folder.relative_to(outer.folder)}/DOMAIN/CLASS/ and "
-            f"{total - inside:,} elsewhere, which would be lost; give as root a folder of that name with DOMAIN/CLASS/ "
-            "in it (extract an archive for this)."
-        )
-    return collections.Counter({OUTSIDE: total - inside})
 
 
 DATASET = image_dataset(
