@@ -41,8 +41,14 @@ MOST_PIXELS = 2**26
 LONGEST_SIDE = 2**16 - 1
 # How much two decoders of one JPEG or WebP may differ on average, in levels of 255, because they round differently.
 ROUNDING = 2.0
-# What libjpeg says where it makes up pixels: the data end within a scan, or where a restart marker should be.
-MADE_UP = ("premature end", "found marker 0xd9 instead of rst")
+# What libjpeg says where it makes up pixels: the data end within a scan, or where a restart marker should be, or are no
+# code of a pixel.
+MADE_UP = {
+    "premature end": "truncated",
+    "found marker 0xd9 instead of rst": "truncated",
+    "bad huffman code": "corrupt (bad Huffman code)",
+    "bad arithmetic code": "corrupt (bad arithmetic code)",
+}
 # What simplejpeg says of a sound JPEG that it cannot read.
 UNUSUAL = "could not determine subsampling"
 # Pixels that Pillow reads, and would convert to grey or RGB wrongly or not at all.
@@ -191,15 +197,15 @@ def _jpeg_pixels(content: bytes, mode: str) -> tuple[UInt8[np.ndarray, "h w 3"] 
     """A JPEG's pixels, or None where Pillow has to read it; and whether libjpeg reads it without a complaint.
 
     Raises:
-      BadImage: the data end early, and a decoder would make up the rest, even with an end marker behind them.
+      BadImage: the data end early or are damaged, and a decoder would make up the rest, even with an end marker behind.
     """
     try:
         pixels = simplejpeg.decode_jpeg(content)
         return None if mode == "CMYK" else pixels, True
     except ValueError as error:
         complaint = str(error).lower()
-        if any(words in complaint for words in MADE_UP):
-            raise BadImage("truncated") from error
+        for reason in (reason for words, reason in MADE_UP.items() if words in complaint):
+            raise BadImage(reason) from error
         return None, UNUSUAL in complaint
 
 

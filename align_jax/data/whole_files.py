@@ -14,8 +14,11 @@ from typing import NamedTuple
 PNG_START = b"\x89PNG\r\n\x1a\n"
 START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 START_OF_SCAN = 0xDA
-# JPEG's application segments and comments, but for JFIF's (0xE0) and Adobe's (0xEE), which say what the colours are.
-JPEG_METADATA = (*range(0xE1, 0xEE), 0xEF, 0xFE)
+# JPEG's application segments and comments, and how many bytes of one make it more than metadata: JFIF's (0xE0) and
+# Adobe's (0xEE) say what the colours are, unless they are too short for libjpeg.
+NEVER = 2**16
+JPEG_METADATA = dict.fromkeys((*range(0xE1, 0xF0), 0xFE), NEVER) | {0xE0: 14, 0xEE: 12}
+EXIF = b"Exif\0\0"
 # Where a TIFF's directory points to metadata: SubIFDs, XMP, IPTC, Photoshop's, a colour profile, EXIF and GPS.
 TIFF_METADATA = (330, 700, 33723, 34377, 34675, 34665, 34853)
 
@@ -52,7 +55,10 @@ def check_whole(content: bytes) -> bool:
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """The same pixels in a file without damaged and foreign metadata; None where the format is not known here."""
+    """The same pixels in a file without damaged and foreign metadata; None where the format is not known here.
+
+    A JPEG keeps its first EXIF, which says how it lies, unless it has no other metadata.
+    """
     if content.startswith(PNG_START):
         return PNG_START + b"".join(
             content[piece.start : piece.end]
@@ -60,9 +66,7 @@ def without_metadata(content: bytes) -> bytes | None:
             if _makes_pixels(piece) or (piece.kind == b"eXIf" and _is_sound(content, piece))
         )
     if content.startswith(START_OF_JPEG):
-        pieces = list(_jpeg_header(content))
-        kept = (content[piece.start : piece.end] for piece in pieces if piece.kind[0] not in JPEG_METADATA)
-        return content[:2] + b"".join(kept) + content[pieces[-1].end if pieces else 2 :]
+        return _jpeg_without_metadata(content)
     if content.startswith((b"II*\0", b"MM\0*")):
         return _tiff_without_metadata(content)
     return None
@@ -86,7 +90,7 @@ def _check_png(content: bytes) -> bool:
     if not pieces or pieces[-1].kind != b"IEND":
         raise BadImage("truncated")
     unsound = [piece for piece in pieces if not _is_sound(content, piece)]
-    for piece in filter(_makes_pixels, unsound):
+    for piece in (piece for piece in unsound if _makes_pixels(piece) and piece.kind != b"IEND"):
         raise BadImage(f"corrupt (the checksum of {piece.kind.decode()})")
     return not unsound
 
@@ -112,6 +116,22 @@ def _jpeg_header(content: bytes) -> Iterator[_Piece]:
         if marker[1][0] == START_OF_SCAN:
             return
         start = end
+
+
+def _jpeg_without_metadata(content: bytes) -> bytes:
+    pieces = list(_jpeg_header(content))
+    segments = [content[piece.start : piece.end] for piece in pieces]
+    payloads = [segment.lstrip(b"\xff")[3:] for segment in segments]  # behind the marker and the length
+    metadata = {
+        at
+        for at, (piece, payload) in enumerate(zip(pieces, payloads, strict=True))
+        if len(payload) < JPEG_METADATA.get(piece.kind[0], 0)
+    }
+    first_exif = next((at for at in sorted(metadata) if payloads[at].startswith(EXIF)), None)
+    if len(metadata) > 1:
+        metadata.discard(first_exif)
+    kept = (segment for at, segment in enumerate(segments) if at not in metadata)
+    return content[:2] + b"".join(kept) + content[pieces[-1].end if pieces else 2 :]
 
 
 def _tiff_without_metadata(content: bytes) -> bytes:

@@ -33,8 +33,11 @@ def damaged(chunk):
     return chunk[:-1] + bytes([chunk[-1] ^ 1])
 
 
-def jpeg_with(content, marker=0xE1):
-    return JPEG[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + JPEG[2:]
+ICC_CUT = b"\xff\xe2\0\x0eICC_PROFILE\0"
+
+
+def jpeg_with(content, marker=0xE1, more=b""):
+    return JPEG[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + more + JPEG[2:]
 
 
 def tiff_with(*more):
@@ -57,6 +60,11 @@ WITH_ODD_METADATA = {
     "noise as EXIF in a JPEG": jpeg_with(b"Exif\0\0" + LARGE[:60]),
     "EXIF that is not hexadecimal": png_with(png_chunk(b"tEXt", b"Raw profile type exif\0\n\n\nzz")),
     "noise as the list of views": jpeg_with(b"MPF\0" + LARGE[:60], 0xE2),
+    "colour profile of no length in a JPEG": jpeg_with(b"ICC_PROFILE\0", 0xE2),
+    "JFIF without its end": jpeg_with(b"JFIF\0", 0xE0),
+    "Adobe without its end": jpeg_with(b"Adobe", 0xEE),
+    "noise as EXIF before a colour profile of no length": jpeg_with(b"Exif\0\0" + LARGE[:60], more=ICC_CUT),
+    "checksum of the end": PNG[:-1] + b"\0",
     "2 MiB of colour profile in a PNG": encoded(scene(), "PNG", icc_profile=LARGE),
     "2 MiB of colour profile in a JPEG": encoded(scene(), "JPEG", quality=95, icc_profile=LARGE),
     "2 MiB of colour profile in a TIFF": encoded(scene(), "TIFF", icc_profile=LARGE),
@@ -80,6 +88,12 @@ def test_metadata_do_not_decide(content):
 )
 def test_an_orientation_of_another_type_turns_the_pixels(kind, value, count):
     content = jpeg_with(b"Exif\0\0" + exif(kind, value, count))
+    for pixels in (decode(content), decode_stored(storable(content))):
+        np.testing.assert_allclose(pixels.astype(int), np.rot90(scene(), -1), atol=12)
+
+
+def test_damage_to_other_metadata_leaves_the_orientation():
+    content = jpeg_with(b"Exif\0\0" + exif(3, b"\6\0"), more=ICC_CUT + b"\xff\xe1\0\x0cExif\0\0zzzz")
     for pixels in (decode(content), decode_stored(storable(content))):
         np.testing.assert_allclose(pixels.astype(int), np.rot90(scene(), -1), atol=12)
 
@@ -144,6 +158,14 @@ def test_a_jpeg_with_made_up_rows_is_refused_and_a_sound_one_is_not(kind):
     for share in (0.6, 0.75, 0.9, 0.97):
         with pytest.raises(BadImage):
             decode(content[: int(share * len(content))] + b"\xff\xd9")
+
+
+def test_noise_in_the_place_of_a_jpegs_pixels_is_refused():
+    content = encoded(scene(93, 121), "JPEG", quality=90)
+    for seed in range(20):
+        noise = np.random.default_rng(seed).bytes(len(content) // 2).replace(b"\xff", b"\xfe")
+        with pytest.raises(BadImage, match=r"Huffman|truncated"):
+            decode(content[: len(content) // 2] + noise + b"\xff\xd9")
 
 
 def test_a_jpeg_of_unusual_subsampling_is_read():
