@@ -38,7 +38,7 @@ FIELDS = ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate")
 # What a prepared data set's metadata may name.
 NAMED = {
     "skipped": "Images that were left out",
-    "without_images": "Folders without images that were left out",
+    "without_images": "Folders that were left out, with no image of a class",
     "shared": "Files that are in several domains",
     "dropped": "Images that were left out, because another domain has them",
 }

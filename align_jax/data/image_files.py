@@ -22,6 +22,12 @@ POINTERS = {
     b"/annex/objects/": "a git-annex pointer without its image: run git annex get",
 }
 
+# The suffixes of what is no image for sure: a link to nothing of another name may be to an image, or to a folder.
+NOT_IMAGES = frozenset({
+    ".bib", ".csv", ".gz", ".htm", ".html", ".ipynb", ".json", ".jsonl", ".log", ".mat", ".md", ".npy", ".npz", ".pdf",
+    ".pkl", ".py", ".sh", ".tar", ".tfrecord", ".tgz", ".tsv", ".txt", ".xml", ".yaml", ".yml", ".zip",
+})  # fmt: skip
+
 LINKS_TO_NOTHING = "links to nothing"
 READ_ALREADY = "links to folders that are read already"
 
@@ -87,6 +93,11 @@ def is_image(entry: os.DirEntry[str]) -> bool:
         return True
 
 
+def stands_for_something(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link to nothing that may be to an image, or to a folder of images."""
+    return kind(entry) == LINKS_TO_NOTHING and os.path.splitext(entry.name)[1].lower() not in NOT_IMAGES
+
+
 def kind(entry: os.DirEntry[str]) -> str:
     """What to count an entry as that is not taken for an image: by its suffix, if it is a file."""
     if os.path.isdir(entry.path):
@@ -99,7 +110,7 @@ def kind(entry: os.DirEntry[str]) -> str:
     return (suffix if suffix.isprintable() and len(suffix) <= 10 else "other files") if suffix else "without a suffix"
 
 
-def images_below(folder: str | Path, others: Others) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def images_below(folder: str | Path, others: Others, with_lost: bool = False) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """The images in a folder and in all folders below it, each with its path in `folder`.
 
     A folder's own images come before those of its folders; both by name. Links to folders are followed, but to none
@@ -108,6 +119,7 @@ def images_below(folder: str | Path, others: Others) -> Iterator[tuple[str, os.D
     Args:
       folder: where to begin.
       others: counts what is no image.
+      with_lost: whether a link to nothing that may be to an image, or to a folder of images, counts as one.
 
     Raises:
       UserError: a folder cannot be read.
@@ -125,7 +137,7 @@ def images_below(folder: str | Path, others: Others) -> Iterator[tuple[str, os.D
         for entry in entries(place, others):
             if is_folder(entry):
                 below.append((entry.path, f"{prefix}{entry.name}/"))
-            elif is_image(entry):
+            elif is_image(entry) or (with_lost and stands_for_something(entry)):
                 yield f"{prefix}{entry.name}", entry
             else:
                 others[kind(entry)] += 1

@@ -115,7 +115,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
             super()._download_and_prepare(*arguments, **options)
         # All is still in TFDS's temporary folder: after a refusal nothing remains.
         name = self.builder_config.name if self.builder_config else self.name
-        self._policy.apply_to_bad(name, self._bad, len(found))
+        self._policy.apply_to_bad(name, self._bad, self._source)
         kept = self._source._replace(
             images=tuple(image for image in found if image.id not in self._bad and image.id not in self._dropped)
         )

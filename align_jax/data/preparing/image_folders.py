@@ -4,12 +4,11 @@ import collections
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from align_jax.data.image_files import (
-    LINKS_TO_NOTHING,
     Others,
     entries,
     images_below,
@@ -17,6 +16,7 @@ from align_jax.data.image_files import (
     is_image,
     kind,
     listing,
+    stands_for_something,
 )
 from align_jax.data.preparing.sources import Place, candidates
 from align_jax.data.preparing.what_is_there import counted, names_in
@@ -58,6 +58,7 @@ class DomainImages(NamedTuple):
     images: tuple[LabelledImage, ...]
     others: Others  # what is neither an image nor hidden: how many files and folders of each kind
     without_images: tuple[str, ...]  # folders of a domain or a class from which nothing is taken, and why
+    lost: int = 0  # how many images are in those folders
 
     @property
     def has_masks(self) -> bool:
@@ -78,33 +79,36 @@ def scan(place: Place, domains: Sequence[str] | None = None, classes: Sequence[s
     """
     others: Others = collections.Counter()
     found: list[LabelledImage] = []
-    # What is in folders instead of images: by path where a class is missed, by domain and class where one may be.
-    without: dict[tuple[str, ...], str] = {}
+    without: dict[str, str] = {}  # what is in folders instead of images
+    lost = 0
     for domain in _folders(place, (), domains, others, without):
-        outside, taken = others[OUTSIDE], len(found)
-        for class_folder in _folders(place, (domain.name,), classes, others, without):
-            inside: Others = collections.Counter()
-            images = _images_of(place, domain.name, class_folder, inside)
-            others += inside
+        inside: Others = collections.Counter()
+        taken, named = len(found), len(without)
+        for class_folder in _folders(place, (domain.name,), classes, inside, without):
+            below: Others = collections.Counter()
+            images = _images_of(place, domain.name, class_folder, below)
+            inside += below
             if images and classes is None and class_folder.name.lower() == IMAGES:
-                without[(f"{domain.name}/{class_folder.name}",)] = f"{counted(len(images), 'image')} of no class"
-                continue
-            if not images:
-                without[domain.name, class_folder.name] = listing(inside) or "empty"
-            found += images
-        if others[OUTSIDE] > outside and len(found) == taken:
-            without[(domain.name,)] = f"{counted(others[OUTSIDE] - outside, 'image')} outside of classes' folders"
+                without[f"{domain.name}/{class_folder.name}"] = f"{counted(len(images), 'image')} of no class"
+                lost += len(images)
+            elif not images:
+                without[f"{domain.name}/{class_folder.name}"] = listing(below) or "empty"
+            else:
+                found += images
+        if len(found) == taken:
+            lost += inside[OUTSIDE]
+            if len(without) == named:
+                without[domain.name] = listing(inside) or "empty"
+        others += inside
     domains = domains if domains is not None else sorted({image.domain for image in found})
     classes = classes if classes is not None else sorted({image.class_name for image in found})
     _check_names(place.source, (*domains, *classes))
     _check_spelling(place.source, found)
-    _check_masks(place, found)
+    others["masks of no image"] += _unused_masks(place, found)
     domain_order, class_order = ({name: place for place, name in enumerate(names)} for names in (domains, classes))
     found.sort(key=lambda image: (domain_order[image.domain], class_order[image.class_name], image.file_name))
-    missed = {names: why for names, why in without.items() if _is_missed(names, domains, classes)}
-    others["folders without images"] += len(without) - len(missed)
-    shown = tuple(f"{one_line('/'.join(names))} ({why})" for names, why in missed.items())
-    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), +others, shown)
+    shown = tuple(f"{one_line(name)} ({why})" for name, why in without.items())
+    return DomainImages(place.source, tuple(domains), tuple(classes), tuple(found), +others, shown, lost)
 
 
 def find_domains(
@@ -162,7 +166,7 @@ def _folders(
     above: tuple[str, ...],
     names: Sequence[str] | None,
     others: Others,
-    without: dict[tuple[str, ...], str],
+    without: dict[str, str],
 ) -> Iterator[os.DirEntry[str]]:
     """The folders of domains, or of a domain's classes if `above` is the domain; what else is there is counted.
 
@@ -183,17 +187,17 @@ def _folders(
                 others[f"{one_line(name)}/"] += 1
         elif is_image(entry):
             others[OUTSIDE] += 1
-        elif (why := kind(entry)) == LINKS_TO_NOTHING and is_known and not os.path.splitext(entry.name)[1]:
-            without[*above, entry.name] = "a link to nothing"
+        elif is_known and stands_for_something(entry):
+            without["/".join([*above, entry.name])] = "a link to nothing"
         else:
-            others[why] += 1
+            others[kind(entry)] += 1
 
 
 def _images_of(place: Place, domain: str, class_folder: os.DirEntry[str], others: Others) -> list[LabelledImage]:
     """The images below a class's folder, with their masks."""
-    masks = _masks_by_stem(place.folder / MASKS / domain / class_folder.name)
+    masks = masks_by_stem(place.folder / MASKS / domain / class_folder.name)
     found = []
-    for name, entry in images_below(class_folder.path, others):
+    for name, entry in images_below(class_folder.path, others, with_lost=True):
         if MASKS in name.lower().split("/")[:-1]:
             raise UserError(
                 f"{place.source / domain / class_folder.name} has a folder {MASKS} with {name}, which would be taken "
@@ -207,14 +211,7 @@ def _images_of(place: Place, domain: str, class_folder: os.DirEntry[str], others
         found.append(
             LabelledImage(domain, class_folder.name, name, entry.path, masks.get(os.path.splitext(name)[0]), size)
         )
-    if unused := len(masks.keys() - {os.path.splitext(image.file_name)[0] for image in found}):
-        others["masks of no image"] += unused
     return found
-
-
-def _is_missed(names: tuple[str, ...], domains: Iterable[str], classes: Iterable[str]) -> bool:
-    """Whether a folder without images should have some: not if neither its domain nor its class has any elsewhere."""
-    return len(names) == 1 or names[0] in domains or names[1] in classes
 
 
 def _same(name: str) -> str:
@@ -247,7 +244,7 @@ def _check_spelling(source: Path, images: Sequence[LabelledImage]) -> None:
                 )
 
 
-def _masks_by_stem(folder: Path) -> dict[str, str]:
+def masks_by_stem(folder: Path) -> dict[str, str]:
     """The paths of the masks below a folder, by their path in it without suffix."""
     masks: dict[str, str] = {}
     for name, mask in images_below(folder, collections.Counter()):
@@ -258,11 +255,13 @@ def _masks_by_stem(folder: Path) -> dict[str, str]:
     return masks
 
 
-def _check_masks(place: Place, images: Sequence[LabelledImage]) -> None:
+def _unused_masks(place: Place, images: Sequence[LabelledImage]) -> int:
+    """How many masks are of no image; a UserError where only some images have one."""
     masks = sum(image.mask is not None for image in images)
-    if not masks and (mask := next(images_below(place.folder / MASKS, collections.Counter()), None)):
+    there = [name for name, _ in images_below(place.folder / MASKS, collections.Counter())]
+    if there and not masks:
         raise UserError(
-            f"{place.source / MASKS} has a mask {mask[0]}, but none of an image; call masks as the images are, "
+            f"{place.source / MASKS} has a mask {there[0]}, but none of an image; call masks as the images are, "
             f"{MASKS}/DOMAIN/CLASS/IMAGE, or rename the folder to use no masks."
         )
     if 0 < masks < len(images):
@@ -271,3 +270,4 @@ def _check_masks(place: Place, images: Sequence[LabelledImage]) -> None:
             f"{place.source / MASKS} has masks for {masks} of {len(images)} images, and none for {without}; "
             "add the others, or rename the folder to use no masks."
         )
+    return len(there) - len({image.mask for image in images} - {None})

@@ -20,8 +20,9 @@ class Policy(NamedTuple):
     """What happens to images that cannot be read, and to images that are in several domains.
 
     Attributes:
-      on_bad_image: "error" refuses the data set; "skip" leaves bad images out, and folders without images.
-      most_skipped: the largest fraction of all images that may be left out.
+      on_bad_image: "error" refuses the data set; "skip" leaves bad images out, and folders with no image of a
+        class.
+      most_skipped: the largest fraction of all images that may be left out, those in such folders included.
       on_duplicate: of images that are in several domains "keep" keeps all, "drop" those of the first domain alone;
         "error" refuses the data set.
     """
@@ -40,20 +41,27 @@ class Policy(NamedTuple):
                 f"{images.source} has folders with {text}; put images there, move the folders elsewhere, or leave them "
                 "out with on_bad_image=skip."
             )
+        self._check_share(images.lost, len(images.images) + images.lost, f"{images.source} has folders with {text}")
         say(f"Left out folders with {text}.")
 
-    def apply_to_bad(self, name: str, bad: Mapping[str, str], total: int) -> None:
-        """Prints which of the `total` images are left out, or refuses the data set with a UserError."""
+    def _check_share(self, left_out: int, total: int, text: str) -> None:
+        if left_out > self.most_skipped * total:
+            raise UserError(
+                f"{text}: of {total:,} images {left_out:,} would be left out, more than "
+                f"most_skipped={self.most_skipped:g} allows; get a better copy, or raise the limit."
+            )
+
+    def apply_to_bad(self, name: str, bad: Mapping[str, str], images: DomainImages) -> None:
+        """Prints which of the images are left out, or refuses the data set with a UserError."""
         if not bad:
             return
+        total = len(images.images)
         these = f"{len(bad):,} of {total:,} images of {name}"
         shown = _shown([f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN)], len(bad))
         if self.on_bad_image == "error":
             remedy = "replace or remove them, or leave them out with on_bad_image=skip"
             raise UserError(f"{these} cannot be read: {shown}; {remedy}.")
-        if len(bad) > self.most_skipped * total:
-            limit = f"more than most_skipped={self.most_skipped:g} allows"
-            raise UserError(f"{these} cannot be read, {limit}: {shown}; get a better copy, or raise the limit.")
+        self._check_share(len(bad) + images.lost, total + images.lost, f"{these} cannot be read: {shown}")
         say(f"Left out {these} that cannot be read: {shown}.")
 
     def apply_to_shared(self, name: str, shared: Sequence[Sequence[str]]) -> None:

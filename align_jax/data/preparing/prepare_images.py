@@ -99,9 +99,7 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
     skipped = len(metadata["skipped"])
     folders = len(metadata.get("without_images", ()))
     if (skipped or folders) and policy.on_bad_image == "error":
-        what = (
-            f"unreadable images left out ({skipped:,})" if skipped else f"folders without images left out ({folders:,})"
-        )
+        what = f"unreadable images left out ({skipped:,})" if skipped else f"folders left out ({folders:,})"
         raise UserError(
             f"{name} in {folder} was prepared with {what}, but on_bad_image is error; set on_bad_image=skip, or delete "
             "the folder to prepare anew."

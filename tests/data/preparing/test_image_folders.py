@@ -18,7 +18,7 @@ def test_only_images_are_taken_and_the_rest_is_counted(root, tmp_path, capsys):
     for hidden in (".hidden/apple/1.jpg", "clipart/.DS_Store", "clipart/apple/.0.jpg", ".git/config"):
         (folder / hidden).parent.mkdir(parents=True, exist_ok=True)
         (folder / hidden).write_bytes(b"?")
-    strays = ("readme.txt", "clipart/list.txt", "clipart/apple/Thumbs.db", "docs/a.txt")
+    strays = ("readme.txt", "clipart/list.txt", "clipart/apple/Thumbs.db", "clipart/apple/docs/a.txt")
     for stray in strays:
         (folder / stray).parent.mkdir(parents=True, exist_ok=True)
         (folder / stray).write_bytes(b"?")

@@ -53,9 +53,9 @@ def test_links_that_lead_back_have_an_end(tmp_path):
         write_image(place / one / "1.jpg", ord(one))
     data = scanned(folder)
     assert [image.id for image in data.images if image.path.startswith(str(place))] == [
-        "a/c/0.jpg", "a/c/x/1.jpg", "a/c/x/over/1.jpg",
+        "a/c/0.jpg", "a/c/self", "a/c/x/1.jpg", "a/c/x/over/1.jpg",
     ]  # fmt: skip
-    assert data.others == {"links to folders that are read already": 5, "links to nothing": 1}
+    assert data.others == {"links to folders that are read already": 5}
 
 
 def test_a_folder_that_is_linked_into_itself_is_no_domain_and_no_class(root):
@@ -89,7 +89,9 @@ def test_tiny_imagenet_is_recognised_and_its_images_without_classes_are_refused_
         root = shutil.make_archive(tmp_path / "Tiny", "zip", root)
     text = refused(root, tmp_path / "prepared", folder="Tiny")
     assert "test/images (4 images of no class), val/images (4 images of no class)" in text
-    builder = prepare(root, tmp_path / "prepared", folder="Tiny", on_bad_image="skip")
+    text = refused(root, tmp_path / "prepared", folder="Tiny", on_bad_image="skip", most_skipped=0.5)
+    assert "of 14 images 8 would be left out, more than most_skipped=0.5 allows" in text
+    builder = prepare(root, tmp_path / "prepared", folder="Tiny", on_bad_image="skip", most_skipped=0.6)
     assert builder.info.features["label"].names == ["n00", "n01", "n02"]
     assert [record["id"] for record in read_all(builder)["train"]][:2] == [
         "train/n00/images/n00_0.JPEG", "train/n00/images/n00_1.JPEG",
@@ -161,20 +163,53 @@ def test_a_class_without_an_image_is_named_and_refused_unless_asked_for(root, tm
     text = refused(root, tmp_path / "prepared", folder="Mine")
     for part in (
         "clipart/Bus (.heic (3))",
-        "photo (1 image outside of classes' folders)",
+        "photo (images outside of DOMAIN/CLASS/ (1))",
         "sketch (a link to nothing)",
+        "code/images (empty)",
         "on_bad_image=skip",
     ):
         assert part in text
-    assert "code" not in text
-    builder = prepare(root, tmp_path / "prepared", folder="Mine", on_bad_image="skip")
+    builder = prepare(root, tmp_path / "prepared", folder="Mine", on_bad_image="skip", most_skipped=0.2)
     assert builder.info.splits.total_num_examples == 6
     said = capsys.readouterr().err
     assert "Left out folders with no image of a class: clipart/Bus (.heic (3))" in said
-    assert "folders without images (1)" in said
-    assert len(builder.info.metadata["without_images"]) == 3
-    assert "prepared with folders without images left out (3)" in refused(root, tmp_path / "prepared", folder="Mine")
+    assert len(builder.info.metadata["without_images"]) == 4
+    assert "prepared with folders left out (4)" in refused(root, tmp_path / "prepared", folder="Mine")
     assert "Classes that are in one domain only: Bus (real photos)." in said
+
+
+@pytest.mark.parametrize("what", ["", "1.heic", "x/1.heic", "dog.d/x/", "notes.txt"])
+def test_a_domain_of_which_nothing_is_taken_is_named(root, tmp_path, what):
+    place = root / "Mine" / "sketch" / what
+    (place if what.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+    if "." in place.name:
+        place.write_bytes(b"?")
+    place.mkdir(exist_ok=True) if not what else None
+    without = scanned(root / "Mine").without_images
+    assert len(without) == 1
+    assert without[0].startswith("sketch")
+    assert without[0] in refused(root, tmp_path / "prepared", folder="Mine")
+
+
+def test_links_to_nothing_are_named_whatever_they_are_called(root, tmp_path):
+    folder = root / "Mine"
+    for name in ("sketch.v1", "clipart/cow.new", "clipart/apple/deep", "clipart/apple/list.txt", "readme.md"):
+        (folder / name).symlink_to("/nowhere")
+    data = scanned(folder)
+    assert set(data.without_images) == {"sketch.v1 (a link to nothing)", "clipart/cow.new (a link to nothing)"}
+    assert "clipart/apple/deep" in ids(folder)
+    assert data.others == {"links to nothing": 2}
+    for name in ("sketch.v1", "clipart/cow.new"):
+        (folder / name).unlink()
+    text = refused(root, tmp_path / "prepared", folder="Mine")
+    assert "1 of 9 images of Mine cannot be read: clipart/apple/deep (a link to nothing)" in text
+
+
+def test_bad_images_and_those_in_folders_left_out_are_counted_together(root, tmp_path):
+    write_image(root / "Mine" / "photo" / "1.jpg")
+    (root / "Mine" / "clipart" / "apple" / "0.jpg").write_bytes(b"")
+    text = refused(root, tmp_path / "prepared", folder="Mine", on_bad_image="skip", most_skipped=0.15)
+    assert "of 9 images 2 would be left out" in text
 
 
 def test_links_to_nothing_and_pointers_are_bad_images(root, tmp_path):
@@ -274,9 +309,10 @@ def test_masks_beside_the_images_of_a_class_are_refused(root, tmp_path):
 
 def test_masks_of_no_image_are_counted_or_refused(root, tmp_path, capsys):
     folder = root / "Mine"
-    write_masks(folder, [*ids_below(folder), "clipart/apple/more.jpg"])
+    unused = ["clipart/apple/more.jpg", "clipart/cow/0.jpg", "sketch/apple/0.jpg"]
+    write_masks(folder, [*ids_below(folder), *unused])
     prepare(root, tmp_path / "prepared", folder="Mine")
-    assert "masks of no image (1)" in capsys.readouterr().err
+    assert "masks of no image (3)" in capsys.readouterr().err
     (folder / "masks" / "clipart").rename(folder / "masks" / "other")
     shutil.rmtree(folder / "masks" / "real photos")
     assert "none of an image" in refused(root, tmp_path / "b", folder="Mine")

@@ -69,7 +69,7 @@ def find_layout(outer: Place, name: str) -> tuple[Place, int] | None:
 
 def layout_of(folders: Mapping[str, int]) -> Layout:
     """The layout of a place, given how many images its folders have, by their paths in it."""
-    parts = [(path.split("/"), n) for path, n in folders.items() if "/" in path and path.split("/")[0] != MASKS]
+    parts = [(path.split("/"), n) for path, n in folders.items() if "/" in path and path.split("/")[0].lower() != MASKS]
     # Below the classes' folders: which folders each has, how often each name comes at a level, and how often alone.
     children: dict[tuple[str, ...], set[str]] = collections.defaultdict(set)
     for (_, *names), _ in parts:
