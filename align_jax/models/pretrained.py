@@ -160,7 +160,7 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
             expected = {**torchvision_shapes(params), **torchvision_shapes(batch_stats)}
             prefix = _prefix(file, expected, path)
-            found = _tensors(file, prefix, path)
+            found = _with_head(_tensors(file, prefix, path), expected)
             replaced = _new_head(found, expected)
             _check_fit(found, expected, replaced, path)
 
@@ -232,6 +232,14 @@ def _tensors(file: Any, prefix: str, path: Path) -> dict[str, _Tensor]:
         header = file.get_slice(name)
         found[plain] = _Tensor(name, tuple(header.get_shape()), header.get_dtype())
     return found
+
+
+def _with_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, _Tensor]:
+    """The tensors, with a head that stands beside the prefix, as in `backbone.*` and `fc.*`, as the network's."""
+    beside = {name: found[f"beside/{name}"] for name in HEAD if name not in found and f"beside/{name}" in found}
+    if len(beside) < len(HEAD) or beside["fc.weight"].shape != (*beside["fc.bias"].shape, expected["fc.weight"][1]):
+        return dict(found)
+    return {name: tensor for name, tensor in found.items() if tensor not in beside.values()} | beside
 
 
 def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

@@ -210,6 +210,20 @@ def test_a_prefix_of_all_names_is_left_out_and_said(prefix, tmp_path):
     assert loaded.ignored == ("classifier.weight", "fc.bias"), "they stand beside the network"
 
 
+def test_a_head_beside_the_prefix_is_the_networks_if_it_fits(tmp_path):
+    tensors = small_tensors(tmp_path)
+    named = {name if name.startswith("fc.") else f"backbone.{name}": array for name, array in tensors.items()}
+    loaded = pretrained.load_weights(write(tmp_path, named), *initial("resnet_small"))
+    assert_same((loaded.params, loaded.batch_stats), initial("resnet_small", seed=1))
+    assert (loaded.replaced, loaded.ignored) == ({}, ())
+    narrow = named | {"fc.weight": np.ones((CLASSES, 2), np.float32)}
+    loaded = pretrained.load_weights(write(tmp_path, narrow), *initial("resnet_small"))
+    assert loaded.ignored == ("fc.bias", "fc.weight")
+    more = named | {"fc.weight": np.ones((99, named["fc.weight"].shape[1]), np.float32), "fc.bias": np.ones(99, "f4")}
+    loaded = pretrained.load_weights(write(tmp_path, more), *initial("resnet_small"))
+    assert loaded.replaced["fc.bias"] == f"99 classes in the file, {CLASSES} in the network"
+
+
 def two_networks(tmp_path, first, second, change):
     tensors = small_tensors(tmp_path)
     both = {first + name: array for name, array in tensors.items()}
