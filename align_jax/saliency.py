@@ -16,11 +16,13 @@ from align_jax.labels import of_label
 Head = Callable[[Float[Array, "b h w c"]], Float[Array, "b k"]]
 ExplainedScore = Literal["logit", "log_probability"]
 
-# A map whose range (or maximum) is below this share of its largest absolute value is flat: what differs is rounding. It
-# becomes zeros, with zero gradient; otherwise the gradient of a nearly constant map would have no bound.
+# A map whose range is below this share of its largest absolute value is flat: what differs is rounding. It becomes
+# zeros, with zero gradient; otherwise the gradient of a nearly constant map would have no bound.
 FLAT = 1e-6
 # So does a map whose values are all below 2 to this power (1e-25), whose gradient float32 could not hold.
 SMALLEST_EXPONENT = -83
+# Maps are multiplied by 2 to minus this power at the least: devices take smaller numbers for zero.
+LARGEST_EXPONENT = 126
 
 
 def grad_cam(
@@ -70,13 +72,14 @@ def grad_cam(
 
 
 def _on_unit_scale(saliency: Float[Array, "b h w"]) -> tuple[Float[Array, "b h w"], Float[Array, "b 1 1"]]:
-    """The map times a power of two, which loses no digit, and its largest absolute value then: in [0.5, 1).
+    """The map times a power of two, which loses no digit, and its largest absolute value then: 0.5 to below 4.
 
     A smaller value is that of a map below `SMALLEST_EXPONENT`.
     """
     saliency = saliency.astype(jnp.float32)
     largest = jax.lax.stop_gradient(jnp.abs(saliency).max((1, 2), keepdims=True))
-    factor = jnp.ldexp(jnp.float32(1), -jnp.maximum(jnp.frexp(largest)[1], SMALLEST_EXPONENT))
+    exponent = jnp.clip(jnp.frexp(largest)[1], SMALLEST_EXPONENT, LARGEST_EXPONENT)
+    factor = jnp.ldexp(jnp.float32(1), -exponent)
     return saliency * factor, largest * factor
 
 
@@ -91,7 +94,8 @@ def _divide_unless_flat(
 def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     """`(s - min s) / (max s - min s)` per map, in float32; flat maps become zeros with zero gradient.
 
-    The scale of a map does not matter. The sources add 1e-8 to the divisor, which would hide maps as small as that.
+    The scale of a map does not matter, from 1e-25 to the largest float32. The sources add 1e-8 to the divisor, which
+    would hide maps as small as that.
 
     Source: as DRE, GRADIA, HAICS and RES; for ALIGN, decision of this project.
     """
@@ -101,14 +105,14 @@ def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
 
 
 def normalise_max(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
-    """`relu(s) / max relu(s)` per map, in float32; maps without a positive cell become zeros.
+    """`relu(s) / max relu(s)` per map, in float32; maps without a positive cell of 1e-25 or more become zeros.
 
-    This is the usual Grad-CAM for display and evaluation. Cells at or below zero get no gradient.
+    Neither its scale matters nor how negative its other cells are. This is the usual Grad-CAM for display and
+    evaluation. Cells at or below zero get no gradient.
 
     Source: Selvaraju et al. 2017, eq. 2.
     """
-    saliency, largest = _on_unit_scale(saliency)
-    positive = jax.nn.relu(saliency)
+    positive, largest = _on_unit_scale(jax.nn.relu(saliency))
     return _divide_unless_flat(positive, positive.max((1, 2), keepdims=True), largest)
 
 
