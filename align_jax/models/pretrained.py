@@ -23,6 +23,7 @@ import safetensors.numpy
 
 from align_jax.errors import UserError, listed
 from align_jax.models.torchvision_names import (
+    BESIDE,
     FROM_TORCHVISION,
     HEAD,
     TO_TORCHVISION,
@@ -30,6 +31,7 @@ from align_jax.models.torchvision_names import (
     common_prefixes,
     known_names,
     resembling_network,
+    take_head_beside,
     torchvision_name,
     torchvision_shapes,
     transposed,
@@ -43,6 +45,8 @@ WRAPPERS = r"^((module|model|_orig_mod)\.)+"
 # The value of config.classifier.pretrained for this file; the ATTRIBUTION.md beside it names its training images.
 EMOJI = "emoji"
 EMOJI_BACKBONE = Path(__file__).parent / "emoji_backbone" / "resnet_small.safetensors"
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
@@ -160,7 +164,8 @@ def load_weights(path: Path, params: Params, batch_stats: BatchStats) -> Loaded:
         with safetensors.safe_open(path, framework="numpy", backend="pread") as file:
             expected = {**torchvision_shapes(params), **torchvision_shapes(batch_stats)}
             prefix = _prefix(file, expected, path)
-            found = _with_head(_tensors(file, prefix, path), expected)
+            found = _tensors(file, prefix, path)
+            take_head_beside(found, width=expected["fc.weight"][1])
             replaced = _new_head(found, expected)
             _check_fit(found, expected, replaced, path)
 
@@ -226,7 +231,7 @@ def _tensors(file: Any, prefix: str, path: Path) -> dict[str, _Tensor]:
     found: dict[str, _Tensor] = {}
     for name in file.keys():  # noqa: SIM118  # not a mapping
         plain = re.sub(WRAPPERS, "", name)
-        plain = plain.removeprefix(prefix) if plain.startswith(prefix) else f"beside/{plain}"
+        plain = plain.removeprefix(prefix) if plain.startswith(prefix) else BESIDE + plain
         if plain in found:
             raise UserError(f"{path} holds {plain!r} twice, as {found[plain].name!r} and {name!r}; keep one of them.")
         header = file.get_slice(name)
@@ -234,15 +239,7 @@ def _tensors(file: Any, prefix: str, path: Path) -> dict[str, _Tensor]:
     return found
 
 
-def _with_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, _Tensor]:
-    """The tensors, with a head that stands beside the prefix, as in `backbone.*` and `fc.*`, as the network's."""
-    beside = {name: found[f"beside/{name}"] for name in HEAD if name not in found and f"beside/{name}" in found}
-    if len(beside) < len(HEAD) or beside["fc.weight"].shape != (*beside["fc.bias"].shape, expected["fc.weight"][1]):
-        return dict(found)
-    return {name: tensor for name, tensor in found.items() if tensor not in beside.values()} | beside
-
-
-def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+def _new_head(found: Mapping[str, _Tensor], expected: Shapes) -> dict[str, str]:
     """The head's tensors with the reason why they keep their initial values; empty if the file's are used."""
     if not any(name in found for name in HEAD):
         return dict.fromkeys(HEAD, "not in the file")
@@ -254,12 +251,7 @@ def _new_head(found: Mapping[str, _Tensor], expected: Mapping[str, tuple[int, ..
     return {}
 
 
-def _check_fit(
-    found: Mapping[str, _Tensor],
-    expected: Mapping[str, tuple[int, ...]],
-    replaced: Mapping[str, str],
-    path: Path,
-) -> None:
+def _check_fit(found: Mapping[str, _Tensor], expected: Shapes, replaced: Collection[str], path: Path) -> None:
     """Refuses another network's weights, even a ResNet-34's in a ResNet-18, although it has all of its tensors."""
     missing = [name for name in expected if name not in found and name not in replaced]
     reshaped = [

@@ -22,6 +22,8 @@ RENAMED = (
 TO_TORCHVISION = {2: (1, 0), 4: (3, 2, 0, 1)}  # IO to OI, HWIO to OIHW
 FROM_TORCHVISION = {2: (1, 0), 4: (2, 3, 1, 0)}
 HEAD = ("fc.weight", "fc.bias")
+# Before the names of tensors that lack the prefix of a file's network. No network has such names.
+BESIDE = "beside/"
 
 
 def torchvision_name(key_path: Any) -> str:
@@ -72,6 +74,15 @@ def common_prefixes(names: Iterable[str], expected: Collection[str]) -> list[str
         return [""]
     prefixes = sorted(prefix for prefix, count in found.items() if count == most)
     return [prefix for prefix in prefixes if not prefix.endswith("encoder_k.")] or prefixes
+
+
+def take_head_beside(found: dict[str, Any], width: int) -> None:
+    """Renames a head that lacks the prefix, as in `backbone.*` and `fc.*`, if it fits a network of this width."""
+    if any(name in found or BESIDE + name not in found for name in HEAD):
+        return
+    weight, bias = (found[BESIDE + name].shape for name in HEAD)
+    if weight == (*bias, width):
+        found.update({name: found.pop(BESIDE + name) for name in HEAD})
 
 
 def resembling_network(names: Iterable[str]) -> str:
