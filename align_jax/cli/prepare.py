@@ -10,7 +10,6 @@ copy as `--config.data.prepared=DIR`; the images themselves are not needed then.
 itself is refused. This was tested only on local disks, not on a bucket mounted with Cloud Storage FUSE.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.verify import verify
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.files import real
-from align_jax.runtime.terminal import say, show
+from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
@@ -91,8 +90,6 @@ def run(data: ml_collections.ConfigDict, copy_to: Path | None) -> None:
     prepare = find_dataset(data.name).prepare
     if prepare is None:
         raise UserError(f"{data.name} does not have to be prepared; train with it as it is.")
-    if not sys.stderr.isatty():
-        say(f"Preparing {data.name} ...")
     builder = prepare(data)
     show(counts_table(verify(builder)))
     folder = Path(builder.data_dir)

@@ -1,12 +1,11 @@
 """Masks from elsewhere, such as those of a segmentation model: FOLDER/ID.png for every training example.
 
-Where there is no PNG, a mask may have any other suffix of images.
+A mask may have any other suffix of images, in any case; two masks of one name are refused.
 
 The data set defines the ids. In folders of images they are `DOMAIN/CLASS/FILE`, so that the mask of
 `photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
 """
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +16,8 @@ from jaxtyping import UInt8
 from align_jax.data.domains import Changed, Source, column
 from align_jax.data.image_files import read_content
 from align_jax.data.images import SUFFIXES, BadImage, decode_mask
-from align_jax.errors import UserError
+from align_jax.data.preparing.image_folders import masks_by_stem
+from align_jax.errors import UserError, listed
 
 # How many missing masks a message names.
 SHOWN = 3
@@ -39,7 +39,7 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
     """Training sources with the folder's masks.
 
     Raises:
-      UserError: the folder or a mask is missing, or two images would share a mask.
+      UserError: the folder or a mask is missing, an image has two masks, or two images would share one.
     """
     if not folder.is_dir():
         raise UserError(
@@ -51,30 +51,21 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
             path = mask_path(folder, identifier)
             if (other := owners.setdefault(path, identifier)) != identifier:
                 raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
-    masks: dict[str, Path] = {}
-    missing = []
-    for path, identifier in owners.items():
-        if (mask := _present(path)) is None:
-            missing.append(path)
-        else:
-            masks[identifier] = mask
+    by_stem = {place: masks_by_stem(place) for place in {path.parent for path in owners}}
+    masks = {of: Path(by_stem[path.parent].get(path.stem, path)) for path, of in owners.items()}
+    missing = [path for path in masks.values() if not path.is_file()]
     if missing:
-        named = [f"{path} (a link to nothing)" if path.is_symlink() else str(path) for path in missing[:SHOWN]]
-        shown = ", ".join(named) + (", ..." if len(missing) > SHOWN else "")
+        named = [f"{path} (a link to nothing)" if path.is_symlink() else str(path) for path in missing]
         total = sum(map(len, sources.values()))
-        raise UserError(f"{len(missing):,} of {total:,} training images have no mask: {shown} must be there.")
+        raise UserError(
+            f"{len(missing):,} of {total:,} training images have no mask: {listed(named, SHOWN)} must be there."
+        )
 
     def with_mask(example: dict[str, Any]) -> dict[str, Any]:
         height, width = example["image"].shape[:2]
         return example | {"mask": _read(masks[example["id"]], height, width)}
 
     return {domain: Changed(source, with_mask) for domain, source in sources.items()}
-
-
-def _present(path: Path) -> Path | None:
-    """The mask, or the one of the same name with another suffix of images, in lower or upper case."""
-    others = (path.with_suffix(cased) for suffix in SUFFIXES for cased in (suffix, suffix.upper()))
-    return next((place for place in itertools.chain([path], others) if place.is_file()), None)
 
 
 def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:

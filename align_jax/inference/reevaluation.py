@@ -16,7 +16,7 @@ import numpy as np
 
 from align_jax.data.domains import Changed, DomainData, EvaluationSplit, Role, describe_data
 from align_jax.data.load import load
-from align_jax.errors import UserError
+from align_jax.errors import UserError, listed
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names
 from align_jax.reporting.columns import PREDICTION
@@ -30,8 +30,6 @@ from align_jax.tables.terminal import terminal
 SPLIT_FIELDS = ("protocol", "split_seed", "stratified", "correlation", "fold", "class_set")
 # Fields that are left out of a file's name: it has them already, or they only say where data lie and how to read them.
 NOT_IN_NAME = ("name", "folder", "protocol", "domain", "root", "prepared", "threads", "prefetch", "augmentation")
-# How many class names an error message shows.
-NAMES_SHOWN = 12
 
 
 def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -173,8 +171,8 @@ def _with_labels_of_the_run(trained: TrainedRun, data: DomainData) -> Sequence[E
     unknown = [name for name in data.class_names if name not in known]
     if unknown:
         raise UserError(
-            f"{data.name} has classes that {trained.folder} was not trained on ({_shown(unknown)}): the run knows "
-            f"{len(known)} ({_shown(trained.class_names)}); rename or remove the folders of the others, or give a data "
+            f"{data.name} has classes that {trained.folder} was not trained on ({listed(unknown)}): the run knows "
+            f"{len(known)} ({listed(trained.class_names)}); rename or remove the folders of the others, or give a data "
             "set with only these classes."
         )
     if tuple(data.class_names) == tuple(trained.class_names):
@@ -194,12 +192,7 @@ def _absent_classes(results: Sequence[Mapping[str, Any]]) -> list[str]:
         if absent := tuple(result.get("classes_without_examples", ())):
             lacking.setdefault(absent, []).append(f"{result['domain']} ({result['split']})")
     return [
-        f"No image of {_shown(absent)} in {'any split' if len(splits) == len(results) else ', '.join(splits)}: "
+        f"No image of {listed(absent)} in {'any split' if len(splits) == len(results) else ', '.join(splits)}: "
         "the scores are of the other classes."
         for absent, splits in lacking.items()
     ]
-
-
-def _shown(class_names: Sequence[str]) -> str:
-    more = f", ... {class_names[-1]}" if len(class_names) > NAMES_SHOWN else ""
-    return ", ".join(class_names[:NAMES_SHOWN]) + more

@@ -12,6 +12,7 @@ from align_jax.cli.evaluate import main as evaluate
 from align_jax.data import load
 from align_jax.data.domains import Changed, Part
 from align_jax.evaluation.evaluator import Evaluator
+from align_jax.inference.reevaluation import _absent_classes
 from tests.tiny_config import CLASSES, load_squares
 
 ROWS = ("domain", "split", "role")
@@ -207,3 +208,9 @@ def test_an_incomplete_run_can_be_evaluated(run, tmp_path):
     accuracies = [row["accuracy"] for row in evaluation["results"] if row["role"] != "validation"]
     np.testing.assert_array_equal(accuracies, [row["accuracy"] for row in summary["results"]])
     assert not (copy / "summary.json").exists()
+
+
+def test_absent_classes_are_counted_beyond_those_that_are_shown():
+    absent = [f"c{number:02}" for number in range(14)]
+    (sentence,) = _absent_classes([{"domain": "a", "split": "test", "classes_without_examples": absent}])
+    assert "c09 and 4 more in any split" in sentence

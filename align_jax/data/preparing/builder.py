@@ -119,7 +119,7 @@ class DomainImagesBuilder(tfds.core.ShardBasedBuilder, skip_registration=True): 
         kept = self._source._replace(
             images=tuple(image for image in found if image.id not in self._bad and image.id not in self._dropped)
         )
-        check_nothing_absent(kept)
+        check_nothing_absent(kept, [image for image in found if self._dropped and image.id in self._dropped])
         shared = self._groups_of_several_domains(kept.images)
         self._policy.apply_to_shared(name, shared)
         for sentence in unusual_counts(self._source.counts(), kept.counts()):

@@ -149,16 +149,22 @@ def find_domains(
     )
 
 
-def check_nothing_absent(data: DomainImages) -> None:
-    """Raises a UserError if a domain or a class has no image at all."""
+def check_nothing_absent(data: DomainImages, dropped: Sequence[LabelledImage] = ()) -> None:
+    """Raises a UserError if a domain or a class has no image at all, or none that is not dropped."""
     for word, names in (("domain", data.domains), ("class", data.classes)):
         present = {image.domain if word == "domain" else image.class_name for image in data.images}
         for name in names:
-            if name not in present:
-                instead = f" (not taken: {listing(data.others)})" if +data.others else ""
+            if name in present:
+                continue
+            if any(name == (image.domain if word == "domain" else image.class_name) for image in dropped):
                 raise UserError(
-                    f"{data.source} has no image of the {word} {name} that could be used{instead}; complete the copy."
+                    f"All images of the {word} {name} that can be read are in earlier domains too, and "
+                    f"on_duplicate=drop leaves them out; set on_duplicate=keep, or remove the folder {name}."
                 )
+            instead = f" (not taken: {listing(data.others)})" if +data.others else ""
+            raise UserError(
+                f"{data.source} has no image of the {word} {name} that could be used{instead}; complete the copy."
+            )
 
 
 def _folders(

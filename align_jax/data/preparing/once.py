@@ -50,7 +50,6 @@ def prepare_once(folder: Path, write: Callable[[Path], None]) -> bool:
                 temporary = tempfile.TemporaryDirectory(prefix="incomplete.", dir=folder.parent)
                 with temporary as workspace, stop_request("ending the preparation"), _quiet_tfds():
                     write(Path(workspace))
-                    _write_checksums(folder)
                 written = True
     if not written:
         _remove_leftovers(folder.parent)
@@ -159,6 +158,9 @@ def _sha256(path: Path) -> str:
 
 def damaged(folder: Path, reason: object) -> UserError:
     """What to raise where a prepared data set cannot be read."""
+    if isinstance(reason, OSError) and reason.filename is not None:
+        what = "is missing" if isinstance(reason, FileNotFoundError) else f"cannot be read: {reason.strerror}"
+        reason = f"{Path(reason.filename).name} {what}"
     text = (" ".join(str(reason).split()) or type(reason).__name__)[:200]
     return UserError(f"The prepared data set in {folder} is damaged ({text}); delete it to prepare anew.")
 
@@ -222,10 +224,17 @@ def _is_open(path: Path, descriptor: int) -> bool:
 def _quiet_tfds() -> Iterator[None]:
     """Silences TFDS, which prints, logs and draws a bar for every split: the builder has a bar of its own.
 
-    It does not look for the data set in its bucket either, for which it would leave a temporary folder behind.
+    It does not look for the data set in its bucket either, for which it would leave a temporary folder behind. The last
+    that it writes before it renames its folder are the checksums.
     """
-    look = tfds.core.DatasetInfo.initialize_from_bucket
+    look, describe = tfds.core.DatasetInfo.initialize_from_bucket, tfds.core.DatasetInfo.write_to_directory
+
+    def described(info: tfds.core.DatasetInfo, folder: str, *arguments: Any, **options: Any) -> None:
+        describe(info, folder, *arguments, **options)
+        _write_checksums(Path(folder))
+
     tfds.core.DatasetInfo.initialize_from_bucket = lambda info: None
+    tfds.core.DatasetInfo.write_to_directory = described
     verbosity, bars = logging.get_verbosity(), tqdm_utils._active
     logging.set_verbosity(logging.ERROR)
     tqdm_utils.disable_progress_bar()
@@ -234,5 +243,6 @@ def _quiet_tfds() -> Iterator[None]:
             yield
     finally:
         tfds.core.DatasetInfo.initialize_from_bucket = look
+        tfds.core.DatasetInfo.write_to_directory = describe
         logging.set_verbosity(verbosity)
         tqdm_utils.display_progress_bar(bars)

@@ -1,12 +1,11 @@
 """What happens to images and folders that cannot be used as they are: refused, left out, or kept; and said."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from align_jax.data.preparing.image_folders import Counts, DomainImages
 from align_jax.data.preparing.what_is_there import counted
-from align_jax.errors import UserError
+from align_jax.errors import UserError, listed
 from align_jax.runtime.terminal import say
 
 # How many images, groups, classes or folders a message names.
@@ -35,7 +34,7 @@ class Policy(NamedTuple):
         """Prints which folders of a domain or a class have no image, or refuses the data set with a UserError."""
         if not images.without_images:
             return
-        text = f"no image of a class: {_shown(images.without_images)}"
+        text = f"no image of a class: {listed(images.without_images, SHOWN)}"
         if self.on_bad_image == "error":
             raise UserError(
                 f"{images.source} has folders with {text}; put images there, move the folders elsewhere, or leave them "
@@ -57,7 +56,7 @@ class Policy(NamedTuple):
             return
         total = len(images.images)
         these = f"{len(bad):,} of {total:,} images of {name}"
-        shown = _shown([f"{image} ({why})" for image, why in itertools.islice(bad.items(), SHOWN)], len(bad))
+        shown = listed([f"{image} ({why})" for image, why in bad.items()], SHOWN)
         if self.on_bad_image == "error":
             remedy = "replace or remove them, or leave them out with on_bad_image=skip"
             raise UserError(f"{these} cannot be read: {shown}; {remedy}.")
@@ -75,7 +74,7 @@ class Policy(NamedTuple):
             return
         files = counted(len(shared), "identical file")
         text = f"{sum(map(len, shared)):,} images of {name} are in several domains ({files})"
-        groups = _shown([" = ".join(group[:3]) for group in itertools.islice(shared, SHOWN)], len(shared))
+        groups = listed([" = ".join(group[:3]) for group in shared], SHOWN)
         if self.on_duplicate == "error":
             raise UserError(
                 f"{text}: {groups}; remove them, or set on_duplicate=drop to leave out all but those of the first "
@@ -106,10 +105,4 @@ def unusual_counts(before: Counts, counts: Counts) -> list[str]:
         "Classes that are in one domain only": alone,
         "Classes with fewer images than there are domains": few,
     }
-    return [f"{sentence}: {_shown(names)}." for sentence, names in named.items() if names]
-
-
-def _shown(names: Sequence[str], total: int | None = None) -> str:
-    """The first of the names, and how many more there are."""
-    total = len(names) if total is None else total
-    return ", ".join(names[:SHOWN]) + (f", and {total - SHOWN:,} more" if total > SHOWN else "")
+    return [f"{sentence}: {listed(names, SHOWN)}." for sentence, names in named.items() if names]

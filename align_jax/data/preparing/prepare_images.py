@@ -12,7 +12,7 @@ from align_jax.data.preparing.image_folders import Counts, DomainImages, check_n
 from align_jax.data.preparing.once import check_local, open_prepared, prepare_once
 from align_jax.data.preparing.policies import SHOWN, OnBadImage, OnDuplicate, Policy
 from align_jax.data.preparing.what_is_there import counted
-from align_jax.errors import UserError
+from align_jax.errors import UserError, listed
 from align_jax.runtime.terminal import say
 
 
@@ -70,14 +70,14 @@ def prepare_images(
 def _summary(name: str, images: DomainImages) -> str:
     """One line about what was found: how much of what, and what is not taken."""
     domains, classes = counted(len(images.domains), "domain"), counted(len(images.classes), "class", "classes")
-    named = ", ".join(images.domains[:SHOWN]) + (", ..." if len(images.domains) > SHOWN else "")
+    named = listed(images.domains, SHOWN)
     deeper = sum("/" in image.file_name for image in images.images)
     below = f" ({deeper:,} of them in folders below a class's)" if deeper else ""
     masks = ", with masks" if images.has_masks else ""
     ignored = f"; not taken: {listing(images.others)}" if images.others else ""
     return (
-        f"{name}: {counted(len(images.images), 'image')}{below} of {domains} ({named}) and {classes} in {images.source}"
-        f"{masks}{ignored}."
+        f"Preparing {name}: {counted(len(images.images), 'image')}{below} of {domains} ({named}) and {classes} in "
+        f"{images.source}{masks}{ignored}."
     )
 
 
@@ -117,6 +117,11 @@ def _check_prepared(name: str, folder: Path, info: tfds.core.DatasetInfo, policy
             "on_duplicate=keep, or delete the folder to prepare anew."
         )
     dropped = len(metadata.get("dropped", ()))
+    if dropped and policy.on_duplicate == "keep":
+        raise UserError(
+            f"{name} in {folder} was prepared with on_duplicate=drop, which left out {counted(dropped, 'image')}, but "
+            "on_duplicate is keep; set on_duplicate=drop, or delete the folder to prepare anew."
+        )
     leak = f", {counted(shared, 'file')} in several domains" if shared and not dropped else ""
     say(
         f"Using {name} prepared from {metadata['source']} ({info.splits.total_num_examples:,} images, "

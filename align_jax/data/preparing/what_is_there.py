@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from align_jax.data.image_files import entries, images_below, is_folder, listing
-from align_jax.errors import one_line
+from align_jax.errors import listed, one_line
 
 # How many names a message shows, and how many images are looked at.
 SHOWN = 4
@@ -58,5 +58,4 @@ def images_in(folder: Path, source: Path) -> str:
 
 
 def _shown(names: Iterable[str]) -> str:
-    known = sorted(set(names))
-    return ", ".join(map(one_line, known[:SHOWN])) + (", ..." if len(known) > SHOWN else "")
+    return listed([one_line(name) for name in sorted(set(names))], SHOWN)

@@ -1,6 +1,7 @@
 """A data set is prepared once, whole or not at all, by however many processes."""
 
 import errno
+import json
 import shutil
 import signal
 import threading
@@ -11,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.domain_folders import prepare
-from align_jax.data.preparing import archives, builder
+from align_jax.data.preparing import archives, builder, once
 from align_jax.data.preparing.once import prepare_once
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.locks import lock
@@ -106,6 +107,31 @@ def test_a_half_copy_is_not_taken_for_a_data_set(root, tmp_path):
     prepare(root, tmp_path / "prepared", folder="Mine")
     (tmp_path / "prepared" / "domain_folders" / "Mine" / "1.0.0" / "dataset_info.json").unlink()
     assert "not a whole data set" in refused(root, tmp_path / "prepared", folder="Mine")
+
+
+def test_the_checksums_are_written_before_the_folder_has_its_name(root, tmp_path, monkeypatch):
+    def killed(folder):
+        write_checksums(folder)
+        assert (folder / "checksums.json").is_file()
+        assert not (folder.parent / "1.0.0").exists()
+        raise KeyboardInterrupt
+
+    write_checksums = once._write_checksums
+    monkeypatch.setattr(once, "_write_checksums", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(root, tmp_path / "prepared", folder="Mine")
+    assert left_behind(tmp_path / "prepared") == []
+    monkeypatch.undo()
+    builder = prepare(root, tmp_path / "prepared", folder="Mine")
+    checked = json.loads((Path(builder.data_dir) / "checksums.json").read_text())
+    assert {"dataset_info.json", "features.json", "label.labels.txt", "metadata.json"} <= set(checked)
+
+
+def test_a_missing_file_is_named_without_the_system_s_words(root, tmp_path):
+    folder = Path(prepare(root, tmp_path / "prepared", folder="Mine").data_dir)
+    for name in ("checksums.json", "label.labels.txt"):  # as of an earlier version
+        (folder / name).unlink()
+    assert "is damaged (label.labels.txt is missing)" in refused(root, tmp_path / "prepared", folder="Mine")
 
 
 def test_paths_that_are_not_local_are_refused(root):

@@ -64,9 +64,11 @@ def test_dropping_keeps_those_of_the_first_domain(root, tmp_path, monkeypatch, c
     assert [set(group) for group in metadata["shared"]] == list(map(set, SAME))
     ids = {split: [record["id"] for record in records] for split, records in read_all(builder).items()}
     assert [[ids["b"][index] for index in group] for group in metadata["duplicates"]["b"]] == [list(IN_ONE_DOMAIN)]
-    for policy in ("drop", "keep", "error"):  # nothing is in two domains any more
+    for policy in ("drop", "error"):  # nothing is in two domains any more
         prepare(root, tmp_path / "prepared", folder="Mine", on_duplicate=policy)
         assert "(14 images, 3 left out)" in capsys.readouterr().err
+    text = refused(root, tmp_path / "prepared", folder="Mine", on_duplicate="keep")
+    assert "was prepared with on_duplicate=drop, which left out 3 images, but on_duplicate is keep" in text
 
 
 def test_they_can_be_refused(root, tmp_path):
@@ -96,7 +98,12 @@ def test_a_domain_that_earlier_domains_have_is_refused_when_it_is_dropped(root, 
     shutil.rmtree(root / "Mine" / "e")
     shutil.copytree(root / "Mine" / "a", root / "Mine" / "e")
     text = refused(root, tmp_path / "prepared", folder="Mine", on_duplicate="drop")
-    assert "no image of the domain e that could be used" in text
+    assert "All images of the domain e that can be read are in earlier domains too" in text
+    assert "set on_duplicate=keep, or remove the folder e" in text
+    for remedy in (lambda: None, lambda: shutil.rmtree(root / "Mine" / "e")):
+        remedy()
+        policy = "keep" if (root / "Mine" / "e").exists() else "drop"
+        prepare(root, tmp_path / policy, folder="Mine", on_duplicate=policy)
 
 
 def test_without_them_nothing_is_said(tmp_path, capsys):
