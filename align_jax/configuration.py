@@ -28,7 +28,6 @@ from align_jax.settings import (
     BOOLEAN,
     FRACTION,
     PATH,
-    POSITIVE,
     POSITIVE_FRACTION,
     TEXT,
     TEXTS,
@@ -37,6 +36,7 @@ from align_jax.settings import (
     Rule,
     Setting,
     keyword_settings,
+    number,
     one_of,
     rule,
     whole_number,
@@ -52,6 +52,10 @@ BATCH_SIZE = whole_number(at_least=1, at_most=2**16)
 OF_A_ROUND = whole_number(at_least=1, at_most=100)
 # 8,192 images of 224 pixels, 512 of 1024: their float32 values alone take 6 GiB.
 MOST_PIXELS_OF_A_BATCH = 2**29
+# Batches ahead are bytes, in the computer's memory and again on the device: each takes 48 GiB.
+MOST_PIXELS_AHEAD = 2**34
+# A learning rate of 1000 is far above what any optimizer here learns with.
+RATE = number(1e-30, 1000.0)
 
 SETTINGS: dict[str, Setting] = {
     "algorithm": Setting("align", one_of(ALGORITHMS)),
@@ -97,7 +101,7 @@ SETTINGS: dict[str, Setting] = {
     **keyword_settings(
         Augmentation,
         "data.augmentation.",
-        smallest_crop=POSITIVE_FRACTION,
+        smallest_crop=POSITIVE_FRACTION,  # 1e-9 too: a crop has at least one pixel
         jitter=FRACTION,
         hue=FRACTION,
         grey=FRACTION,
@@ -115,11 +119,11 @@ SETTINGS: dict[str, Setting] = {
     ),
     "masker.widths": Setting(EncoderDecoder.widths, WIDTHS),  # encoder_decoder's (D)
     "optim.name": Setting("adam", one_of(OPTIMIZERS)),  # the classifier's
-    "optim.lr": Setting(5e-5, POSITIVE),
+    "optim.lr": Setting(5e-5, RATE),
     "optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "optim.schedule": Setting("constant", one_of(SCHEDULES)),
     "masker_optim.name": Setting("adam", one_of(OPTIMIZERS)),
-    "masker_optim.lr": Setting(2e-3, POSITIVE),  # (D)
+    "masker_optim.lr": Setting(2e-3, RATE),  # (D)
     "masker_optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "masker_optim.schedule": Setting("constant", one_of(SCHEDULES)),
     "schedule.batch_size": Setting(32, BATCH_SIZE),  # over all devices
@@ -210,6 +214,10 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
     for group in ("schedule", "evaluation"):
         valid = f"at most {most} at {size} x {size} pixels"
         yield f"{group}.batch_size", rule(int, lambda images: images <= most, valid)
+    images = config.schedule.batch_size
+    ahead = MOST_PIXELS_AHEAD // (images * size**2)
+    valid = f"at most {ahead}, in batches of {images} images of {size} x {size} pixels"
+    yield "data.prefetch", rule(int, lambda batches: batches <= ahead, valid)
     multiple = MASKERS[config.masker.name].side_multiple(config.masker)
     yield "data.image_size", rule(int, lambda size: size % multiple == 0, f"a multiple of {multiple} (the masker)")
 

@@ -72,8 +72,14 @@ def number(at_least: float, at_most: float = float(MOST)) -> Rule:
 
 
 BOOLEAN = rule(bool, lambda value: True, TYPES[bool])
-TEXT = rule(str, lambda value: True, TYPES[str])
-PATH = rule(str, bool, "a path; . is the current folder")
+# As long as a path may be. No file's name holds NUL.
+LONGEST_TEXT = 4096
+TEXT = rule(
+    str,
+    lambda value: len(value) <= LONGEST_TEXT and "\0" not in value,
+    f"at most {LONGEST_TEXT} characters, without NUL",
+)
+PATH = rule(str, lambda value: value and TEXT.holds(value), "a path; . is the current folder")
 TEXTS = rule(
     tuple,
     lambda values: len(values) <= 100 and all(isinstance(value, str) for value in values),

@@ -88,6 +88,8 @@ def test_wrong_values_are_refused_in_one_sentence_that_names_the_field(field):
         ("data.root", 3, "text"),
         ("data.threads", 2.0, "a whole number"),
         ("optim.lr", "1", "a number"),
+        ("optim.lr", 1001.0, "between 1e-30 and 1000"),
+        ("masker_optim.lr", 1e9, "between 1e-30 and 1000"),
         ("schedule.length", 0, "between 1 and 1000000000"),
         ("evaluation.batch_size", 2**31, "between 1 and 65536"),
         ("align.mixing_concentration", 1e30, "between 1e-30 and 1e+09"),
@@ -121,7 +123,7 @@ def test_the_limits_leave_room_for_large_experiments(image_size):
     """ImageNet in small batches over a hundred thousand epochs' worth of steps, and ResNets at 1024 pixels."""
     config = changed("data.image_size", image_size)
     config.schedule.length, config.schedule.batch_size, config.evaluation.batch_size = 100_000_000, 512, 512
-    config.data.threads, config.data.prefetch, config.masker.widths = 256, 64, (64, 128, 256, 512, 1024)
+    config.data.threads, config.data.prefetch, config.masker.widths = 256, 16, (64, 128, 256, 512, 1024)
     config.irm.weight, config.evaluation.insertion_steps, config.evaluation.faithfulness_images = 1e5, 224, 50_000
     check(config)
 
@@ -132,6 +134,24 @@ def test_a_batch_has_a_largest_number_of_pixels():
     assert refusal(config) == "config.evaluation.batch_size is 256; it must be at most 128 at 2048 x 2048 pixels."
     config.evaluation.batch_size = 128
     check(config)
+
+
+def test_the_batches_ahead_have_a_largest_number_of_pixels():
+    config = changed("data.image_size", 224)
+    config.schedule.batch_size = 4096
+    check(config)
+    config.data.prefetch = 256
+    assert refusal(config) == (
+        "config.data.prefetch is 256; it must be at most 83, in batches of 4096 images of 224 x 224 pixels."
+    )
+    config.data.prefetch = 83
+    check(config)
+
+
+@pytest.mark.parametrize("field", FREE_TEXT)
+def test_a_text_has_an_end_and_no_nul(field):
+    for value in ("x" * 4097, "x\0"):
+        assert len(refusal(changed(field, value))) < 1000
 
 
 def test_whole_numbers_may_stand_for_others():

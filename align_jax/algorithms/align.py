@@ -119,7 +119,7 @@ ALGORITHM = Algorithm(
         SaliencySettings,
         alpha=one_of(("differentiated", "constant")),  # (D)
         normalise=one_of(NORMALISATIONS),  # (D)
-        mixing_concentration=POSITIVE,
+        mixing_concentration=POSITIVE,  # above 1e6 all shares are a half: 1e9 is as good as more
         # What Grad-CAM explains in training: the label's logit (P), or its log-probability (not in the paper).
         explained=one_of(get_args(ExplainedScore)),
     )
