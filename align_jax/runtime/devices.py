@@ -16,10 +16,11 @@ SMI_S = 30
 GOOGLE = "0x1ae0"  # the PCI vendor number
 # Variables that say which devices a process sees. Without a number or an identifier at their beginning it sees none.
 VISIBLE = {
-    "cuda": ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    # NVIDIA_VISIBLE_DEVICES speaks to the runtime of containers: where it hides a GPU, the container has none.
+    "cuda": ("CUDA_VISIBLE_DEVICES",),
     "tpu": ("TPU_VISIBLE_CHIPS", "TPU_VISIBLE_DEVICES"),
 }
-SEEN = re.compile(r"\d|GPU-|MIG-|all|/", re.IGNORECASE)  # containers name all GPUs, or a folder with their names
+SEEN = re.compile(r"\d|GPU-|MIG-", re.IGNORECASE)
 
 
 def present_accelerator() -> str | None:
