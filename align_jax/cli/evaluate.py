@@ -49,4 +49,5 @@ def main(arguments: Sequence[str]) -> int:
         run,
         on_os_error="can the data be read, and DIR/evaluations, config.data.prepared or --out be written?",
         on_interrupt="nothing was written.",
+        on_memory_error="lower config.evaluation.batch_size",
     )

@@ -15,7 +15,7 @@ from absl import flags
 
 from align_jax.cli import train
 from align_jax.cli.arguments import parse_flags
-from align_jax.cli.exit_status import exit_status
+from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import split_overrides
 from align_jax.errors import UserError, one_line
 from align_jax.runs.folder import check_run_folder
@@ -194,6 +194,7 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
         lambda: _run(parse(arguments), arguments, program),
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
+        on_memory_error=SMALLER_BATCHES,
     )
 
 

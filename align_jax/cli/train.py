@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from align_jax.cli.arguments import parse_flags
-from align_jax.cli.exit_status import exit_status
+from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.terminal import show
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         train,
         on_os_error="can --workdir and config.data.prepared be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
+        on_memory_error=SMALLER_BATCHES,
     )
 
 

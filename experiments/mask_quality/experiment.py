@@ -14,7 +14,7 @@ import numpy as np
 
 from align_jax.cli import train
 from align_jax.cli.arguments import answer_help
-from align_jax.cli.exit_status import exit_status
+from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.sweep import check_cells, parse
 from align_jax.errors import UserError, one_line
 from align_jax.runs.read import read_run
@@ -78,6 +78,7 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
         run,
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
+        on_memory_error=SMALLER_BATCHES,
     )
 
 

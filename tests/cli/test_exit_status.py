@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from align_jax.cli import train
+from align_jax.cli import evaluate, explain, export, prepare, report, sweep, train
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 
@@ -25,7 +25,19 @@ def test_too_little_memory_is_a_sentence_with_what_to_lower(allocate, capsys):
     status, line = ended(allocate, capsys)
     assert status == 2
     assert line.startswith("error: There is not enough memory (")
-    assert line.endswith("; lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size.")
+    assert line.endswith("; give it fewer or smaller images, or more memory.")
+
+
+@pytest.mark.parametrize("command", [evaluate, explain, export, prepare, report, sweep, train])
+def test_what_to_lower_is_what_the_command_takes(command, monkeypatch):
+    given = {}
+    monkeypatch.setattr(command, "exit_status", lambda program, **remedies: given.update(remedies) or 0)
+    others = [()] if command is sweep else []
+    command.main(["command.py", *["DIR"] * (command is report)], *others)
+    lowered = given.get("on_memory_error", "").replace("lower ", "").replace(" or ", ", ").split(", ")
+    training = ["config.schedule.batch_size", "config.evaluation.batch_size", "config.data.image_size"]
+    expected = {train: training, sweep: training, evaluate: ["config.evaluation.batch_size"]}
+    assert lowered == expected.get(command, [""])
 
 
 def test_other_errors_of_the_program_itself_keep_their_traceback():
