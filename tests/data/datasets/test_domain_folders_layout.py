@@ -91,6 +91,12 @@ def test_the_remedy_works(tmp_path):
     assert (data.domains, data.classes) == (("a", "b"), ("cat", "dog"))
 
 
+def test_a_folder_without_images_does_not_vanish_beside_the_one_with_all(tmp_path):
+    write(tmp_path / "P", "Art/{dog,cat}/{2020,2021}")
+    (tmp_path / "P" / "Sketch").mkdir()
+    assert "(2020, 2021)" in refused(tmp_path, tmp_path / "prepared", folder="P")
+
+
 def test_of_two_folders_of_the_name_in_an_archive_the_first_with_the_layout_is_taken(tmp_path):
     write(tmp_path / "in", "one/P/{a,b}", "two/P/{a,b}/{dog,cat}")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
