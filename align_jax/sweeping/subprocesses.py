@@ -138,7 +138,6 @@ class Queue:
 
     def _collect_ended(self) -> None:
         """Prints a line for every process that has ended."""
-        signal_number = self._stop.signal
         for child in [child for child in self._children if child.process.poll() is not None]:
             self._children.remove(child)
             self._free.append(child.cores)
@@ -147,10 +146,18 @@ class Queue:
                 self._done += 1
                 self._durations.append(took)
                 self._say(f"{cell.path}: complete in {_clock(took)}; {self._count()}")
-            elif self._stop.insisted or (signal_number and status in (128 + signal_number, -signal_number)):
+            elif self._was_stopped(child):
                 self._say(f"{cell.path}: stopped after {_clock(took)}; {self._count()}")
             else:
                 self._fail(cell, _what_went_wrong(child, self._workdir / cell.path))
+
+    def _was_stopped(self, child: _Child) -> bool:
+        """Whether a process ended because it was asked to; in start-up, before its handlers, it may with any status."""
+        number, status = self._stop.signal, child.process.returncode
+        if self._stop.insisted or (number and status in (128 + number, -number)):
+            return True
+        began = (self._workdir / child.cell.path / "config.json").exists()
+        return self._passed_on and not began and status not in (0, 2)  # 2 is a user's mistake
 
     def _start_next(self) -> None:
         """Starts waiting cells on free cores; a cell that another process runs is moved behind the others."""

@@ -19,11 +19,12 @@ from align_jax.cli import train as cli
 from align_jax.cli.sweep import main, parse
 from align_jax.errors import UserError
 from align_jax.runs.folder import write_config
+from align_jax.runtime.interruption import StopRequest
 from align_jax.runtime.locks import lock
 from align_jax.sweeping.cells import SweepCell, grid, remaining_s, share
 from align_jax.sweeping.record import record
 from align_jax.sweeping.slurm import slurm_script
-from align_jax.sweeping.subprocesses import core_shares, last_error, state
+from align_jax.sweeping.subprocesses import Queue, core_shares, last_error, state
 from tests.tiny_config import get_config
 
 ROOT = Path(__file__).parents[2]
@@ -399,6 +400,27 @@ def test_asked_to_stop_it_lets_the_cells_save_and_says_how_to_go_on(tmp_path, pr
     assert not list(workdir.glob("*/*/seed1/starts")), "something began after the signal"
     gate.touch()
     assert sweep(workdir, *arguments, program=program) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "began", "failed"), [(1, False, False), (2, False, True), (1, True, True), (130, True, False)]
+)
+def test_a_cell_that_was_stopped_as_it_started_has_not_failed(tmp_path, status, began, failed):
+    """Python's own start-up, and an import, can end otherwise than by the signal that was passed on."""
+    cell, ready, lines = SweepCell("erm", "dark", 0), tmp_path / "ready", []
+    run = tmp_path / cell.path
+    code = (
+        f"import pathlib, signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit({status})); "
+        f"{began} and pathlib.Path({str(run / 'config.json')!r}).touch(); pathlib.Path({str(ready)!r}).touch(); "
+        "time.sleep(100)"
+    )
+
+    class Stop(StopRequest):
+        signal = property(lambda _: signal.SIGINT if ready.exists() else None, lambda _, none: None)
+
+    command = lambda _: [sys.executable, "-c", code]  # noqa: E731
+    failures = Queue([cell], tmp_path, command, jobs=1, stop=Stop(), say=lines.append).run()
+    assert (list(failures), "stopped after" in lines[-1]) == ([cell] * failed, not failed)
 
 
 def test_a_second_interrupt_ends_the_cells_at_once(tmp_path, pretended):
