@@ -58,7 +58,8 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
 def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path]:
     values = flags.FlagValues()
     # The shell does not do this inside a flag, and `config_flags` reads the file before a flag could be changed.
-    arguments = [re.sub("(?<=^--config=)~.*", lambda path: os.path.expanduser(path[0]), given) for given in arguments]
+    pattern, expanded = "^(--?config=)(~.*)", lambda flag: flag[1] + os.path.expanduser(flag[2])
+    arguments = [re.sub(pattern, expanded, given) for given in arguments]
     config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
     values, _ = parse_flags(arguments, USAGE, paths=("workdir",), values=values)
     if config.value is None:

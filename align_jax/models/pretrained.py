@@ -114,7 +114,7 @@ def locate(source: str) -> Path:
     if source == EMOJI:
         return EMOJI_BACKBONE
     if not source.startswith("hf:"):
-        path = Path(source).expanduser()
+        path = Path(source)
         if not path.is_file():
             raise UserError(
                 f"There is no file {source!r} with pretrained weights; give a .safetensors file's path, "

@@ -8,7 +8,7 @@ from align_jax.errors import UserError
 
 
 def local_path(text: str | Path, name: str) -> Path:
-    """The path that a person wrote, with `~` expanded.
+    """The path that a person wrote, with `~` expanded; the same again for a path that this function returned.
 
     Args:
       text: as it was written.
@@ -23,7 +23,9 @@ def local_path(text: str | Path, name: str) -> Path:
         raise UserError(
             f"{name}={text} is not a path on this machine; mount the bucket and give the path where it is mounted."
         )
-    return Path(os.path.expanduser(text))
+    path = Path(os.path.expanduser(text))
+    # `./~` is a folder of that name, and `Path` leaves out the `./`.
+    return path.absolute() if str(path).startswith("~") else path
 
 
 def check_utf8(folder: Path, name: str) -> None:

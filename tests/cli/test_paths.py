@@ -8,6 +8,7 @@ import pytest
 from align_jax.cli import evaluate, explain, export, prepare, report, sweep, train
 from align_jax.configuration import default_config, with_home
 from align_jax.errors import UserError
+from align_jax.models.pretrained import locate
 from align_jax.runtime.paths import check_utf8, local_path
 from align_jax.training import train_and_evaluate
 from experiments.mask_quality import experiment
@@ -90,10 +91,24 @@ def test_the_tilde_is_the_home_folder_in_flags_and_in_configs(tmp_path, monkeypa
     assert expanded.classifier.pretrained == str(tmp_path / "weights.safetensors")
     assert config.data.root == "~"
     (tmp_path / "mine.py").write_text("from tests.tiny_config import get_config")
-    assert train.parse(["main.py", "--config=~/mine.py", "--workdir=~/run"])[1] == tmp_path / "run"
+    for config_flag in ("--config=~/mine.py", "-config=~/mine.py"):
+        assert train.parse(["main.py", config_flag, "--workdir=~/run"])[1] == tmp_path / "run"
     assert sweep.parse(["sweep.py", "--config=~/mine.py", "--workdir=~/runs"]).workdir == tmp_path / "runs"
     data, copy_to = prepare.parse(["prepare.py", "--dataset=vlcs", "--root=~/images", "--copy_to=~/copy"])
     assert (data.root, copy_to) == (str(tmp_path / "images"), tmp_path / "copy")
+
+
+def test_a_folder_whose_name_is_a_tilde_stays_one_however_often_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    once = local_path("./~", "--workdir")
+    assert once == local_path(once, "workdir") == train.parse(["main.py", TINY, "--workdir=./~"])[1] == tmp_path / "~"
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / "w.safetensors").touch()
+    config = default_config()
+    config.classifier.pretrained = "./~/w.safetensors"
+    twice = with_home(with_home(config)).classifier.pretrained
+    assert locate(twice).samefile(tmp_path / "~" / "w.safetensors")
 
 
 @pytest.mark.parametrize("field", ["root", "prepared"])
