@@ -7,25 +7,23 @@ terms of an objective may name. A property that is never read leaves nothing in 
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import mixup, saliency
+from align_jax.batch import Batch, BatchForward, Image
 from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 
-Batch = dict[str, Any]
-Image = Float[Array, "b h w c"]
 Mask = Float[Array, "b h w 1"]
 
 # An update's key is folded with one of these numbers before anything is drawn from it. No two are alike, so both
 # networks' updates may be given the same key.
 PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS = range(9)
 
-NO_DOMAINS = "the batch has no 'domain': put each example's domain number there"
 NO_MASKS = "no masks were given: pass masks= to the step"
 
 
@@ -50,51 +48,19 @@ class SaliencySettings:
 Explanation = SaliencySettings
 
 
-class _BatchForward:
-    """What both forward passes read from their batch, and the names of the quantities that a term may ask for."""
-
-    batch: Batch
-
-    def names(self) -> frozenset[str]:
-        """The quantities that a term may ask for; an underscore marks intermediate results, which are private."""
-        return frozenset(
-            name
-            for cls in type(self).__mro__
-            for name, value in vars(cls).items()
-            if isinstance(value, cached_property) and name[0] != "_" and name not in self.unavailable()
-        )
-
-    def unavailable(self) -> dict[str, str]:
-        """The quantities that this batch or step does not provide, each with the reason."""
-        return {} if "domain" in self.batch else {"domain": NO_DOMAINS}
-
-    @cached_property
-    def image(self) -> Image:
-        """x, normalised."""
-        return self.batch["image"]
-
-    @cached_property
-    def label(self) -> Int[Array, " b"]:
-        """y, in 0 ... k - 1; what is computed from another label is NaN (see `labels`)."""
-        return self.batch["label"]
-
-    @cached_property
-    def domain(self) -> Int[Array, " b"]:
-        """The domain of each example, if the batch has it."""
-        return self.batch["domain"]
-
-
 @dataclasses.dataclass(frozen=True)
-class ClassifierForward(_BatchForward):
+class ClassifierForward(BatchForward):
     """The quantities of L_clf, for one batch.
 
     Attributes:
       params: the classifier's; the loss is differentiated in them.
       batch_stats: the stored BatchNorm statistics before this update.
-      batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `mask`, ...).
+      batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `class_group`,
+        `mask`, ...).
       key: the random key of this update alone.
       masks: from the batch to the guiding masks; called only if a term reads `mask`. None without guidance.
       num_domains: how many domains training has; `domain` counts them from 0.
+      num_groups: how many pairs of class and group training has; `class_group` counts them from 0.
     """
 
     classifier: Classifier
@@ -105,11 +71,14 @@ class ClassifierForward(_BatchForward):
     masks: Callable[[Batch], Mask] | None
     saliency_settings: SaliencySettings
     num_domains: int = 1
+    num_groups: int = 1
 
     def unavailable(self) -> dict[str, str]:
-        """Masks, domains and what is computed from them, if the step was not given them; each with the reason."""
-        absent = {"mask": NO_MASKS, "swapped_logits": NO_MASKS} if self.masks is None else {}
-        return absent if "domain" in self.batch else absent | {"domain": NO_DOMAINS, "membership": NO_DOMAINS}
+        """Masks, domains, groups and what is computed from them, if the step was not given them, with the reasons."""
+        absent = super().unavailable()
+        computed = {"domain": "membership", "class_group": "group_membership"}
+        absent |= {computed[name]: reason for name, reason in absent.items()}
+        return absent if self.masks is not None else absent | {"mask": NO_MASKS, "swapped_logits": NO_MASKS}
 
     @property
     def num_classes(self) -> int:
@@ -157,6 +126,11 @@ class ClassifierForward(_BatchForward):
     def membership(self) -> Bool[Array, "d b"]:
         """Whether each example is of each domain. A domain may be absent; an example of no domain counts in no mean."""
         return self.domain[None, :] == jnp.arange(self.num_domains)[:, None]
+
+    @cached_property
+    def group_membership(self) -> Bool[Array, "g b"]:
+        """Whether each example is of each (class, group), as `membership` of domains."""
+        return self.class_group[None, :] == jnp.arange(self.num_groups)[:, None]
 
     @cached_property
     def random_key(self) -> Key[Array, ""]:
@@ -236,7 +210,7 @@ class ClassifierForward(_BatchForward):
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskerForward(_BatchForward):
+class MaskerForward(BatchForward):
     """The quantities of L_mask, for one batch.
 
     Attributes:

@@ -96,6 +96,7 @@ class Sizes(NamedTuple):
 
     num_domains: int
     num_classes: int
+    num_groups: int = 1  # pairs of class and group
 
 
 class Carried(NamedTuple):
@@ -163,6 +164,12 @@ class Objective(NamedTuple):
     def initial_carried(self, sizes: Sizes) -> dict[str, Array]:
         """The carried state before the first step."""
         return {name: carried.initial(sizes) for name, carried in self.carried.items()}
+
+    def asks_for(self, quantity: str) -> bool:
+        """Whether a term, carried state or a watched function asks for a quantity of the forward pass."""
+        functions = [loss for loss, weight in self.terms.values() if callable(weight) or weight != 0]
+        functions += [*(update for _, update in self.carried.values()), *self.watch.values()]
+        return any(quantity in inspect.signature(function).parameters for function in functions)
 
     def ramped(self, names: Sequence[str], start: int, steps: int) -> "Objective":
         """The objective with the named terms' weights growing from 0 over `steps`; see the function `ramped`."""

@@ -24,7 +24,8 @@ State = TypeVar("State", ClassifierState, MaskerState)
 class ClassifierUpdate(NamedTuple):
     """What stays the same over a classifier's updates: the network, its objective L_clf and the optimiser.
 
-    `num_domains` is the number of training domains, for objectives over domains.
+    `num_domains` is the number of training domains, and `num_groups` that of their pairs of class and group, for
+    objectives over them.
     """
 
     network: Classifier
@@ -32,6 +33,7 @@ class ClassifierUpdate(NamedTuple):
     optimizer: optax.GradientTransformation
     saliency_settings: SaliencySettings = SaliencySettings()
     num_domains: int = 1
+    num_groups: int = 1
 
 
 class MaskerUpdate(NamedTuple):
@@ -67,6 +69,7 @@ def classifier_loss(
         masks,
         update.saliency_settings,
         update.num_domains,
+        update.num_groups,
     )
     loss, metrics, carried = update.objective(forward, state.step, state.carried)
     correct = (forward.logits.argmax(-1) == forward.label).astype(jnp.float32)

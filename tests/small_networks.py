@@ -117,7 +117,7 @@ def small_state(update, seed=0):
 
     @jax.jit
     def create(key):
-        carried = update.objective.initial_carried(Sizes(update.num_domains, CLASSES))
+        carried = update.objective.initial_carried(Sizes(update.num_domains, CLASSES, update.num_groups))
         return create_classifier_state(update.network, update.optimizer, key, jnp.zeros((1, SIZE, SIZE, 3)), carried)
 
     return create(jax.random.key(seed))

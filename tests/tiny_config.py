@@ -21,7 +21,10 @@ DOMAINS = ("dark", "grey", "bright")
 
 @dataclasses.dataclass(frozen=True)
 class Squares:
-    """`size` images of one domain; the class is the square's colour, the domain the brightness around it."""
+    """`size` images of one domain; the class is the square's colour, the domain the brightness around it.
+
+    The group is the half of the image that the square begins in.
+    """
 
     domain: int
     seed: int
@@ -44,6 +47,7 @@ class Squares:
             "label": np.int64(index % 3),
             "domain": np.int64(self.domain),
             "concept": f"concept{index % 6}",
+            "group": "left" if left < 9 else "right",
             "id": f"{self.domain}/{self.seed}/{index}",
         }
 

@@ -13,14 +13,21 @@ import numpy as np
 
 from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Part, Source
+from align_jax.data.groups import ClassGroups
 from align_jax.runtime.sharding import place_batch
 
 # The fields that a training step reads. The others (ids, concepts) stay on the host.
-DEVICE_FIELDS = ("image", "label", "domain", "mask")
+DEVICE_FIELDS = ("image", "label", "domain", "class_group", "mask")
 
 
 def training_examples(
-    sources: Mapping[str, Source], *, size: int, seed: int, with_masks: bool, augmentation: Augmentation
+    sources: Mapping[str, Source],
+    *,
+    size: int,
+    seed: int,
+    with_masks: bool,
+    augmentation: Augmentation,
+    class_groups: ClassGroups | None = None,
 ) -> grain.MapDataset[Example]:
     """An endless sequence of augmented examples in which the domains take turns.
 
@@ -33,12 +40,16 @@ def training_examples(
       seed: of shuffling and augmentation.
       with_masks: whether to keep the true masks, which take time to resize.
       augmentation: how strongly images are changed.
+      class_groups: the numbers of the pairs of label and group, if the method reads them.
     """
     fields = ("image", "label", "mask") if with_masks else ("image", "label")
 
     def augmented(number: int, example: Example, generator: np.random.Generator) -> Example:
         # Only training domains have numbers: a loss over domains cannot see a domain that is held out.
-        example = {field: example[field] for field in fields} | {"domain": np.int64(number)}
+        numbers = {"domain": np.int64(number)}
+        if class_groups is not None:
+            numbers["class_group"] = np.int64(class_groups[int(example["label"]), example["group"]])
+        example = {field: example[field] for field in fields} | numbers
         return augment(example, generator, size, augmentation)
 
     # Sums would repeat: the second domain at seed 1 would have the seed of the first one at seed 2.

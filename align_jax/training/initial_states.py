@@ -21,7 +21,7 @@ def initial_states(
 
     def create(key: jax.Array) -> States:
         classifier_key, masker_key = jax.random.split(key)
-        carried = update.objective.initial_carried(Sizes(update.num_domains, num_classes))
+        carried = update.objective.initial_carried(Sizes(update.num_domains, num_classes, update.num_groups))
         classifier_state = create_classifier_state(update.network, update.optimizer, classifier_key, image, carried)
         if masker is None:
             return classifier_state, None

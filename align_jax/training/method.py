@@ -34,8 +34,8 @@ class Method(NamedTuple):
     learning_rate: optax.Schedule
 
 
-def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length) -> Method:
-    """The method that a plan names, for so many classes and training domains."""
+def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length, num_groups: int = 1) -> Method:
+    """The method that a plan names, for so many classes, training domains, and pairs of class and group."""
     config, algorithm, objective = plan.config, plan.algorithm, plan.objective
     if algorithm.warms_up:
         objective = objective.ramped(algorithm.guided_terms, length.warmup, config.align.ramp)
@@ -52,6 +52,7 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length)
             config.align.explained,
         ),
         num_domains,
+        num_groups,
     )
     return Method(
         classifier=warmup if plan.guidance == "none" else warmup._replace(objective=objective),

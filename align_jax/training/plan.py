@@ -43,6 +43,11 @@ class Plan:
         return self.algorithm.warms_up and self.guidance != "none"
 
     @property
+    def reads_groups(self) -> bool:
+        """Whether the objective is told the groups of the training examples."""
+        return any(map(self.objective.asks_for, ("class_group", "group_membership")))
+
+    @property
     def guidance_title(self) -> str:
         """The guidance as the results name it: degraded masks must not be taken for true ones."""
         quality = self.config.data.mask_quality

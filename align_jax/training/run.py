@@ -13,6 +13,7 @@ import ml_collections
 from align_jax.data.augment import Augmentation
 from align_jax.data.degraded_masks import with_quality
 from align_jax.data.domains import DomainData, Source, describe_data
+from align_jax.data.groups import ClassGroups, class_groups
 from align_jax.data.load import load
 from align_jax.data.mask_folder import with_masks
 from align_jax.data.pipeline import TrainingBatches, training_examples
@@ -114,7 +115,8 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     check_data(plan, data)
     length = plan.length(steps_per_epoch(config, data))
     num_classes = len(data.class_names)
-    method = build_method(plan, num_classes, len(data.train), length)
+    groups = class_groups(data) if plan.reads_groups else None
+    method = build_method(plan, num_classes, len(data.train), length, len(groups or {}))
     train = _with_given_masks(plan, data)
     key = jax.device_put(jax.random.key(config.seed), replicated(mesh))
     states = initial_states(method, key, mesh, num_classes=num_classes, image_size=config.data.image_size)
@@ -140,7 +142,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     stack.callback(checkpoints.close)
     log = MetricsWriter(folder, tensorboard=config.tensorboard, from_byte=position.log_bytes, from_step=position.step)
     stack.callback(log.close)
-    batches = _open_batches(plan, train, mesh, position)
+    batches = _open_batches(plan, train, groups, mesh, position)
     stack.callback(batches.close)
     if log.problem:
         progress.say(log.problem)
@@ -197,7 +199,7 @@ def _with_given_masks(plan: Plan, data: DomainData) -> Mapping[str, Source]:
 
 
 def _open_batches(
-    plan: Plan, train: Mapping[str, Source], mesh: jax.sharding.Mesh, position: Position
+    plan: Plan, train: Mapping[str, Source], groups: ClassGroups | None, mesh: jax.sharding.Mesh, position: Position
 ) -> TrainingBatches:
     """The training batches, beginning at the saved position."""
     settings = plan.config.data
@@ -207,6 +209,7 @@ def _open_batches(
         seed=plan.config.seed,
         with_masks=reads_masks(plan.guidance),
         augmentation=Augmentation(**settings.augmentation),
+        class_groups=groups,
     )
     batches = TrainingBatches(
         examples,

@@ -179,29 +179,39 @@ def test_a_restarted_optimizer_equals_a_fresh_one_from_there_on(name):
     assert not np.allclose(restarted[3]["a"], never[3]["a"], atol=1e-4)
 
 
-def domain_losses(update, state, batch):
+# Of GroupDRO over domains and over groups: the field of a batch, the carried weights, and the watched one.
+OVER = {
+    "domain": ("domain", "domain_weights", "worst_domain_weight"),
+    "group": ("class_group", "group_weights", "worst_group_weight"),
+}
+
+
+def domain_losses(update, state, batch, field="domain"):
     features, _ = update.network.features(state.params, state.batch_stats, batch["image"], True, KEY)
     values = np.asarray(losses.cross_entropy(update.network.head(state.params, features), batch["label"]), np.float64)
-    domain = np.asarray(batch["domain"])
+    domain = np.asarray(batch[field])
     return np.array([values[domain == d].mean() if (domain == d).any() else 0.0 for d in range(3)])
 
 
+@pytest.mark.parametrize("over", OVER)
 @pytest.mark.parametrize("domains", [[0, 1, 2], [0, 2]], ids=["all there", "one absent"])
-def test_the_weights_of_domains_move_as_defined(domains):
+def test_the_weights_of_domains_move_as_defined(domains, over):
     """`q_d *= exp(2 L_d)`, normalised, before the loss `sum_d q_d L_d` reads it; an absent domain keeps its share."""
-    batches = lambda seed: small_batch(seed) | {"domain": jnp.tile(jnp.array(domains), 12)[:12]}  # noqa: E731
-    dro = small_method("group_dro", {"group_dro.step_size": 2.0})
+    field, carried, watched = OVER[over]
+    batches = lambda seed: small_batch(seed) | {field: jnp.tile(jnp.array(domains), 12)[:12]}  # noqa: E731
+    dro = small_method("group_dro", {"group_dro.step_size": 2.0, "group_dro.over": over})._replace(num_groups=3)
     visited, metrics = trained(dro, batches=batches)
     q = np.full(3, 1 / 3)
-    np.testing.assert_allclose(visited[0].carried["domain_weights"], q)
+    assert list(visited[0].carried) == [carried]
+    np.testing.assert_allclose(visited[0].carried[carried], q)
     for number in range(3):
-        loss = domain_losses(dro, visited[number], batches(number))
+        loss = domain_losses(dro, visited[number], batches(number), field)
         q = q * np.exp(2.0 * loss)
         q /= q.sum()
-        np.testing.assert_allclose(visited[number + 1].carried["domain_weights"], q, rtol=1e-5)
+        np.testing.assert_allclose(visited[number + 1].carried[carried], q, rtol=1e-5)
         expected = (q * loss).sum() / q[domains].sum()
         np.testing.assert_allclose(metrics[number]["loss"], expected, rtol=1e-5)
-        np.testing.assert_allclose(metrics[number]["worst_domain_weight"], q.max(), rtol=1e-5)
+        np.testing.assert_allclose(metrics[number][watched], q.max(), rtol=1e-5)
     assert np.abs(q - 1 / 3).max() > 0.01
 
 
@@ -219,11 +229,12 @@ def test_the_gradient_of_group_dro_takes_the_weights_as_constants():
     chex.assert_trees_all_close(after.params, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["group_dro", "irm"])
-def test_what_is_carried_survives_a_stop(tmp_path, monkeypatch, name):
+@pytest.mark.parametrize(("name", "over"), [("group_dro", "domain"), ("group_dro", "group"), ("irm", "domain")])
+def test_what_is_carried_survives_a_stop(tmp_path, monkeypatch, name, over):
     """Stopped after an odd step and resumed, a run ends bit-identical to one that was never stopped."""
     config = get_config()
     config.algorithm, config.group_dro.step_size, config.irm.switch_step = name, 0.5, 2
+    config.group_dro.over = over
     config.schedule.length = config.evaluation.every = config.checkpoint_every = 6
     config.evaluation.faithfulness_images = 1
     train_and_evaluate(config, tmp_path / "whole")
@@ -244,9 +255,10 @@ def test_what_is_carried_survives_a_stop(tmp_path, monkeypatch, name):
     whole, resumed = (states(tmp_path / run, 6) for run in ("whole", "stopped"))
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
     if name == "group_dro":
-        q = whole[0]["carried"]["domain_weights"]
-        assert q.shape == (2,)
-        assert abs(q[0] - 0.5) > 1e-4
+        q = whole[0]["carried"][OVER[over][1]]
+        # Two training domains; or three classes, left and right.
+        assert q.shape == ((2,) if over == "domain" else (6,))
+        assert np.abs(q - 1 / len(q)).max() > 1e-4
 
 
 # ---- edge cases ------------------------------------------------------------------------------------------------------

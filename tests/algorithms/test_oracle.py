@@ -73,6 +73,22 @@ def cross_entropy(logits, label):
     return -log_softmax(logits)[np.arange(len(label)), label]
 
 
+def test_the_robust_risk_over_groups():
+    """`sum_g q_g L_g / sum_g q_g` over the groups that are there, and its gradient; the fourth group is absent."""
+    random = np.random.default_rng(0)
+    logits, label = random.normal(size=(12, CLASSES)), np.arange(12) % CLASSES
+    group, q = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 2, 1]), np.array([0.1, 0.3, 0.2, 0.25, 0.15])
+    risk = jax.jit(jax.value_and_grad(group_dro.classifier_objective(over="group").terms["cls"].loss))
+    value, gradient = risk(
+        jnp.float32(logits), label, jnp.asarray(group[None] == np.arange(5)[:, None]), jnp.float32(q)
+    )
+    there = q[np.unique(group)].sum()
+    share = q[group] / np.bincount(group)[group] / there
+    np.testing.assert_allclose(value, (share * cross_entropy(logits, label)).sum(), rtol=1e-5)
+    expected = share[:, None] * (np.exp(log_softmax(logits)) - np.eye(CLASSES)[label])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("domains", [[0, 1] * 6, [0, 1, 2] * 4, [2, 0, 2, 1, 2, 2, 0, 0, 1, 2, 2, 2], [0, 2] * 6])
 def test_partners_are_of_the_next_domain_of_one_cycle(domains):
     domains = np.array(domains)

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from align_jax.data.augment import Augmentation
+from align_jax.data.domains import DomainData
+from align_jax.data.groups import class_groups
 from align_jax.data.pipeline import TrainingBatches, evaluation_batches, training_examples
+from align_jax.errors import UserError
 from align_jax.runtime.sharding import data_mesh
 
 
@@ -27,14 +30,17 @@ class Numbered:
             "label": index,
             "domain": self.domain,
             "id": f"{self.domain}/{index}",
+            "group": "wet" if index % 3 else "dry",
         }
 
 
 SOURCES = {"a": Numbered(0, 5), "b": Numbered(1, 9), "c": Numbered(2, 7)}
 
 
-def examples(seed=0, with_masks=False):
-    return training_examples(SOURCES, size=16, seed=seed, with_masks=with_masks, augmentation=Augmentation())
+def examples(seed=0, with_masks=False, class_groups=None):
+    return training_examples(
+        SOURCES, size=16, seed=seed, with_masks=with_masks, augmentation=Augmentation(), class_groups=class_groups
+    )
 
 
 @pytest.fixture
@@ -118,3 +124,22 @@ def test_domains_are_counted_among_those_that_are_trained_on():
     stream = training_examples(sources, size=16, seed=0, with_masks=False, augmentation=Augmentation())
     assert [int(stream[index]["domain"]) for index in range(6)] == [0, 1, 0, 1, 0, 1]
     assert sources["d"][0]["domain"] == 3
+
+
+def test_the_number_of_the_class_and_group_goes_to_the_device(batches):
+    """Numbers are given in the order of labels and names, over all domains; the others get none unless it is asked."""
+    data = DomainData("numbered", tuple(map(str, range(9))), SOURCES, (), has_masks=True)
+    numbers = class_groups(data)
+    assert numbers == {(label, "wet" if label % 3 else "dry"): label for label in range(9)}
+    stream = TrainingBatches(examples(class_groups=numbers), batch_size=6, mesh=data_mesh(), threads=2, prefetch=2)
+    batch = next(stream)
+    stream.close()
+    np.testing.assert_array_equal(batch["class_group"], batch["label"])
+    assert "class_group" not in next(batches())
+    assert "group" not in batch
+
+
+def test_without_groups_no_method_can_be_told_them():
+    data = DomainData("plain", ("a",), {"x": [{"label": 0}]}, (), has_masks=False)
+    with pytest.raises(UserError, match=r"but plain has none; set config\.data\.group"):
+        class_groups(data)
