@@ -10,12 +10,27 @@ from jaxtyping import Int
 
 # "validation" and "id": validation and test of the training domains. "background_shift": test of the training domains
 # with objects on random backgrounds. "ood": test of the domains that training never sees.
-Role = Literal["validation", "id", "background_shift", "ood"]
+# "aligned", "neutral", "conflicting": the objects of the training domains' test, each on its class's own background, on
+# one that belongs to no class, and on another class's own; "ood_...": the same in the domains that training never sees.
+Role = Literal[
+    "validation", "id", "background_shift", "ood",
+    "aligned", "neutral", "conflicting", "ood_aligned", "ood_neutral", "ood_conflicting",
+]  # fmt: skip
+
+# By the role of the plain test of the same domains: the roles "aligned", "neutral" and "conflicting" there.
+BACKGROUND_ROLES: Mapping[Role, tuple[Role, Role, Role]] = {
+    "id": ("aligned", "neutral", "conflicting"),
+    "ood": ("ood_aligned", "ood_neutral", "ood_conflicting"),
+}
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Random access to examples: dicts with `image` uint8 [h w 3], `label`, `id`, and perhaps `mask` and `concept`."""
+    """Random access to examples: dicts with `image` uint8 [h w 3], `label` and `id`.
+
+    They can have more: `mask` uint8 [h w 1], and the texts `concept` (what to cluster errors by), `group` (the
+    environment, such as the background's name) and `object` (the same for one object on several backgrounds).
+    """
 
     def __len__(self) -> int: ...
 
@@ -65,9 +80,14 @@ class EvaluationSplit:
     """One domain's examples for one purpose."""
 
     domain: str
-    split: str  # "validation", "test" or, where the data set has it, "test_random"
+    split: str  # "validation", "test" or, where the data set has more tests, their names
     role: Role
     source: Source
+
+    @property
+    def only_at_the_end(self) -> bool:
+        """Whether it is evaluated only when training is over, and without faithfulness: it would take too long."""
+        return any(self.role in roles for roles in BACKGROUND_ROLES.values())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,13 +26,21 @@ from PIL import Image
 from align_jax.data.datasets.emoji_scenes import EmojiScenes, assets, compose, config_name, prepare
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, split_concepts
 from align_jax.data.datasets.emoji_scenes.emoji_scenes import COMPOSITES, CORRELATIONS, VENDORS
-from align_jax.data.datasets.emoji_scenes.layout import OWN_BACKGROUND, object_layout, scene_layout
+from align_jax.data.datasets.emoji_scenes.layout import (
+    BACKGROUND_TESTS,
+    OWN_BACKGROUND,
+    object_layout,
+    objects_of,
+    possible_backgrounds,
+    scene_layout,
+)
 from align_jax.errors import UserError
 
 INDEX = assets.load_index()
 FIVE = [concept for concept in INDEX.concepts if concept.class_name in CLASS_SETS["five"]]
 CLASS_OF = {concept.codepoint: concept.class_name for concept in INDEX.concepts}
 SIZE = 32
+VERSION = str(EmojiScenes.VERSION)
 REPOSITORY = Path(assets.__file__).parents[4]
 
 
@@ -71,7 +79,7 @@ def prepared(tmp_path_factory):
         time.sleep(0.02)
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
-    existed, leftovers = (config_folder / "1.0.0").exists(), list(config_folder.glob("incomplete.*"))
+    existed, leftovers = (config_folder / VERSION).exists(), list(config_folder.glob("incomplete.*"))
 
     other = start_preparation(folder)
     builder = prepare(folder, size=SIZE)
@@ -117,7 +125,9 @@ def test_second_preparation_touches_nothing(prepared):
 
 def test_features(prepared):
     features = prepared.builder.info.features
-    assert set(features) == {"image", "mask", "label", "domain", "background", "concept", "id"}
+    assert set(features) == {
+        "image", "mask", "label", "domain", "background", "concept", "group", "object", "id"
+    }  # fmt: skip
     assert tuple(features["label"].names) == CLASS_SETS["five"]
     assert tuple(features["domain"].names) == VENDORS == tuple(INDEX.atlases)
     assert tuple(features["background"].names) == INDEX.backgrounds
@@ -137,12 +147,13 @@ def test_labels_agree_with_names(examples):
             assert member["id"].decode().startswith(f"{vendor}_{subset}_{codepoint}_")
             assert VENDORS[member["domain"]] == vendor
             assert CLASS_SETS["five"][member["label"]] == CLASS_OF[codepoint]
+            assert member["group"].decode() == INDEX.backgrounds[member["background"]]
 
 
 def test_counts(examples):
     concepts = split_concepts(FIVE, fold=0)
     assert {name: len(members) for name, members in concepts.items()} == {"train": 131, "validation": 36, "test": 58}
-    concepts["test_random"] = concepts["test"]
+    concepts = {subset: concepts[objects_of(subset)] for subset in COMPOSITES}
     assert {split: len(members) for split, members in examples.items()} == {
         f"{vendor}_{subset}": composites * len(concepts[subset])
         for vendor in VENDORS
@@ -167,7 +178,7 @@ def test_concepts_are_disjoint_and_the_same_for_all_vendors(examples):
         assert not train & validation
         assert not train & test
         assert not validation & test
-        assert found[f"{vendor}_test_random"] == test
+        assert all(found[f"{vendor}_{name}"] == test for name in ("test_random", *BACKGROUND_TESTS))
         assert all(found[f"{vendor}_{name}"] == found[f"noto_{name}"] for name in COMPOSITES)
 
 
@@ -191,13 +202,24 @@ def test_concept_split_does_not_depend_on_class_set():
         assert all(set(of_five[name]) == set(of_all[name]) & set(FIVE) for name in of_five)
 
 
-def test_pixels_are_those_of_every_other_machine(examples):
-    """Decoded pixels of the first two examples (by id) of every split, image and mask."""
+@pytest.mark.parametrize(
+    ("subsets", "expected"),
+    [
+        # As in the first version of the data set.
+        (
+            ("train", "validation", "test", "test_random"),
+            "fd9d4e9201702dd1590bcc2ecd6820cd34edadafbc3ebb364694728bc41e3498",
+        ),
+        (BACKGROUND_TESTS, "187d99d2517456eb0a480132f9d82c75553207f451cc8cfbda6b9fde3ff35458"),
+    ],
+)
+def test_pixels_are_those_of_every_other_machine(examples, subsets, expected):
+    """Decoded pixels of the first two examples (by id) of the splits, image and mask."""
     digest = hashlib.sha256()
-    for split in sorted(examples):
+    for split in sorted(f"{vendor}_{subset}" for vendor in VENDORS for subset in subsets):
         for member in sorted(examples[split], key=lambda member: member["id"])[:2]:
             digest.update(decode(member["image"]).tobytes() + decode(member["mask"]).tobytes())
-    assert digest.hexdigest() == "fd9d4e9201702dd1590bcc2ecd6820cd34edadafbc3ebb364694728bc41e3498"
+    assert digest.hexdigest() == expected
 
 
 def scenes(vendor, subset, concepts, numbers, correlation):
@@ -259,14 +281,57 @@ def test_objects_lie_inside_and_have_the_asked_size(examples):
 
 
 def test_tests_show_the_same_objects_on_other_backgrounds(examples):
-    def by_concept(subset):
-        return {member["id"].replace(f"_{subset}_".encode(), b""): member for member in examples[f"noto_{subset}"]}
+    def by_object(subset):
+        found = {member["object"]: member for member in examples[f"noto_{subset}"]}
+        assert len(found) == len(examples[f"noto_{subset}"])
+        return found
 
-    correlated, random = by_concept("test"), by_concept("test_random")
-    assert correlated.keys() == random.keys()
-    for name in correlated:
-        assert correlated[name]["mask"] == random[name]["mask"]
-        assert correlated[name]["image"] != random[name]["image"]
+    correlated = by_object("test")
+    for subset in ("test_random", *BACKGROUND_TESTS):
+        others = by_object(subset)
+        assert correlated.keys() == others.keys()
+        for name, member in correlated.items():
+            assert member["mask"] == others[name]["mask"]
+            assert member["image"] != others[name]["image"]
+
+
+def test_in_the_background_tests_the_background_is_the_classs_own_or_of_no_class_or_of_another(examples):
+    own = {class_name: OWN_BACKGROUND[class_name] for class_name in CLASS_SETS["five"]}
+    for vendor in VENDORS:
+        groups = {
+            subset: [(CLASS_SETS["five"][m["label"]], m["group"].decode()) for m in examples[f"{vendor}_{subset}"]]
+            for subset in BACKGROUND_TESTS
+        }
+        assert all(group == own[class_name] for class_name, group in groups["test_aligned"])
+        assert {group for _, group in groups["test_neutral"]} == set(INDEX.backgrounds) - set(OWN_BACKGROUND.values())
+        # Every class meets the background of every other class, and only these.
+        assert set(groups["test_conflicting"]) == {
+            (class_name, own[other]) for class_name in own for other in own if other != class_name
+        }
+
+
+def test_background_tests_differ_only_in_the_panorama():
+    for concept in FIVE[:20]:
+        views = set()
+        for subset in BACKGROUND_TESTS:
+            choices = possible_backgrounds(subset, concept.class_name, CLASS_SETS["five"], INDEX.backgrounds)
+            scene = scene_layout(
+                "noto", subset, concept.codepoint, 3,
+                class_name=concept.class_name, backgrounds=choices, correlation=0.0,
+            )  # fmt: skip
+            assert scene.background in choices
+            views.add(dataclasses.replace(scene, background=""))
+        assert len(views) == 1
+
+
+def test_aligned_and_neutral_scenes_are_the_same_with_all_classes():
+    for subset in ("test_aligned", "test_neutral"):
+        for class_name in CLASS_SETS["five"]:
+            five, every = (
+                possible_backgrounds(subset, class_name, CLASS_SETS[class_set], INDEX.backgrounds)
+                for class_set in ("five", "all")
+            )
+            assert five == every
 
 
 def deviation(hits, trials, probability):
@@ -390,7 +455,7 @@ def test_attribution_ships_with_the_art():
 
 
 def test_damage_is_found_when_the_data_set_is_opened(prepared, tmp_path):
-    copy = tmp_path / "emoji_scenes" / config_name(size=SIZE) / "1.0.0"
+    copy = tmp_path / "emoji_scenes" / config_name(size=SIZE) / VERSION
     shutil.copytree(prepared.builder.data_path, copy)
     assert prepare(tmp_path, size=SIZE).info.features["label"].names == prepared.builder.info.features["label"].names
     (copy / "label.labels.txt").write_text("people\n")

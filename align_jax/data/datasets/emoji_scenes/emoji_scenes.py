@@ -19,8 +19,14 @@ from align_jax.data.datasets.dataset import Dataset
 from align_jax.data.datasets.emoji_scenes import assets
 from align_jax.data.datasets.emoji_scenes.compose import compose
 from align_jax.data.datasets.emoji_scenes.concepts import CLASS_SETS, FOLDS, Concept, split_concepts
-from align_jax.data.datasets.emoji_scenes.layout import object_layout, scene_layout
-from align_jax.data.domains import DomainData, EvaluationSplit, Role
+from align_jax.data.datasets.emoji_scenes.layout import (
+    BACKGROUND_TESTS,
+    object_layout,
+    objects_of,
+    possible_backgrounds,
+    scene_layout,
+)
+from align_jax.data.domains import BACKGROUND_ROLES, DomainData, EvaluationSplit, Role
 from align_jax.data.preparing.once import STOPPED, check_local, open_prepared, prepare_once
 from align_jax.data.protocols import training_and_unseen
 from align_jax.data.records import Records
@@ -31,7 +37,9 @@ CORRELATIONS = (0.0, 0.3, 0.5, 0.7, 0.9)
 SIZES = (32, 64, 96, 128)
 
 # How many images are composed of each concept, for each vendor.
-COMPOSITES = {"train": 16, "validation": 8, "test": 10, "test_random": 10}
+COMPOSITES = {"train": 16, "validation": 8, "test": 10, "test_random": 10, **dict.fromkeys(BACKGROUND_TESTS, 10)}
+# The splits in which a class's own background is as frequent as the configuration's correlation says.
+CORRELATED = ("train", "validation", "test")
 
 # A test compares this with the index: to import the builder must not read a file.
 VENDORS = ("noto", "twemoji", "openmoji", "fluent3d")
@@ -80,8 +88,12 @@ def encode_png(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
 class EmojiScenes(tfds.core.GeneratorBasedBuilder):
     """Emoji of four vendors on photographs, with true masks; see README.md beside this file."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 (TFDS's interface)
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 (TFDS's interface)
+        "1.0.0": "First release.",
+        "1.1.0": "Three more tests of each vendor, test_aligned, test_neutral and test_conflicting, and two more "
+        "features, group and object. All else is as before, pixel by pixel.",
+    }
     BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS's interface)
         EmojiScenesConfig(correlation=correlation, fold=fold, class_set=class_set, size=size)
         for class_set, correlation, fold, size in itertools.product(CLASS_SETS, CORRELATIONS, FOLDS, SIZES)
@@ -101,6 +113,8 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
                     "domain": tfds.features.ClassLabel(names=VENDORS),
                     "background": tfds.features.ClassLabel(names=assets.load_index().backgrounds),
                     "concept": tfds.features.Text(doc="Code points of the emoji, joined by `-`."),
+                    "group": tfds.features.Text(doc="The name of the background."),
+                    "object": tfds.features.Text(doc="What is shown, and where: the same in all tests."),
                     "id": tfds.features.Text(doc="Vendor, split, concept and number; unique."),
                 }
             ),
@@ -115,7 +129,7 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
         concepts = split_concepts(
             (concept for concept in index.concepts if concept.class_name in CLASS_SETS[config.class_set]), config.fold
         )
-        concepts["test_random"] = concepts["test"]
+        concepts = {subset: concepts[objects_of(subset)] for subset in COMPOSITES}
         total = len(VENDORS) * sum(len(concepts[subset]) * COMPOSITES[subset] for subset in COMPOSITES)
         progress = tqdm(total=total, desc=f"Composing {self.name}", unit=" images", leave=False, disable=None)
         return {
@@ -134,15 +148,16 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
         panoramas: dict[str, UInt8[np.ndarray, "256 512 3"]],
         progress: Any,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        size, correlation = self.builder_config.size, self.builder_config.correlation
+        size, class_names = self.builder_config.size, CLASS_SETS[self.builder_config.class_set]
+        correlation = self.builder_config.correlation if subset in CORRELATED else 0.0
         for concept, number in itertools.product(concepts, range(COMPOSITES[subset])):
             stop_if_asked(STOPPED)
             composite = (vendor, subset, concept.codepoint, number)
             scene = scene_layout(
                 *composite,
                 class_name=concept.class_name,
-                backgrounds=tuple(panoramas),
-                correlation=0.0 if subset == "test_random" else correlation,
+                backgrounds=possible_backgrounds(subset, concept.class_name, class_names, tuple(panoramas)),
+                correlation=correlation,
             )
             place = object_layout(*composite)
             image, mask = compose(emoji[concept.codepoint], place, panoramas[scene.background], scene, size)
@@ -156,6 +171,8 @@ class EmojiScenes(tfds.core.GeneratorBasedBuilder):
                     "domain": vendor,
                     "background": scene.background,
                     "concept": concept.codepoint,
+                    "group": scene.background,
+                    "object": f"{vendor}_{objects_of(subset)}_{concept.codepoint}_{number:02d}",
                     "id": identifier,
                 },
             )
@@ -207,8 +224,10 @@ def load(config: ml_collections.ConfigDict) -> DomainData:
 
     roles: tuple[tuple[str, Role], ...]
     roles = ("validation", "validation"), ("test", "id"), ("test_random", "background_shift")
+    roles += tuple(zip(BACKGROUND_TESTS, BACKGROUND_ROLES["id"], strict=True))
     evaluation = [split(domain, name, role) for domain in training for name, role in roles]
-    evaluation += [split(domain, "test_random", "ood") for domain in unseen]
+    roles = (("test_random", "ood"), *zip(BACKGROUND_TESTS, BACKGROUND_ROLES["ood"], strict=True))
+    evaluation += [split(domain, name, role) for domain in unseen for name, role in roles]
     return DomainData(
         name="emoji_scenes",
         class_names=tuple(builder.info.features["label"].names),

@@ -4,7 +4,8 @@ Every number is a digest of the example's name, and no generator has a state. An
 those before it, and shows the same scene at every size. Scenes can also be compared in pairs:
 
 * a higher correlation only exchanges some of the backgrounds; all else stays in its place;
-* `test` and `test_random` show the same objects at the same places, and differ only in the background.
+* all tests show the same objects at the same places, and differ only in the background;
+* `test_aligned`, `test_neutral` and `test_conflicting` show the same square of three panoramas.
 """
 
 import dataclasses
@@ -35,6 +36,10 @@ OWN_BACKGROUND = {
     "clothing": "studio",
     "tool": "workshop",
 }
+
+
+# The tests in which the background decides: the class's own one, one of no class, and another class's own.
+ALIGNED, NEUTRAL, CONFLICTING = BACKGROUND_TESTS = ("test_aligned", "test_neutral", "test_conflicting")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +76,39 @@ def draw(name: str, bounds: Sequence[int]) -> list[int]:
     return [(int(word) * bound) >> 32 for word, bound in zip(words[: len(bounds)], bounds, strict=True)]
 
 
+def objects_of(subset: str) -> str:
+    """The split whose objects, at their places, a split shows."""
+    return "test" if subset in ("test_random", *BACKGROUND_TESTS) else subset
+
+
 def object_layout(vendor: str, subset: str, codepoint: str, number: int) -> ObjectLayout:
     """Where the object of composite `number` of a concept goes."""
-    paired = "test" if subset == "test_random" else subset
     shortest, longest = LONGER_SIDE
     longer_side, top, left, flipped = draw(
-        f"object/{vendor}/{paired}/{codepoint}/{number}", (longest - shortest + 1, FRACTION, FRACTION, 2)
+        f"object/{vendor}/{objects_of(subset)}/{codepoint}/{number}", (longest - shortest + 1, FRACTION, FRACTION, 2)
     )
     return ObjectLayout(shortest + longer_side, top, left, bool(flipped))
+
+
+def possible_backgrounds(
+    subset: str, class_name: str, class_names: Sequence[str], backgrounds: Sequence[str]
+) -> tuple[str, ...]:
+    """The backgrounds of which a scene of a split has one.
+
+    Args:
+        subset: the split, without its vendor.
+        class_name: the scene's class.
+        class_names: the classes in use, whose own backgrounds conflict with it.
+        backgrounds: all of them.
+    """
+    if subset == ALIGNED:
+        return (OWN_BACKGROUND[class_name],)
+    if subset == NEUTRAL:
+        # Of none of the eight classes, so that the five have the same scenes.
+        return tuple(name for name in backgrounds if name not in OWN_BACKGROUND.values())
+    if subset == CONFLICTING:
+        return tuple(OWN_BACKGROUND[other] for other in class_names if other != class_name)
+    return tuple(backgrounds)
 
 
 def scene_layout(
@@ -98,8 +128,9 @@ def scene_layout(
     """
     smallest, largest = VIEW_SIDE
     first_row, last_row = VIEW_ROWS
+    view = "background_tests" if subset in BACKGROUND_TESTS else subset
     coin, other, side, top, left, flipped = draw(
-        f"scene/{vendor}/{subset}/{codepoint}/{number}",
+        f"scene/{vendor}/{view}/{codepoint}/{number}",
         (1000, len(backgrounds), largest - smallest + 1, FRACTION, PANORAMA_WIDTH, 2),
     )
     side += smallest
