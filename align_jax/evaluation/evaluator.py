@@ -82,7 +82,8 @@ class Evaluator:
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """A split's metrics, as `summary.json` has them, and the examples' scores that they come from.
 
-        Faithfulness is measured on a seeded subset of at most `config.evaluation.faithfulness_images` examples.
+        Faithfulness is measured on a seeded subset of at most `config.evaluation.faithfulness_images` examples, but not
+        for a split that is evaluated only at the end.
 
         Args:
           states: classifier and masker.
@@ -90,14 +91,14 @@ class Evaluator:
           class_names: in the order of the logits.
         """
         examples = self.examples(states, split)
-        subset = seeded_subset(len(split.source), self._evaluation.faithfulness_images, CONTROL_SEED)
-        faithful = self._collect(
-            lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
-        )
-        means = summarise({name: values for name, values in faithful.items() if name not in examples}) | summarise(
-            examples
-        )
-        means["faithfulness_images"] = len(next(iter(faithful.values())))
+        means = summarise(examples)
+        if not split.only_at_the_end:
+            subset = seeded_subset(len(split.source), self._evaluation.faithfulness_images, CONTROL_SEED)
+            faithful = self._collect(
+                lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
+            )
+            means = summarise({name: values for name, values in faithful.items() if name not in examples}) | means
+            means["faithfulness_images"] = len(subset)
         return means | {"per_class_accuracy": by_class(examples, class_names)}, examples
 
     def explained_batches(

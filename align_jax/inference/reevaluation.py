@@ -14,9 +14,10 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from align_jax.data.domains import Changed, DomainData, EvaluationSplit, Role, describe_data
+from align_jax.data.domains import BACKGROUND_ROLES, Changed, DomainData, EvaluationSplit, Role, describe_data
 from align_jax.data.load import load
 from align_jax.errors import UserError, listed
+from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names
 from align_jax.reporting.columns import PREDICTION
@@ -40,9 +41,9 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
       config: the run's own, except for `data` and `evaluation`.
 
     Returns:
-      JSON: the run, the data, and in `results` a row for each split, as in `summary.json` (validation included). A row
-      with `may_hold_training_images` is of a training domain that is split in another way than for training;
-      `classes_without_examples` are classes of the run that the row says nothing about.
+      JSON: the run, the data, `background_gaps` as in `summary.json`, and in `results` a row for each split, as there
+      (validation included). A row with `may_hold_training_images` is of a training domain that is split in another way
+      than for training; `classes_without_examples` are classes of the run that the row says nothing about.
 
     Raises:
       UserError: classes that the run does not know, or a batch that the devices cannot share.
@@ -59,11 +60,15 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
     own = _is_own_data(trained, config, data)
     same_splits = own and _splits_as_in_training(trained, config, data)
     results = []
+    tested: list[tuple[EvaluationSplit, dict[str, np.ndarray]]] = []
     for split in evaluation:
-        row: dict[str, Any] = {"domain": split.domain, "role": _role(trained, split, own), "split": split.split}
-        if own and split.domain in trained.train_domains and not (same_splits and split.role != "ood"):
+        role = _role(trained, split, own)
+        row: dict[str, Any] = {"domain": split.domain, "role": role, "split": split.split}
+        is_held_out = split.role in ("ood", *BACKGROUND_ROLES["ood"])
+        if own and split.domain in trained.train_domains and not (same_splits and not is_held_out):
             row["may_hold_training_images"] = True
-        scores, _ = evaluator.results(trained.states, split, trained.class_names)
+        scores, examples = evaluator.results(trained.states, split, trained.class_names)
+        tested.append((dataclasses.replace(split, role=role), examples))
         absent = [name for name in trained.class_names if name not in scores["per_class_accuracy"]]
         results.append(row | scores | ({"classes_without_examples": absent} if absent else {}))
     return {
@@ -78,6 +83,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         "evaluation": json.loads(config.evaluation.to_json()),
         "device": mesh.devices.flat[0].device_kind,
         "results": results,
+        "background_gaps": background_gaps(tested),
     }
 
 
@@ -141,9 +147,11 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
 
 
 def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:
-    if not own or split.domain not in trained.train_domains:
-        return "ood"
-    return "id" if split.role == "ood" else split.role
+    plain: Role = "id" if own and split.domain in trained.train_domains else "ood"
+    for roles in BACKGROUND_ROLES.values():
+        if split.role in roles:
+            return BACKGROUND_ROLES[plain][roles.index(split.role)]
+    return plain if "ood" in (plain, split.role) else split.role
 
 
 def _is_own_data(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from align_jax.reporting import names
 from align_jax.reporting.columns import NOT_MEASURED
-from align_jax.runs.read import Line, Metrics
+from align_jax.runs.read_metrics import Line, Metrics
 from align_jax.tables.table import MISSING
 
 MOST_POINTS = 400

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from align_jax.algorithms import ALGORITHMS
+from align_jax.data.domains import BACKGROUND_ROLES
 from align_jax.data.load import find_dataset
 from align_jax.tables.table import MISSING, shortened
 
@@ -11,10 +12,19 @@ ROLE_TITLES = {
     "validation": "Validation",
     "id": "In distribution",
     "background_shift": "Background shift",
+    "aligned": "Aligned backgrounds",
+    "neutral": "Neutral backgrounds",
+    "conflicting": "Conflicting backgrounds",
+    "ood_aligned": "Out of distribution, aligned backgrounds",
+    "ood_neutral": "Out of distribution, neutral backgrounds",
+    "ood_conflicting": "Out of distribution, conflicting backgrounds",
     "ood": "Out of distribution",
 }
 ROLES = tuple(ROLE_TITLES)
 """The order in which a page speaks of them: from what the model saw to what it never saw."""
+
+ON_BACKGROUNDS = tuple(role for roles in BACKGROUND_ROLES.values() for role in roles)
+"""The tests in which the background decides."""
 
 PROTOCOLS = {
     "in_domain": "in domain: trained and tested within one domain",
@@ -78,6 +88,12 @@ def role_meaning(role: str, dataset: str, selection: str = "") -> str:
         "id": f"Training {domains}, unseen {examples}.",
         "background_shift": f"Training {domains}, unseen {examples}, random backgrounds.",
         "ood": f"A held-out {domains[:-1]}: {unseen}.",
+        "aligned": f"Training {domains}, unseen {examples}, each on its class's own background.",
+        "neutral": f"Training {domains}, unseen {examples}, each on a background that belongs to no class.",
+        "conflicting": f"Training {domains}, unseen {examples}, each on another class's own background.",
+        "ood_aligned": f"A held-out {domains[:-1]}, each object on its class's own background.",
+        "ood_neutral": f"A held-out {domains[:-1]}, each object on a background that belongs to no class.",
+        "ood_conflicting": f"A held-out {domains[:-1]}, each object on another class's own background.",
     }.get(role, "")
 
 
@@ -89,6 +105,11 @@ def in_role_order(roles: Sequence[str]) -> list[str]:
 def tested_roles(roles: Sequence[str]) -> list[str]:
     """The same without validation, which is not a test."""
     return [role for role in in_role_order(roles) if role != "validation"]
+
+
+def plain_tests(roles: Sequence[str]) -> list[str]:
+    """The tests without those in which the background decides, which are reported side by side."""
+    return [role for role in tested_roles(roles) if role not in ON_BACKGROUNDS]
 
 
 def series_title(key: str) -> str:

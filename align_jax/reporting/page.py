@@ -11,7 +11,8 @@ from align_jax.reporting.compared import differing_settings, named_methods, refe
 from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.result_tables import headline_table, results_table
-from align_jax.runs.read import Metrics, Run, read_metrics, read_run
+from align_jax.runs.read import Run, read_run
+from align_jax.runs.read_metrics import Metrics, read_metrics
 from align_jax.runs.untrusted_json import MOST_BYTES, BrokenFile, read_bytes
 from align_jax.runtime.files import write_atomically
 from align_jax.tables.html import environment, html

@@ -43,9 +43,7 @@ def difference_sentences(runs: Mapping[str, Run], reference: str) -> list[str]:
     for name, run in runs.items():
         if name == reference:
             continue
-        differences = {
-            role: accuracy_difference(run, runs[reference], role) for role in names.tested_roles(names.ROLES)
-        }
+        differences = {role: accuracy_difference(run, runs[reference], role) for role in names.plain_tests(names.ROLES)}
         parts = [
             f"{names.role_title(role).lower()} {100 * difference.difference:+.1f} "
             f"[{100 * difference.interval[0]:+.1f}, {100 * difference.interval[1]:+.1f}]"

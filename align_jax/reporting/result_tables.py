@@ -27,7 +27,7 @@ def role_mean(results: Sequence[Result], role: str, key: str) -> float | None:
 
 def explained_role(results: Sequence[Result]) -> str | None:
     """The role whose masks and maps stand for a run in a headline: the one furthest from training."""
-    roles = names.tested_roles([result.role for result in results])
+    roles = names.plain_tests([result.role for result in results])
     known = [role for role in roles if role in names.ROLES]
     return (known or roles)[-1] if roles else None
 
@@ -75,7 +75,7 @@ def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference:
 def headline_table(runs: Mapping[str, Run], reference: str) -> Table:
     """One row a method: its accuracy in each role, and mask IoU and CAM energy in the role furthest from training."""
     results = [result for run in runs.values() for result in run.results]
-    roles = names.tested_roles([result.role for result in results])
+    roles = names.plain_tests([result.role for result in results])
     columns = [
         replace(ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy") for role in roles
     ]

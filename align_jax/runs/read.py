@@ -1,4 +1,4 @@
-"""The one reader of a run's folder; its arrays are read by `read_arrays`.
+"""The one reader of a run's folder; its log is read by `read_metrics`, its arrays by `read_arrays`.
 
 The folder may come from anywhere: its JSON is read as `untrusted_json` reads. Reports and tables, evaluation and
 experiments all read here, and each reads no more than it needs.
@@ -7,34 +7,27 @@ experiments all read here, and each reads no more than it needs.
 import json
 import pathlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from align_jax.data.protocols import PROTOCOLS
 from align_jax.runs.untrusted_json import (
-    MOST_INTEGER,
-    BrokenFile,
     Fields,
-    as_float,
-    parse_object,
     printable,
-    read_bytes,
     read_object,
     short,
 )
+from align_jax.tables.table import shortened
 
-SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy")
+SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy", "flips")
 """Metrics in [0, 1]; other numbers of a result need only be finite."""
+
+GAPS = ("gap", "gap_standard_error", "flips", "flips_standard_error")
+"""What `background_gaps` measures of a domain."""
 
 ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy")
 """What a result says beside its measurements."""
-
-ABOUT_A_LINE = ("step", "split", "phase", "role", "domain")
-"""What a line of metrics.jsonl says beside its measurements."""
-
-# A line for each of a million steps.
-MOST_METRICS_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -112,24 +105,6 @@ class Run:
     examples: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-class Line(NamedTuple):
-    """A line of metrics.jsonl; text that it does not say is empty, and `values` may be NaN or infinite."""
-
-    step: float
-    split: str
-    phase: str
-    role: str
-    domain: str
-    values: Mapping[str, float]
-
-
-class Metrics(NamedTuple):
-    """The lines of metrics.jsonl in the order of their steps."""
-
-    training: tuple[Line, ...]
-    evaluations: tuple[Line, ...]
-
-
 def read_run(folder: pathlib.Path) -> Run:
     """Reads a run's summary.json and config.json, and its data.json where it has one.
 
@@ -138,9 +113,7 @@ def read_run(folder: pathlib.Path) -> Run:
     """
     summary = read_object(folder / "summary.json")
     validation_accuracy = summary.number("validation_accuracy", share=True)
-    results = tuple(_result(Fields(row, summary.path)) for row in summary.items("results", dict))
-    if len({(result.role, result.domain) for result in results}) < len(results):
-        raise summary.broken("has two results of one domain and role")
+    results = _with_gaps(summary, [_result(Fields(row, summary.path)) for row in summary.items("results", dict)])
     protocol = summary.optional_text("protocol")
     if protocol and protocol not in PROTOCOLS:
         raise summary.broken(f"has the protocol {short(protocol)}, which is not one of {', '.join(PROTOCOLS)}")
@@ -217,54 +190,6 @@ def setting_text(value: Any) -> str:
         return "(nested too deeply)"
 
 
-def read_metrics(folder: pathlib.Path) -> Metrics:
-    """Reads a run's metrics.jsonl. Where a resumed run wrote the same step twice, the later line counts.
-
-    Raises:
-      BrokenFile: the file is missing, or a line is broken. Only a cut-off last line, as a killed writer leaves it, is
-        forgiven (and dropped).
-    """
-    path = folder / "metrics.jsonl"
-    lines = read_bytes(path, MOST_METRICS_BYTES).rstrip().split(b"\n")
-    training: dict[float, Line] = {}
-    evaluations: dict[tuple[float, str, str, str], Line] = {}
-    for number, content in enumerate(lines, start=1):
-        if not content.strip():
-            continue
-        try:
-            fields = parse_object(content, path, number)
-        except BrokenFile:
-            if number == len(lines):
-                break
-            raise
-        line = _line(fields)
-        if line.split in ("", "train"):
-            training[line.step] = line
-        else:
-            evaluations[line.step, line.split, line.role, line.domain] = line
-    return Metrics(
-        tuple(training[step] for step in sorted(training)), tuple(evaluations[key] for key in sorted(evaluations))
-    )
-
-
-def _line(fields: Fields) -> Line:
-    step = fields.number("step")
-    if step is None:
-        raise fields.broken("lacks a step that is finite")
-    if abs(step) > MOST_INTEGER:
-        raise fields.broken(f"has step = {step:g}, which is too large")
-    split = fields.optional_text("split")
-    values = {printable(key): as_float(value) for key, value in fields.content.items() if key not in ABOUT_A_LINE}
-    return Line(
-        step=step,
-        split=split,
-        phase=fields.optional_text("phase"),
-        role="validation" if split == "validation" else fields.optional_text("role"),
-        domain=fields.optional_text("domain"),
-        values={key: value for key, value in values.items() if value is not None},
-    )
-
-
 def _result(fields: Fields) -> Result:
     measured = [key for key in fields.content if key not in ABOUT_A_RESULT]
     values, not_finite = fields.numbers(measured, lambda key: key.removeprefix("random_") in SHARES)
@@ -281,6 +206,24 @@ def _result(fields: Fields) -> Result:
         per_class_accuracy=by_class,
         not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
     )
+
+
+def _with_gaps(summary: Fields, results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results, with the gap and the flips of `background_gaps` among the values of their domain's plain test.
+
+    A run of an earlier version, and of a data set without such tests, has none.
+    """
+    tests = {(result.domain, result.role): result for result in results}
+    if len(tests) < len(results):
+        raise summary.broken("has two results of one domain and role")
+    for row in summary.items("background_gaps", dict) if "background_gaps" in summary.content else ():
+        fields = Fields(row, summary.path)
+        test = fields.text("domain"), fields.text("role")
+        if test not in tests or "gap" in tests[test].values:
+            raise summary.broken(f"has a gap of {shortened(test[0])} ({shortened(test[1])}), but not one such result")
+        finite, _ = fields.numbers([key for key in GAPS if key in row], lambda key: key in SHARES)
+        tests[test] = replace(tests[test], values={**tests[test].values, **finite})
+    return tuple(tests.values())
 
 
 def _weights(summary: Fields) -> Weights | None:

@@ -14,7 +14,7 @@ class Events(NamedTuple):
       log: a line of training metrics.
       checkpoint: the state *before* the evaluation at the same step.
       gallery: the pictures from before guidance, at the end of warm-up.
-      evaluation: the scores of every split.
+      evaluation: the scores of every split that is not evaluated only at the end.
     """
 
     log: bool

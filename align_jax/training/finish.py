@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from align_jax.data.domains import EvaluationSplit
+from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.gallery import gallery_examples, write_gallery
 from align_jax.runs.folder import write_summary
 from align_jax.runs.untrusted_json import BrokenFile
@@ -23,8 +25,10 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
     run.progress.say(f"evaluating step {selected.step}, selected by {config.selection}")
     results: list[dict[str, Any]] = []
     predictions: dict[str, np.ndarray] = {}
+    tested: list[tuple[EvaluationSplit, dict[str, np.ndarray]]] = []
     for split in (split for split in data.evaluation if split.role != "validation"):
         row, examples = run.evaluator.results(states, split, data.class_names)
+        tested.append((split, examples))
         predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
         results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
     write_arrays(run.folder / "predictions.npz", predictions)
@@ -45,6 +49,7 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         "num_classes": len(data.class_names),
         "class_names": list(data.class_names),
         "results": results,
+        "background_gaps": background_gaps(tested),
         **({"pretrained": run.pretrained} if run.pretrained else {}),
         "timing": run.clock.summary(reached.step * config.schedule.batch_size),
     }

@@ -148,10 +148,10 @@ def _save(run: OpenRun, reached: Reached) -> None:
 
 
 def _evaluate(run: OpenRun, reached: Reached) -> Selected | None:
-    """Writes the scores of every split to the log; returns the selected step, which can be this one after warm-up."""
+    """Writes the scores of the splits to the log; returns the selected step, which can be this one after warm-up."""
     step, states, selected, _ = reached
     evaluated = []
-    for split in run.data.evaluation:
+    for split in (split for split in run.data.evaluation if not split.only_at_the_end):
         examples = run.evaluator.examples(states, split)
         if not np.isfinite(examples["probabilities"]).all():
             raise diverged("an evaluated probability", "not finite", step, run.last_good_checkpoint)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from align_jax.reporting import curves
-from align_jax.runs.read import read_metrics
+from align_jax.runs.read_metrics import read_metrics
 
 
 def test_every_key_of_the_metrics_has_a_panel(make_run):

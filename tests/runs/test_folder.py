@@ -12,7 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from align_jax.configuration import settings
 from align_jax.errors import UserError
-from align_jax.runs.folder import FREE_TO_CHANGE, check_run_folder
+from align_jax.runs.folder import FREE_TO_CHANGE, check_or_write_data, check_run_folder
 from align_jax.training import train_and_evaluate
 from tests.tiny_config import four_steps
 
@@ -76,3 +76,17 @@ def test_only_what_is_free_is_accepted(trained_run):
         else:
             with pytest.raises(UserError, match="holds a run with another config"):
                 check_run_folder(config, trained_run)
+
+
+def test_a_run_goes_on_when_its_data_set_has_more_tests_now_and_not_when_what_it_had_changed(tmp_path):
+    """As a run of emoji_scenes does that began before the data set had tests of aligned backgrounds."""
+    began = {"name": "squares", "examples": {"train": {"dark": 30}, "test": {"dark": 12}}}
+    assert check_or_write_data(began, tmp_path) == began
+    more = began | {"examples": began["examples"] | {"test_aligned": {"dark": 12}}}
+    assert check_or_write_data(more, tmp_path) == began
+    for split in ("train", "test"):
+        fewer = began["examples"] | {split: {"dark": 11}}
+        with pytest.raises(UserError, match=r"began with other data \(examples changed"):
+            check_or_write_data(began | {"examples": fewer}, tmp_path)
+    with pytest.raises(UserError, match="examples changed"):
+        check_or_write_data(began | {"examples": {"train": {"dark": 30}}}, tmp_path)

@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from align_jax.runs.read import read_data, read_metrics, read_run
+from align_jax.runs.read import read_data, read_run
 from align_jax.runs.read_arrays import read_gallery
+from align_jax.runs.read_metrics import read_metrics
 
 
 def edit_summary(run, **changes):
@@ -166,3 +167,37 @@ def test_names_are_printed_in_one_line_and_kept_as_they_are_for_the_data(make_ru
     edit_summary(run, class_names=["a  b\u202e", "c"])
     assert read_run(run).class_names == ("a b�", "c")
     assert read_data(run).class_names == ("a  b\u202e", "c")
+
+
+GAP = {"domain": "noto", "role": "id", "examples": 560, "gap": 0.4, "gap_standard_error": 0.03, "flips": 0.45}
+
+
+def test_gaps_are_values_of_the_plain_test_and_may_be_absent(make_run):
+    run = make_run()
+    assert not any("gap" in result.values for result in read_run(run).results)
+    edit_summary(run, background_gaps=[GAP | {"flips_standard_error": None}])
+    (result,) = (result for result in read_run(run).results if "gap" in result.values)
+    assert (result.domain, result.role) == ("noto", "id")
+    assert {key: result.values[key] for key in ("gap", "gap_standard_error", "flips")} == {
+        "gap": 0.4, "gap_standard_error": 0.03, "flips": 0.45
+    }  # fmt: skip
+    assert result.examples == 560
+    assert "flips_standard_error" not in result.values
+
+
+@pytest.mark.parametrize(
+    ("gaps", "complaint"),
+    [
+        ([GAP | {"domain": "nowhere"}], r"a gap of nowhere \(id\), but not one such result"),
+        ([GAP, GAP], r"a gap of noto \(id\), but not one such result"),
+        ([GAP | {"flips": 1.5}], "flips = 1.5, which is not a share"),
+        ([GAP | {"gap": "wide"}], "gap = 'wide', which is not a number"),
+        ([3], "an entry of the wrong type"),
+        ({}, "which is not a list"),
+    ],
+)
+def test_a_broken_gap_is_refused(make_run, gaps, complaint):
+    run = make_run()
+    edit_summary(run, background_gaps=gaps)
+    with pytest.raises(ValueError, match=complaint):
+        read_run(run)

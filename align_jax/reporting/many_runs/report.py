@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from align_jax.errors import without_middle
 from align_jax.reporting import names
-from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, VALIDATION_ACCURACY
+from align_jax.reporting.columns import DEFAULT_METRICS, METRICS, ON_BACKGROUNDS_TOO, VALIDATION_ACCURACY
 from align_jax.reporting.many_runs import captions
 from align_jax.reporting.many_runs.by_class import class_table
 from align_jax.reporting.many_runs.by_domain import DomainTable, domain_table, every_domain, measurements
@@ -84,13 +84,19 @@ def _task_report(task: Task, runs: Runs, planned: Planned, tasks: Sequence[Task]
     # First the tests that the protocol is for.
     roles.sort(key=lambda role: role != ("id" if task.protocol == "in_domain" else "ood"))
     domains = every_domain(task, [domain for _, domain, _ in runs] + [domain for _, domain in planned.seeds])
-    asked = [(role, key) for role in roles for key in metrics if key != VALIDATION_ACCURACY.key]
+    plain = names.plain_tests(roles)
+    asked = [
+        (role, key)
+        for role in roles
+        for key in metrics
+        if key != VALIDATION_ACCURACY.key and (role in plain or key in ON_BACKGROUNDS_TOO)
+    ]
     asked += [("validation", key) for key in metrics if key == VALIDATION_ACCURACY.key]
     tables = [
         domain_table(task, METRICS[key], role, measurements(runs, role, key), titles, planned, domains)
         for role, key in asked
     ]
-    class_tables = [class_table(task, role, runs, titles) for role in roles]
+    class_tables = [class_table(task, role, runs, titles) for role in roles if role in plain]
     return TaskReport(
         title=captions.task_title(task, tasks),
         task=task,
