@@ -13,7 +13,15 @@ from align_jax.data.domains import EvaluationSplit
 from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
-from align_jax.evaluation.scores import ExplainedBatch, by_class, explain, faithfulness_scores, scores, summarise
+from align_jax.evaluation.scores import (
+    ExplainedBatch,
+    by_class,
+    by_group,
+    explain,
+    faithfulness_scores,
+    scores,
+    summarise,
+)
 from align_jax.forward import Batch
 from align_jax.networks import Classifier, Masker
 from align_jax.runtime.sharding import compile_step, place_batch
@@ -99,7 +107,8 @@ class Evaluator:
             )
             means = summarise({name: values for name, values in faithful.items() if name not in examples}) | means
             means["faithfulness_images"] = len(subset)
-        return means | {"per_class_accuracy": by_class(examples, class_names)}, examples
+        means |= {"per_class_accuracy": by_class(examples, class_names)} | by_group(examples, class_names)
+        return means, examples
 
     def explained_batches(
         self, states: States, split: EvaluationSplit, indices: np.ndarray

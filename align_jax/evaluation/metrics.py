@@ -7,7 +7,7 @@ listed in `scores.py`: a new metric is a line there.
 """
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.stats import rankdata
 
 from align_jax.labels import check_labels
@@ -19,7 +19,7 @@ def accuracy(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n
     Raises:
       ValueError: no examples, a label outside the k classes, or a probability that is not finite.
     """
-    return float(_correct(probabilities, label).mean())
+    return float(is_correct(probabilities, label).mean())
 
 
 def per_class_accuracy(
@@ -30,7 +30,7 @@ def per_class_accuracy(
     Raises:
       ValueError: as `accuracy`.
     """
-    correct = _correct(probabilities, label)
+    correct = is_correct(probabilities, label)
     classes = probabilities.shape[1]
     hits = np.bincount(label, weights=correct, minlength=classes)
     return _divide(hits, np.bincount(label, minlength=classes))
@@ -81,7 +81,12 @@ def mean_where_defined(values: Float[np.ndarray, " n"]) -> tuple[float, int]:
     return (float(defined.mean()) if defined.size else float("nan")), defined.size
 
 
-def _correct(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+def is_correct(probabilities: Float[np.ndarray, "n k"], label: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether each example's most probable class is its label.
+
+    Raises:
+      ValueError: as `accuracy`.
+    """
     _check(probabilities, label)
     return probabilities.argmax(axis=1) == label
 

@@ -7,7 +7,7 @@ maximum, upsampled bilinearly), of the predicted class unless the config says ot
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,16 @@ from jaxtyping import Array, Float, Int, Key
 
 from align_jax import saliency
 from align_jax.evaluation.bootstrap import clustered_standard_error
+from align_jax.evaluation.groups import group_accuracies, worst_group
 from align_jax.evaluation.metrics import accuracy, auc, balanced_accuracy, mean_where_defined, per_class_accuracy
 from align_jax.explanations import faithfulness, localisation
 from align_jax.forward import Batch
 from align_jax.losses import cross_entropy
 from align_jax.networks import Classifier, Masker
 from align_jax.states import ClassifierState, MaskerState
+
+# A summary lists no more of them for each test.
+MOST_GROUPS = 1000
 
 
 class ExplainedBatch(NamedTuple):
@@ -129,6 +133,10 @@ def summarise(examples: dict[str, np.ndarray]) -> dict[str, float | int]:
         if "concept" in examples:
             correct = (probabilities.argmax(-1) == label).astype(np.float64)
             result["accuracy_standard_error"] = clustered_standard_error(correct, examples["concept"])
+        if "group" in examples:
+            worst, result["groups_left_out"] = worst_group(group_accuracies(probabilities, label, examples["group"]))
+            if worst is not None:
+                result["worst_group_accuracy"] = worst.accuracy
     for name, values in examples.items():
         if values.ndim == 1 and values.dtype.kind == "f":
             mean, count = mean_where_defined(values)
@@ -141,3 +149,23 @@ def by_class(examples: dict[str, np.ndarray], class_names: Sequence[str]) -> dic
     """Each class's accuracy; a class without examples is left out."""
     values = per_class_accuracy(examples["probabilities"], examples["label"])
     return {name: float(value) for name, value in zip(class_names, values, strict=True) if np.isfinite(value)}
+
+
+def by_group(examples: dict[str, np.ndarray], class_names: Sequence[str]) -> dict[str, Any]:
+    """`per_group_accuracy`, and `worst_group` where there is one; nothing for a data set without groups.
+
+    Of more than `MOST_GROUPS` groups the less accurate ones are kept.
+    """
+    if "group" not in examples:
+        return {}
+    groups = group_accuracies(examples["probabilities"], examples["label"], examples["group"])
+    worst, _ = worst_group(groups)
+    kept = sorted(groups, key=lambda group: group.accuracy)[:MOST_GROUPS]
+    rows = [
+        {"class": class_names[label], "group": name, "examples": count, "accuracy": value}
+        for label, name, count, value in sorted(kept)
+    ]
+    if worst is None:
+        return {"per_group_accuracy": rows}
+    about = {"class": class_names[worst.label], "group": worst.group, "examples": worst.examples}
+    return {"per_group_accuracy": rows, "worst_group": about}

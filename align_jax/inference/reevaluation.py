@@ -21,6 +21,7 @@ from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names
 from align_jax.reporting.columns import PREDICTION
+from align_jax.reporting.per_group import worst_group_sentences
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import real, write_atomically
 from align_jax.runtime.sharding import data_mesh
@@ -136,6 +137,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
         rows.append(Row(split, (Cell(str(result["examples"])), *scores)))
     if any(result.get("may_hold_training_images") for result in results):
         caption.append("* A training domain, split in another way: some of its images may have been trained on.")
+    caption += worst_group_sentences(results)
     caption += _absent_classes(results)
     if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
         caption.append(

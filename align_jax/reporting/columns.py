@@ -58,6 +58,7 @@ class Metric:
 
 ACCURACY = Metric("accuracy", "Accuracy", "higher", 100, 1)
 BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy", "higher", 100, 1)
+WORST_GROUP = Metric("worst_group_accuracy", "Worst group", "higher", 100, 1)
 AUC = Metric("auc", "AUC", "higher", 100, 1)
 MASK_IOU = Metric("mask_iou", "Mask IoU", "higher")
 CAM_ENERGY = Metric("cam_energy", "CAM energy", "higher")
@@ -68,22 +69,22 @@ GAP = Metric("gap", "Gap", "lower", 100, 1)
 FLIPS = Metric("flips", "Flips", "lower", 100, 1)
 VALIDATION_ACCURACY = Metric("validation_accuracy", "Validation accuracy", "higher", 100, 1)
 
-PREDICTION = (ACCURACY, BALANCED_ACCURACY, AUC, GAP, FLIPS, MASK_IOU, CAM_ENERGY)
+PREDICTION = (ACCURACY, BALANCED_ACCURACY, WORST_GROUP, AUC, GAP, FLIPS, MASK_IOU, CAM_ENERGY)
 FAITHFULNESS = (COMPREHENSIVENESS, SUFFICIENCY, INSERTION_AUC)
 """Measured on a part of the images; see `Result.faithfulness_images`."""
 
 METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDATION_ACCURACY)}
 """Tables of many runs can be made of these."""
 DEFAULT_METRICS = (
-    *("accuracy", "balanced_accuracy", "auc", "gap", "flips"),
+    *("accuracy", "balanced_accuracy", "worst_group_accuracy", "auc", "gap", "flips"),
     *("insertion_auc", "comprehensiveness", "sufficiency"),
 )
 """Accuracies, what depends on the background, and what the papers' tables have."""
 
-ON_BACKGROUNDS_TOO = ("accuracy", "mask_iou", "cam_energy")
+ON_BACKGROUNDS_TOO = ("accuracy", "worst_group_accuracy", "mask_iou", "cam_energy")
 """Metrics with a table of many runs for each kind of background; for the others, that of the plain tests will do."""
 
-NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out")
+NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out", "groups_left_out")
 """Counts beside the metrics, not metrics themselves."""
 
 

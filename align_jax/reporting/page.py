@@ -10,6 +10,7 @@ from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metric
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
 from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
+from align_jax.reporting.per_group import per_group_table, worst_group_table
 from align_jax.reporting.result_tables import headline_table, results_table
 from align_jax.runs.read import Run, read_run
 from align_jax.runs.read_metrics import Metrics, read_metrics
@@ -113,6 +114,8 @@ def _write_page(
         headline=headline_table(runs, reference),
         results=results_table(runs, [*PREDICTION, *further_metrics(results)], reference),
         per_class=per_class_table(runs),
+        worst_groups=worst_group_table(runs),
+        per_group=per_group_table(first) if len(runs) == 1 else None,
         faithfulness=results_table(runs, FAITHFULNESS, reference),
         # The most classes that an AUC had to leave out.
         classes_left_out=int(max((result.values.get("auc_classes_left_out", 0) for result in results), default=0)),

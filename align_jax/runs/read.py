@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from align_jax.data.protocols import PROTOCOLS
+from align_jax.runs.read_groups import ABOUT_GROUPS, Group, read_groups, read_worst_group
 from align_jax.runs.untrusted_json import (
     Fields,
     printable,
@@ -20,13 +21,16 @@ from align_jax.runs.untrusted_json import (
 )
 from align_jax.tables.table import shortened
 
-SHARES = ("accuracy", "balanced_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy", "flips")
+SHARES = (
+    *("accuracy", "balanced_accuracy", "worst_group_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy"),
+    "flips",
+)
 """Metrics in [0, 1]; other numbers of a result need only be finite."""
 
 GAPS = ("gap", "gap_standard_error", "flips", "flips_standard_error")
 """What `background_gaps` measures of a domain."""
 
-ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy")
+ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy", *ABOUT_GROUPS)
 """What a result says beside its measurements."""
 
 
@@ -38,6 +42,7 @@ class Result:
       examples: how many images were tested.
       values: finite ones; a metric that does not apply is absent.
       faithfulness_images: on how many of the images faithfulness was measured.
+      groups, worst_group: pairs of class and environment, if the data set has environments.
       not_finite: metrics, or `per_class_accuracy/CLASS`, whose value is NaN or infinite.
     """
 
@@ -49,6 +54,8 @@ class Result:
     per_class_accuracy: Mapping[str, float]
     faithfulness_images: int | None = None
     not_finite: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    worst_group: Group | None = None
 
 
 class Weights(NamedTuple):
@@ -205,6 +212,8 @@ def _result(fields: Fields) -> Result:
         values=values,
         per_class_accuracy=by_class,
         not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
+        groups=read_groups(fields),
+        worst_group=read_worst_group(fields),
     )
 
 

@@ -218,6 +218,21 @@ def test_classes_left_out_of_the_auc_are_counted(make_run):
     assert "up to 2 of them are left out" in read(write_run_report(run)).text
 
 
+def test_groups_have_their_tables(make_run):
+    run = without_curves(make_run())
+    assert "Worst groups" not in read(write_run_report(run)).text
+    results = json.loads((run / "summary.json").read_text())["results"]
+    group = {"class": "mammal", "group": "a <b>park</b>", "examples": 24}
+    results[3] |= {"per_group_accuracy": [group | {"accuracy": 0.25}], "worst_group": group}
+    results[3] |= {"worst_group_accuracy": 0.25, "groups_left_out": 3}
+    edit_summary(run, results=results)
+    text = read(write_run_report(run)).text
+    assert "Worst groups" in text
+    assert "mammal, a <b>park</b>: 24 images" in text
+    assert "Accuracy by group, %" in text
+    assert "Groups left out" not in text
+
+
 def test_a_report_is_written_whole_and_again(make_run):
     run = make_run()
     first = write_run_report(run).read_bytes()

@@ -124,6 +124,42 @@ def test_a_summary_of_another_shape_is_refused(make_run, change, complaint):
         read_run(run)
 
 
+PAIR = {"class": "mammal", "group": "park", "examples": 12, "accuracy": 0.25}
+
+
+def test_groups_of_a_result_are_read_with_the_worst_one(make_run):
+    run = make_run()
+    about = {"worst_group": {name: PAIR[name] for name in ("class", "group", "examples")}, "worst_group_accuracy": 0.25}
+    row = {"domain": "noto", "role": "ood", "per_group_accuracy": [PAIR, PAIR | {"group": "  a\n b", "accuracy": 1}]}
+    edit_summary(run, results=[row | about])
+    (result,) = read_run(run).results
+    assert result.groups == (("mammal", "park", 12, 0.25), ("mammal", "a b", 12, 1.0))
+    assert result.worst_group == ("mammal", "park", 12, 0.25)
+    assert result.values == {"worst_group_accuracy": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"per_group_accuracy": 3}, "per_group_accuracy = 3, which is not a list"),
+        ({"per_group_accuracy": [3]}, "an entry of the wrong type"),
+        ({"per_group_accuracy": [PAIR, PAIR]}, "accuracy of one class and group twice"),
+        ({"per_group_accuracy": [PAIR | {"accuracy": 1.5}]}, "accuracy = 1.5, which is not a share"),
+        ({"per_group_accuracy": [PAIR | {"examples": 0}]}, "a group of 0 examples"),
+        ({"per_group_accuracy": [PAIR | {"examples": True}]}, "examples = True, which is not a whole number"),
+        ({"per_group_accuracy": [PAIR | {"group": 7}]}, "group = 7, which is not text"),
+        ({"worst_group": [PAIR]}, "worst_group = a list, which is not an object"),
+        ({"worst_group": {"class": "mammal"}}, "lacks examples"),
+        ({"worst_group_accuracy": 2}, "worst_group_accuracy = 2, which is not a share"),
+    ],
+)
+def test_groups_of_another_shape_are_refused(make_run, change, complaint):
+    run = make_run()
+    edit_summary(run, results=[{"domain": "noto", "role": "ood"} | change])
+    with pytest.raises(ValueError, match=f"{complaint}.*; delete it, and the same training command"):
+        read_run(run)
+
+
 def test_further_numbers_controls_and_errors_of_a_result_are_kept(make_run):
     run = make_run()
     numbers = {"calibration_error": 0.03, "random_insertion_auc": 0.3, "accuracy_standard_error": 0.01, "loss": 3.5}

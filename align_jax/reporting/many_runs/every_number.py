@@ -34,6 +34,11 @@ def _rows(task: TaskReport) -> Iterator[list[object]]:
             numbers += [([*test, _images(result, metric)], metric, value) for metric, value in result.values.items()]
             by_class = result.per_class_accuracy
             numbers += [([*test, result.examples], f"per_class_accuracy/{name}", v) for name, v in by_class.items()]
+            numbers += [
+                ([*test, group.examples], f"per_group_accuracy/{group.class_name}/{group.name}", group.accuracy)
+                for group in result.groups
+                if group.accuracy is not None
+            ]
         for (*tested, examples), metric, value in numbers:
             yield [run.dataset, run.protocol, run.domain, *tested, *who, examples, metric, value, settings, path]
 

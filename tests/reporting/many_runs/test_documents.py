@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from align_jax.reporting.many_runs.every_number import every_number
 from align_jax.reporting.many_runs.report import make_report
 from align_jax.runs.collect import Collection
 from align_jax.runs.read import Result
+from align_jax.runs.read_groups import Group
 from tests.reporting.many_runs.test_report import CLASSES, VLCS, held_out, planned, report, run
 
 HOSTILE = "<script>alert(1)</script> & $x$ 50% a_b #1 ~^ {\\input{/etc/passwd}} | `c` [d](e) *f*"
@@ -199,6 +201,20 @@ def test_csv_has_the_classes():
     tests = {("ood", "SUN09"): {"accuracy": 0.5, "classes": dict.fromkeys(CLASSES, 0.25)}}
     rows = list(csv.DictReader(io.StringIO(every_number(report([run("erm", "SUN09", 0, tests)])))))
     assert {row["value"] for row in rows if row["metric"].startswith("per_class_accuracy/")} == {"0.25"}
+
+
+def test_csv_and_tables_have_the_groups():
+    (made,) = [run("erm", "SUN09", 0, {("ood", "SUN09"): {"accuracy": 0.5}})]
+    groups = (Group("bird", "sea", 12, 0.25), Group("dog", "sea", 3, None))
+    result = replace(made.results[0], groups=groups, values={"accuracy": 0.5, "worst_group_accuracy": 0.25})
+    made = make_report(Collection((replace(made, results=(result,)),), (), ()))
+    rows = {row["metric"]: row for row in csv.DictReader(io.StringIO(every_number(made)))}
+    assert (rows["per_group_accuracy/bird/sea"]["value"], rows["per_group_accuracy/bird/sea"]["examples"]) == (
+        "0.25",
+        "12",
+    )
+    assert "per_group_accuracy/dog/sea" not in rows
+    assert "### Worst group, out of distribution, %" in markdown_document(made)
 
 
 class Page(HTMLParser):
