@@ -44,7 +44,7 @@ from align_jax.settings import (
 
 AT_LEAST_1 = whole_number(at_least=1)
 # The fields that can name a file or a folder.
-PATHS = ("data.root", "data.prepared", "data.mask_folder", "classifier.pretrained")
+PATHS = ("data.root", "data.prepared", "data.group", "data.mask_folder", "classifier.pretrained")
 # jax.random.key takes 32 bits.
 SEED = whole_number(at_least=0, at_most=2**32 - 1)
 BATCH_SIZE = whole_number(at_least=1, at_most=2**16)
@@ -72,6 +72,9 @@ SETTINGS: dict[str, Setting] = {
     "data.prepared": Setting("data", PATH),
     # domain_folders: the data set's folder below the root, with DOMAIN/CLASS/IMAGE in it.
     "data.folder": Setting("", TEXT),
+    # Images in folders: the group (environment) of each image, such as its background. "" (none), "folder" (the folder
+    # below the class's, DOMAIN/CLASS/GROUP/IMAGE), or the path of a CSV file, see data/given_groups.py.
+    "data.group": Setting("", TEXT),
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),
@@ -202,8 +205,11 @@ def _rules_between_settings(config: ml_collections.ConfigDict) -> Iterator[tuple
     if config.classifier.pretrained == EMOJI:
         valid = f"resnet_small, because config.classifier.pretrained is {EMOJI!r} ('' begins from random weights)"
         yield "classifier.name", rule(str, "resnet_small".__eq__, valid)
-    if domains := find_dataset(config.data.name).domains:
-        yield "data.domain", one_of(domains)
+    data_set = find_dataset(config.data.name)
+    if data_set.domains:
+        yield "data.domain", one_of(data_set.domains)
+    if data_set.own_splits:
+        yield "data.group", rule(str, lambda value: not value, f"'': {config.data.name} knows its groups by itself")
     if config.schedule.warmup_unit == "fraction":
         yield "schedule.warmup", rule(float, lambda value: value <= 1, "between 0 and 1, as a fraction of the length")
     takes_masks = any(ALGORITHMS[method].guided_terms for method in (config.algorithm, *config.compare))

@@ -30,10 +30,10 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/prepare.py --dataset=vlcs --root=PATH --prepared=DIR [--folder=PACS] [--on_bad_image=skip] "
-    "[--most_skipped=0.01] [--on_duplicate=keep|drop|error] [--copy_to=DIR]"
+    "[--most_skipped=0.01] [--on_duplicate=keep|drop|error] [--group=folder] [--copy_to=DIR]"
 )
 # Flags for the fields of `config.data` with the same names. A data set may not read all of them.
-FIELDS = ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate")
+FIELDS = ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate", "group")
 # What a prepared data set's metadata may name.
 NAMED = {
     "skipped": "Images that were left out",
@@ -65,6 +65,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     flags.DEFINE_string("root", data.root, **define)
     flags.DEFINE_string("prepared", data.prepared, **define)
     flags.DEFINE_string("folder", "", **define)
+    flags.DEFINE_enum("group", "", ["", "folder"], **define)
     flags.DEFINE_enum("on_bad_image", "error", ["error", "skip"], **define)
     flags.DEFINE_enum("on_duplicate", "keep", ["keep", "drop", "error"], **define)
     flags.DEFINE_float("most_skipped", data.most_skipped, lower_bound=0, upper_bound=1, **define)

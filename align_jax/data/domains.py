@@ -99,6 +99,7 @@ class DomainData:
     train: Mapping[str, Source]  # the training examples of each training domain
     evaluation: Sequence[EvaluationSplit]
     has_masks: bool  # whether examples have true masks
+    groups: str = ""  # the hash of which example has which group, where the user says it
 
 
 def describe_data(config: ml_collections.ConfigDict, data: DomainData) -> dict[str, Any]:
@@ -113,4 +114,5 @@ def describe_data(config: ml_collections.ConfigDict, data: DomainData) -> dict[s
         "protocol": config.data.protocol,
         "domain": config.data.domain,
         "examples": examples,
+        **({"groups": data.groups} if data.groups else {}),
     }

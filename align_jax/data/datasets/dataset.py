@@ -9,6 +9,7 @@ import ml_collections
 import tensorflow_datasets as tfds
 
 from align_jax.data.domains import DomainData
+from align_jax.data.given_groups import with_groups
 from align_jax.data.protocols import split_by_protocol
 from align_jax.data.records import Records
 
@@ -59,14 +60,23 @@ def image_dataset(prepare: Callable[..., tfds.core.DatasetBuilder], reads: tuple
 
     def load(config: ml_collections.ConfigDict) -> DomainData:
         builder = from_config(config)
-        info = builder.info
-        return split_by_protocol(
+        info, root = builder.info, Path(config.root)
+        records = {domain: Records(builder, split) for domain, split in info.metadata["splits"].items()}
+        sources, groups = with_groups(
+            config.group,
+            records,
+            # Where the images lie now, and where they lay when they were prepared.
+            (root / config.folder, root, Path(info.metadata["source"])),
+            (*info.metadata["skipped"], *info.metadata.get("dropped", ())),
+        )
+        data = split_by_protocol(
             config,
             config.folder if "folder" in reads else config.name,
             info.features["label"].names,
-            {domain: Records(builder, split) for domain, split in info.metadata["splits"].items()},
+            sources,
             has_masks="mask" in info.features,
             duplicates=info.metadata.get("duplicates"),
         )
+        return dataclasses.replace(data, groups=groups)
 
     return Dataset(load=load, prepare=from_config, reads=reads, **known)

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from align_jax.data.datasets.dataset import Dataset, image_dataset
 from align_jax.data.datasets.domain_folders.layout import find_layout
+from align_jax.data.given_groups import FOLDER
 from align_jax.data.images import SUFFIXES
 from align_jax.data.preparing.builder import DomainImagesBuilder
 from align_jax.data.preparing.image_folders import MASKS, OUTSIDE, DomainImages, scan
@@ -35,12 +36,14 @@ def prepare(
     on_bad_image: OnBadImage = "error",
     most_skipped: float = 0.01,
     on_duplicate: OnDuplicate = "keep",
+    group: str = "",
 ) -> tfds.core.DatasetBuilder:
     """Writes the images of `folder` under `prepared`, unless they are there; see README.md beside this file.
 
     Args:
         root, prepared, on_bad_image, most_skipped, on_duplicate: see `prepare_images`.
         folder: the data set's folder or archive below `root`, such as "PACS", and the name of the prepared data set.
+        group: "folder" if the images lie in DOMAIN/CLASS/GROUP/. The records are the same for every other value.
 
     Raises:
         UserError: as for `prepare_images`; or the name cannot be a folder's.
@@ -48,7 +51,7 @@ def prepare(
     check_name(folder, root)
     return prepare_images(
         DomainFolders,
-        functools.partial(find, folder),
+        functools.partial(find, folder, group=group),
         root,
         prepared,
         on_bad_image=on_bad_image,
@@ -67,8 +70,10 @@ def check_name(folder: str, root: str | Path) -> None:
         )
 
 
-def find(folder: str, root: Path, workspace: Path) -> DomainImages:
+def find(folder: str, root: Path, workspace: Path, group: str = "") -> DomainImages:
     """The images in `root/folder`, in `root` if that is its name, or in an archive, extracted to `workspace`.
+
+    The folders right below the classes' are groups if `group` is "folder".
 
     Raises:
       UserError: there are none in DOMAIN/CLASS/, or many elsewhere; or it is not clear which folders are the classes.
@@ -80,7 +85,7 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
         for outer in named_so:
             if any(outer.folder.is_relative_to(other.folder) for other in named_so if other != outer):
                 continue
-            if (found := find_layout(outer, folder)) is not None:
+            if (found := find_layout(outer, folder, group == FOLDER)) is not None:
                 data = scan(found[0])
                 return data._replace(others=data.others + collections.Counter({OUTSIDE: found[1]}))
             seen.append(images_in(outer.folder, outer.source))
@@ -98,7 +103,7 @@ def find(folder: str, root: Path, workspace: Path) -> DomainImages:
 
 DATASET = image_dataset(
     prepare,
-    ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate"),
+    ("root", "folder", "on_bad_image", "most_skipped", "on_duplicate", "group"),
     title="domain_folders",
     check=lambda data: check_name(data.folder, data.root),
     citation=Path(__file__).with_name("CITATIONS.bib"),

@@ -31,11 +31,12 @@ class Layout(NamedTuple):
     repeated: tuple[str, ...]
 
 
-def find_layout(outer: Place, name: str) -> tuple[Place, int] | None:
+def find_layout(outer: Place, name: str, grouped: bool = False) -> tuple[Place, int] | None:
     """The place with DOMAIN/CLASS/, and how many images are outside of it; None if there is none.
 
     It is the outermost in which it is clear what the classes are, first in folders of the data set's name. Inwards it
-    goes only past folders that have but one folder.
+    goes only past folders that have but one folder. If the images are `grouped`, the folders right below the classes'
+    are groups, whose names may come again and again.
 
     Raises:
       UserError: which folders are the classes is not clear; or many images are outside.
@@ -50,7 +51,7 @@ def find_layout(outer: Place, name: str) -> tuple[Place, int] | None:
         for place in _inwards(start):
             inside = place.folder.relative_to(outer.folder).parts
             below = {path: n for path, n in folders.items() if path.split("/")[: len(inside)] == list(inside)}
-            layout = layout_of({"/".join(path.split("/")[len(inside) :]): n for path, n in below.items()})
+            layout = layout_of({"/".join(path.split("/")[len(inside) :]): n for path, n in below.items()}, grouped)
             outside = folders.total() - sum(below.values())
             if layout.classes < 2:
                 continue
@@ -67,9 +68,11 @@ def find_layout(outer: Place, name: str) -> tuple[Place, int] | None:
     return None
 
 
-def layout_of(folders: Mapping[str, int]) -> Layout:
+def layout_of(folders: Mapping[str, int], grouped: bool = False) -> Layout:
     """The layout of a place, given how many images its folders have, by their paths in it."""
     parts = [(path.split("/"), n) for path, n in folders.items() if "/" in path and path.split("/")[0].lower() != MASKS]
+    if grouped:
+        parts = [([*names[:2], *names[3:]], n) for names, n in parts]
     # Below the classes' folders: which folders each has, how often each name comes at a level, and how often alone.
     children: dict[tuple[str, ...], set[str]] = collections.defaultdict(set)
     for (_, *names), _ in parts:
@@ -127,5 +130,6 @@ def _unclear(place: Place, layout: Layout) -> UserError:
         f"It is not clear which folders of {place.source} are the classes: below DOMAIN/CLASS/, names of folders come "
         f"again and again ({listed([one_line(name) for name in layout.repeated], SHOWN)}); "
         f"{images_in(place.folder, place.source)}; give the folder right above the domains as folder and the one above "
-        "that as root (extract an archive for this), or move the images up into DOMAIN/CLASS/."
+        "that as root (extract an archive for this), move the images up into DOMAIN/CLASS/, or set "
+        "config.data.group=folder (launch/prepare.py: --group=folder) if those names are groups."
     )
