@@ -75,6 +75,8 @@ SETTINGS: dict[str, Setting] = {
     # Images in folders: the group (environment) of each image, such as its background. "" (none), "folder" (the folder
     # below the class's, DOMAIN/CLASS/GROUP/IMAGE), or the path of a CSV file, see data/given_groups.py.
     "data.group": Setting("", TEXT),
+    # Whether training draws each pair of class and group of a domain equally often.
+    "data.balanced_groups": Setting(False, BOOLEAN),
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),

@@ -42,9 +42,9 @@ def classifier_objective(*, step_size: float = 0.01, over: Literal["domain", "gr
     The largest weight is logged as `worst_domain_weight`: 1 / d if all domains count alike, and 1 if only one counts.
 
     Over groups, d is a pair of class and group that training has, such as land birds on water: what Sagawa et al. call
-    a group. The largest weight is then `worst_group_weight`. Two things differ from their experiments. Batches are as
-    any other method's: a rare group is not drawn more often, and its weight moves only with batches that have it.
-    There is no adjustment by the size of a group (their C / sqrt(n_g)).
+    a group. The largest weight is then `worst_group_weight`. A group's weight moves only with batches that have it: in
+    batches as they are drawn, rare groups count less than they should. `config.data.balanced_groups` draws all groups
+    equally often, as Sagawa et al. do. Their adjustment by the size of a group, C / sqrt(n_g), is not there.
 
     Args:
       step_size: how fast the weights move.

@@ -3,7 +3,7 @@
 A *class group* is a pair of class and group, such as land birds on water.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from align_jax.data.domains import DomainData, Source, column
 from align_jax.errors import UserError
@@ -23,10 +23,10 @@ def class_groups(data: DomainData) -> ClassGroups:
     """
     if not all("group" in source[0] for source in data.train.values()):
         raise UserError(
-            f"The method is to be told groups, but {data.name} has none; set config.data.group to 'folder' or to a CSV "
-            "file, or choose a method without groups (config.group_dro.over=domain)."
+            f"Training is to be told groups, but {data.name} has none; set config.data.group to 'folder' or to a CSV "
+            "file, or choose training without groups (config.group_dro.over=domain, config.data.balanced_groups=False)."
         )
-    pairs = sorted({pair for source in data.train.values() for pair in _pairs(source)})
+    pairs = sorted({pair for source in data.train.values() for pair in label_and_group(source)})
     if len(pairs) > MOST_CLASS_GROUPS:
         raise UserError(
             f"The training images of {data.name} have {len(pairs):,} pairs of class and group, and a method can weigh "
@@ -35,5 +35,6 @@ def class_groups(data: DomainData) -> ClassGroups:
     return {pair: number for number, pair in enumerate(pairs)}
 
 
-def _pairs(source: Source) -> zip:
+def label_and_group(source: Source) -> Iterator[tuple[int, str]]:
+    """The pair of each example, in order."""
     return zip(map(int, column(source, "label")), column(source, "group"), strict=True)

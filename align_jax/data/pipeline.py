@@ -13,7 +13,7 @@ import numpy as np
 
 from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Part, Source
-from align_jax.data.groups import ClassGroups
+from align_jax.data.groups import ClassGroups, label_and_group
 from align_jax.runtime.sharding import place_batch
 
 # The fields that a training step reads. The others (ids, concepts) stay on the host.
@@ -28,11 +28,12 @@ def training_examples(
     with_masks: bool,
     augmentation: Augmentation,
     class_groups: ClassGroups | None = None,
+    balanced: bool = False,
 ) -> grain.MapDataset[Example]:
     """An endless sequence of augmented examples in which the domains take turns.
 
-    Each domain has a seed of its own, and is shuffled anew in every pass. A batch is balanced if the number of domains
-    divides its size.
+    Each domain has a seed of its own, and is shuffled anew in every pass. A batch has equally many examples of each
+    domain if the number of domains divides its size.
 
     Args:
       sources: the training domains, in the order of their turns.
@@ -41,6 +42,8 @@ def training_examples(
       with_masks: whether to keep the true masks, which take time to resize.
       augmentation: how strongly images are changed.
       class_groups: the numbers of the pairs of label and group, if the method reads them.
+      balanced: draw each pair of label and group of a domain as often as any other, whatever their sizes. Examples are
+        then drawn with replacement, and there are no passes.
     """
     fields = ("image", "label", "mask") if with_masks else ("image", "label")
 
@@ -55,13 +58,26 @@ def training_examples(
     # Sums would repeat: the second domain at seed 1 would have the seed of the first one at seed 2.
     seeds = np.random.SeedSequence(seed).generate_state(2 * len(sources)).reshape(-1, 2).tolist()
     domains = [
-        grain.MapDataset.source(source)
-        .shuffle(seed=shuffling)
-        .repeat()
-        .random_map(functools.partial(augmented, number), seed=changes)
-        for number, (source, (shuffling, changes)) in enumerate(zip(sources.values(), seeds, strict=True))
+        _drawn(source, drawing, balanced).random_map(functools.partial(augmented, number), seed=changes)
+        for number, (source, (drawing, changes)) in enumerate(zip(sources.values(), seeds, strict=True))
     ]
     return grain.MapDataset.mix(domains)
+
+
+def _drawn(source: Source, seed: int, balanced: bool) -> grain.MapDataset[Example]:
+    """An endless sequence of a domain's examples, see `training_examples`."""
+    if not balanced:
+        return grain.MapDataset.source(source).shuffle(seed=seed).repeat()
+    members: dict[tuple[int, str], list[int]] = {}
+    for index, pair in enumerate(label_and_group(source)):
+        members.setdefault(pair, []).append(index)
+    groups = [np.array(indices) for indices in members.values()]
+
+    def draw(place: int, generator: np.random.Generator) -> Example:
+        group = groups[generator.integers(len(groups))]
+        return source[int(group[generator.integers(len(group))])]
+
+    return grain.MapDataset.range(len(source)).repeat().random_map(draw, seed=seed)
 
 
 class TrainingBatches:

@@ -44,8 +44,9 @@ class Plan:
 
     @property
     def reads_groups(self) -> bool:
-        """Whether the objective is told the groups of the training examples."""
-        return any(map(self.objective.asks_for, ("class_group", "group_membership")))
+        """Whether training is told the groups of its examples."""
+        by_objective = any(map(self.objective.asks_for, ("class_group", "group_membership")))
+        return by_objective or self.config.data.balanced_groups
 
     @property
     def guidance_title(self) -> str:

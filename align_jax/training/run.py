@@ -210,6 +210,7 @@ def _open_batches(
         with_masks=reads_masks(plan.guidance),
         augmentation=Augmentation(**settings.augmentation),
         class_groups=groups,
+        balanced=settings.balanced_groups,
     )
     batches = TrainingBatches(
         examples,

@@ -34,6 +34,8 @@ class Numbered:
         }
 
 
+# Crops of the whole image, without changes of colour.
+NONE = Augmentation(smallest_crop=1.0, jitter=0.0, hue=0.0, grey=0.0)
 SOURCES = {"a": Numbered(0, 5), "b": Numbered(1, 9), "c": Numbered(2, 7)}
 
 
@@ -139,7 +141,31 @@ def test_the_number_of_the_class_and_group_goes_to_the_device(batches):
     assert "group" not in batch
 
 
+def test_balanced_groups_are_drawn_equally_often_and_their_examples_too():
+    """Of ten examples one is alone in its group: it comes as often as the nine others together."""
+
+    class Uneven(Numbered):
+        def __getitem__(self, index):
+            return super().__getitem__(index) | {"label": 0, "group": "rare" if int(index) == 3 else "usual"}
+
+    def drawn(seed, start=0, balanced=True):
+        stream = training_examples(
+            {"a": Uneven(0, 10), "b": Uneven(1, 10)}, size=1, seed=seed, with_masks=False, augmentation=NONE,
+            balanced=balanced,
+        )  # fmt: skip
+        return [int(stream[index]["image"].max()) for index in range(start, start + 1200)]
+
+    counts = np.bincount(drawn(0), minlength=10)
+    assert abs(counts[3] - 600) < 4 * np.sqrt(300)
+    assert (np.abs(np.delete(counts, 3) - 600 / 9) < 4 * np.sqrt(600 / 9)).all()
+    np.testing.assert_array_equal(np.bincount(drawn(0, balanced=False)), [120] * 10)
+    assert drawn(0) == drawn(0) != drawn(1)
+    # Not the same draws in every ten of a domain, and the domains draw for themselves.
+    assert drawn(0)[:20] != drawn(0)[20:40]
+    assert drawn(0)[::2] != drawn(0)[1::2]
+
+
 def test_without_groups_no_method_can_be_told_them():
     data = DomainData("plain", ("a",), {"x": [{"label": 0}]}, (), has_masks=False)
-    with pytest.raises(UserError, match=r"but plain has none; set config\.data\.group"):
+    with pytest.raises(UserError, match=r"groups, but plain has none; set config\.data\.group"):
         class_groups(data)
