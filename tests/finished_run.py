@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from align_jax.data.domains import BACKGROUND_ROLES
 from align_jax.runs.read import Result, Run
 
 TESTS = [
@@ -193,6 +194,49 @@ def write_run(run: pathlib.Path, algorithm: str = "align", better: float = 0.02,
         del before["learned_mask"]
         np.savez(run / "gallery" / "before_guidance.npz", **before)
     np.savez(run / "gallery" / "final.npz", **final)
+    return run
+
+
+def add_background_tests(run: pathlib.Path, flipped: int, concepts: int = 10) -> pathlib.Path:
+    """Adds tests on aligned, neutral and conflicting backgrounds, two objects of each concept in each domain.
+
+    All predictions are right but those of the first `flipped` concepts on conflicting backgrounds.
+    """
+    count = 2 * concepts
+    concept = np.repeat([f"c{number}" for number in range(concepts)], 2)
+    content = json.loads((run / "summary.json").read_text())
+    arrays: dict[str, np.ndarray] = {}
+    gaps = []
+    for plain, roles in BACKGROUND_ROLES.items():
+        for domain in content["train_domains"] if plain == "id" else content["held_out_domains"]:
+            objects = np.array([f"{domain}_test_{number:03}" for number in range(count)])
+            for role, kind in zip(roles, ("aligned", "neutral", "conflicting"), strict=True):
+                wrong = (np.arange(count) < 2 * flipped) & (kind == "conflicting")
+                # Each split has an order of its own.
+                order = np.random.default_rng(len(role)).permutation(count)
+                split = f"test_{kind}"
+                fields = {
+                    "probabilities": np.eye(5)[np.where(wrong, 1, 0)],
+                    "label": np.zeros(count, np.int64),
+                    "concept": concept,
+                    "object": objects,
+                    "id": np.char.add(f"{kind}_", objects),
+                }
+                arrays |= {f"{domain}/{split}/{name}": values[order] for name, values in fields.items()}
+                accuracy = 1 - float(wrong.mean())
+                row = {"domain": domain, "role": role, "split": split, "examples": count, "accuracy": accuracy}
+                content["results"].append(row | {"worst_group_accuracy": accuracy - 0.25})
+            gap = {"domain": domain, "role": plain, "examples": count, "gap": flipped / concepts}
+            gaps.append(gap | {"gap_standard_error": 0.1, "flips": flipped / concepts, "flips_standard_error": 0.1})
+    (run / "summary.json").write_text(json.dumps(content | {"background_gaps": gaps}))
+    np.savez(run / "predictions.npz", **arrays)
+    shown = gallery_arrays(8, seed=1)
+    shown["label"][:] = 0
+    shown["predicted"] = np.array([0, 0, 0, 1 if flipped else 0] * 2)
+    shown["domain"] = np.array(["noto"] * 4 + ["fluent3d"] * 4)
+    shown["role"] = np.array(["background_shift", *BACKGROUND_ROLES["id"], "ood", *BACKGROUND_ROLES["ood"]])
+    shown["group"] = np.array(["sky", "park", "lab", "city"] * 2)
+    np.savez(run / "gallery" / "backgrounds.npz", **shown)
     return run
 
 

@@ -57,15 +57,17 @@ def background_gap(
     )
 
 
-def by_object(first: Examples, second: Examples) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The indices that bring two splits of the same objects into one order.
+def by_object(
+    first: Shaped[np.ndarray, " n"], second: Shaped[np.ndarray, " m"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """The indices that bring two splits into one order, given the objects that each of them shows.
 
     Raises:
       ValueError: the objects are not the same, or one comes twice.
     """
-    orders = np.argsort(first["object"]), np.argsort(second["object"])
-    objects = first["object"][orders[0]]
-    if not np.array_equal(objects, second["object"][orders[1]]) or len(np.unique(objects)) < len(objects):
+    orders = np.argsort(first), np.argsort(second)
+    objects = first[orders[0]]
+    if not np.array_equal(objects, second[orders[1]]) or len(np.unique(objects)) < len(objects):
         raise ValueError("two splits that should show the same objects, each once, do not")
     return orders
 
@@ -91,7 +93,7 @@ def background_gaps(tested: Sequence[tuple[EvaluationSplit, Examples]]) -> list[
 
 
 def _gap(aligned: Examples, conflicting: Examples) -> BackgroundGap:
-    first, second = by_object(aligned, conflicting)
+    first, second = by_object(aligned["object"], conflicting["object"])
     return background_gap(
         _predicted(aligned)[first],
         _predicted(conflicting)[second],

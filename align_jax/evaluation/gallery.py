@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from align_jax.data.domains import DomainData, EvaluationSplit
+from align_jax.data.domains import BACKGROUND_ROLES, DomainData, EvaluationSplit, Role, column
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.runtime.files import write_arrays
 from align_jax.states import States
@@ -43,6 +43,29 @@ def gallery_examples(data: DomainData, count: int) -> list[tuple[EvaluationSplit
     return [(by_role[role][split], np.array(indices)) for (role, split), indices in chosen.items() if indices]
 
 
+def background_examples(data: DomainData) -> list[tuple[EvaluationSplit, Int[np.ndarray, " _"]]]:
+    """One object of a training domain and one of a held-out domain, each on all of its backgrounds.
+
+    Returns:
+      As `gallery_examples`; first a random background, then aligned, neutral and conflicting. Empty for a data set
+      without such tests.
+    """
+    chosen = []
+    for number, (plain, roles) in enumerate(BACKGROUND_ROLES.items()):
+        domain = next((split.domain for split in data.evaluation if split.role == roles[0]), None)
+        tests = {split.role: split for split in data.evaluation if split.domain == domain}
+        random: Role = "background_shift" if plain == "id" and "background_shift" in tests else plain
+        shown = [tests[role] for role in (random, *roles) if role in tests]
+        if len(shown) <= len(roles) or not all("object" in split.source[0] for split in shown):
+            continue
+        objects = [column(split.source, "object") for split in shown]
+        shared = sorted(set(objects[0]).intersection(*objects))
+        if shared:
+            name = shared[int(np.random.Generator(np.random.PCG64([SEED, number])).integers(len(shared)))]
+            chosen += [(split, np.array([of.index(name)])) for split, of in zip(shown, objects, strict=True)]
+    return chosen
+
+
 def write_gallery(
     path: Path,
     evaluator: Evaluator,
@@ -52,7 +75,7 @@ def write_gallery(
     """Writes `path` (.npz, no pickles) with, for n examples:
 
     `image` uint8 [n h w 3], `label`, `predicted` [n], `probability` [n] of the predicted class, `domain`, `role` [n],
-    `grad_cam` [n h w] in [0, 1], and if they exist `learned_mask` and `true_mask` [n h w] in [0, 1].
+    `grad_cam` [n h w] in [0, 1], and if they exist `group` [n], `learned_mask` and `true_mask` [n h w] in [0, 1].
     """
     parts: list[dict[str, np.ndarray]] = []
     for split, indices in examples:
@@ -70,10 +93,14 @@ def write_gallery(
                 "role": np.array([split.role] * len(logits)),
                 "grad_cam": explained.grad_cam[valid].astype(np.float16),
             }
+            if "group" in batch:
+                part["group"] = batch["group"][valid]
             if explained.mask is not None:
                 part["learned_mask"] = explained.mask[valid].astype(np.float16)
             if "mask" in batch:
                 part["true_mask"] = batch["mask"][valid][..., 0].astype(np.float16) / np.float16(255)
             parts.append(part)
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # A split may have fields that another one lacks.
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in shared}
     write_arrays(path, arrays)

@@ -1,6 +1,7 @@
 """The gallery: each image beside its masks and its Grad-CAMs, as cards of a page."""
 
-from collections.abc import Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,11 +109,13 @@ def cam_energy(cam: Float[np.ndarray, "h w"], true: Float[np.ndarray, "h w"]) ->
 SCORES = {"IoU": mask_iou, "inside": cam_energy}
 
 
-def sharing_images(runs: Mapping[str, Run]) -> tuple[dict[str, Gallery], list[str]]:
+def sharing_images(
+    runs: Mapping[str, Run], read: Callable[[pathlib.Path], Gallery | None] = read_gallery
+) -> tuple[dict[str, Gallery], list[str]]:
     """The galleries with the images of the first of them, and the names of the runs without such a gallery."""
     shown: dict[str, Gallery] = {}
     for name, run in runs.items():
-        gallery = read_gallery(run.path)
+        gallery = read(run.path)
         if gallery is not None and len(gallery) and all(gallery.same_images(other) for other in shown.values()):
             shown[name] = gallery
     return shown, [name for name in runs if name not in shown]
@@ -138,18 +141,22 @@ def gallery_layers(galleries: Mapping[str, Gallery]) -> list[Layer]:
     return layers
 
 
-def _card(galleries: Mapping[str, Gallery], class_names: Sequence[str], layers: Sequence[Layer], i: int) -> Card:
-    first = next(iter(galleries.values()))
-    name = names.class_name(class_names, int(first.label[i]))
-    predictions = [
+def predictions_of(galleries: Mapping[str, Gallery], class_names: Sequence[str], i: int) -> list[Prediction]:
+    """What each method says of image i."""
+    return [
         Prediction(
             method=method if len(galleries) > 1 else "",
             name=names.class_name(class_names, int(gallery.predicted[i])),
             percent=f"{100 * float(gallery.probability[i]):.0f} %",
-            right=bool(gallery.predicted[i] == first.label[i]),
+            right=bool(gallery.predicted[i] == gallery.label[i]),
         )
         for method, gallery in galleries.items()
     ]
+
+
+def _card(galleries: Mapping[str, Gallery], class_names: Sequence[str], layers: Sequence[Layer], i: int) -> Card:
+    first = next(iter(galleries.values()))
+    name = names.class_name(class_names, int(first.label[i]))
     tiles = [
         Tile(
             title=layer.title,
@@ -160,4 +167,4 @@ def _card(galleries: Mapping[str, Gallery], class_names: Sequence[str], layers: 
         )
         for layer in layers
     ]
-    return Card(first.domain[i], name, predictions, tiles)
+    return Card(first.domain[i], name, predictions_of(galleries, class_names, i), tiles)

@@ -1,7 +1,7 @@
 """What the roles, losses and methods are called on a page; the metrics have their names in `columns.py`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from align_jax.algorithms import ALGORITHMS
 from align_jax.data.domains import BACKGROUND_ROLES
@@ -23,8 +23,16 @@ ROLE_TITLES = {
 ROLES = tuple(ROLE_TITLES)
 """The order in which a page speaks of them: from what the model saw to what it never saw."""
 
-ON_BACKGROUNDS = tuple(role for roles in BACKGROUND_ROLES.values() for role in roles)
-"""The tests in which the background decides."""
+BY_BACKGROUND: Mapping[str, Sequence[str]] = {str(plain): roles for plain, roles in BACKGROUND_ROLES.items()}
+"""The tests in which the background decides (aligned, neutral, conflicting), by the plain test of the same domains."""
+
+ON_BACKGROUNDS = tuple(role for roles in BY_BACKGROUND.values() for role in roles)
+"""All of these."""
+
+GAP_AND_FLIPS = (
+    "Gap: accuracy on a class's own background minus accuracy on another class's. Flips: the share of objects whose "
+    "prediction differs between the two."
+)
 
 PROTOCOLS = {
     "in_domain": "in domain: trained and tested within one domain",

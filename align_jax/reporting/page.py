@@ -6,6 +6,8 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from align_jax.reporting import curves, names, paired
+from align_jax.reporting.background_cards import object_cards
+from align_jax.reporting.by_background import background_table
 from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
 from align_jax.reporting.gallery_cards import gallery_cards
@@ -106,13 +108,19 @@ def _write_page(
     """Writes a page: what one run and several have in common, and the values that only this template has."""
     first = next(iter(runs.values()))
     results = [result for run in runs.values() for result in run.results]
+    measured = [*PREDICTION, *further_metrics(results)]
+    plain = [result.role for result in results if result.role not in names.ON_BACKGROUNDS]
     groups, left_out = gallery_cards(runs)
     page = TEMPLATES.get_template(template).render(
         title=f"{names.listed(list(runs))} on {names.dataset_title(first.dataset)}",
         oracle=_oracle_warning(runs),
         reference=reference,
         headline=headline_table(runs, reference),
-        results=results_table(runs, [*PREDICTION, *further_metrics(results)], reference),
+        results=results_table(runs, measured, reference, leave_out=names.ON_BACKGROUNDS),
+        backgrounds=background_table(runs, reference),
+        on_backgrounds=results_table(runs, measured, reference, leave_out=plain),
+        objects=object_cards(runs),
+        gap_and_flips=names.GAP_AND_FLIPS,
         per_class=per_class_table(runs),
         worst_groups=worst_group_table(runs),
         per_group=per_group_table(first) if len(runs) == 1 else None,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from align_jax.reporting import names, paired
-from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FAITHFULNESS, MASK_IOU, Metric
+from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FAITHFULNESS, FLIPS, GAP, MASK_IOU, WORST_GROUP, Metric
 from align_jax.reporting.compared import named_methods, reference_method, shared_selection
 from align_jax.runs.read import Result, Run, read_run
 from align_jax.tables.table import Cell, Column, Group, Row, Table
@@ -32,15 +32,18 @@ def explained_role(results: Sequence[Result]) -> str | None:
     return (known or roles)[-1] if roles else None
 
 
-def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference: str = "") -> Table:
+def results_table(
+    runs: Mapping[str, Run], metrics: Sequence[Metric], reference: str = "", leave_out: Sequence[str] = ()
+) -> Table:
     """One row a domain and method, grouped by role; each role ends with its mean over several domains.
 
     Args:
       runs: by the names of their methods, in the order of the rows.
       metrics: the columns; those that no run measured are left out.
       reference: the method to which the differences are taken; empty for a single run, whose rows name no method.
+      leave_out: roles that have no group.
     """
-    results = [result for run in runs.values() for result in run.results]
+    results = [result for run in runs.values() for result in run.results if result.role not in leave_out]
     metrics = _measured(metrics, results)
     has_images = any(_images(metrics, result).value for result in results)
 
@@ -73,20 +76,35 @@ def results_table(runs: Mapping[str, Run], metrics: Sequence[Metric], reference:
 
 
 def headline_table(runs: Mapping[str, Run], reference: str) -> Table:
-    """One row a method: its accuracy in each role, and mask IoU and CAM energy in the role furthest from training."""
+    """One row a method: its accuracy in each role, what the background decides, and mask IoU and CAM energy.
+
+    Gap and flips are of the training domains where these were tested, the last two of the role furthest from training.
+    """
     results = [result for run in runs.values() for result in run.results]
     roles = names.plain_tests([result.role for result in results])
     columns = [
         replace(ACCURACY, key=f"{role}/accuracy", title=names.role_title(role), subtitle="accuracy") for role in roles
     ]
     explained = explained_role(results)
-    for metric in (MASK_IOU, CAM_ENERGY):
-        if explained and any(role_mean(run.results, explained, metric.key) is not None for run in runs.values()):
-            subtitle = names.role_title(explained).lower()
-            columns.append(replace(metric, key=f"{explained}/{metric.key}", subtitle=subtitle))
-    values = {name: _headline_values(run, columns) for name, run in runs.items()}
-    rows = [Row((name,), tuple(cells)) for name, cells in _compared_cells(columns, values, reference).items()]
-    return Table("Results", ("Method",), tuple(column.column for column in columns), (Group("", tuple(rows)),))
+    with_gap = next((role for role in names.BY_BACKGROUND if _has(results, role, GAP)), None)
+    conflicting = names.BY_BACKGROUND[with_gap][-1] if with_gap else explained
+    for metric, role in (
+        *((metric, with_gap) for metric in (GAP, FLIPS)),
+        (WORST_GROUP, conflicting),
+        *((metric, explained) for metric in (MASK_IOU, CAM_ENERGY)),
+    ):
+        if role and _has(results, role, metric):
+            columns.append(replace(metric, key=f"{role}/{metric.key}", subtitle=names.role_title(role).lower()))
+    return Table(
+        "Results", ("Method",), tuple(c.column for c in columns), (compared_by_role("", runs, columns, reference),)
+    )
+
+
+def compared_by_role(title: str, runs: Mapping[str, Run], columns: Sequence[Metric], reference: str) -> Group:
+    """One row a method, under columns whose keys are `ROLE/METRIC`: means over the domains of that role."""
+    values = {name: _means_by_role(run, columns) for name, run in runs.items()}
+    cells = _compared_cells(columns, values, reference)
+    return Group(title, tuple(Row((name,), tuple(of_row)) for name, of_row in cells.items()))
 
 
 def comparison_table(runs: Sequence[pathlib.Path]) -> str:
@@ -102,11 +120,18 @@ def comparison_table(runs: Sequence[pathlib.Path]) -> str:
     reference = reference_method(methods)
     table = headline_table(methods, reference)
     caption = ["Accuracy: mean over the domains of each test; ± is one standard error, bootstrapped over concepts."]
+    caption += [names.GAP_AND_FLIPS] * any(column.title == GAP.title for column in table.columns)
     caption += [f"{sentence}." for sentence in paired.difference_sentences(methods, reference)]
-    if any(column.title in (MASK_IOU.title, CAM_ENERGY.title) for column in table.columns):
-        role = names.role_title(str(explained_role([result for run in methods.values() for result in run.results])))
-        caption.append(f"Mask IoU, CAM energy (share of Grad-CAM inside the object): {role.lower()}.")
+    explained = {MASK_IOU.title: "", CAM_ENERGY.title: " (share of Grad-CAM inside the object)"}
+    of_role: dict[str, list[str]] = {}
+    for column in table.columns:
+        of_role.setdefault(column.subtitle, []).append(column.title + explained.get(column.title, ""))
+    caption += [f"{', '.join(titles)}: {role}." for role, titles in of_role.items() if role != "accuracy"]
     return terminal(replace(table, name_titles=("",), caption=tuple(caption)))
+
+
+def _has(results: Sequence[Result], role: str, metric: Metric) -> bool:
+    return any(result.role == role and metric.key in result.values for result in results)
 
 
 def _measured(metrics: Sequence[Metric], results: Sequence[Result]) -> list[Metric]:
@@ -125,22 +150,30 @@ def _mean(run: Run, role: str, metrics: Sequence[Metric]) -> Result:
     return replace(NOT_TESTED, values={key: mean for key, mean in means.items() if mean is not None})
 
 
-def _headline_values(run: Run, columns: Sequence[Metric]) -> Values:
+def _means_by_role(run: Run, columns: Sequence[Metric]) -> Values:
     """Means over the domains of a role, by `role/key`.
 
-    The error is that of the accuracy over a new draw of concepts, or of a role's only domain. Other means over several
-    domains have none: the domains share their concepts, so that their errors do not average out.
+    The error is that of accuracy, gap or flips over a new draw of concepts, or of a role's only domain. Other means
+    over several domains have none: the domains share their concepts, so that their errors do not average out.
     """
     values: dict[str, float | None] = {}
     for column in columns:
         role, _, key = column.key.rpartition("/")
         values[column.key] = role_mean(run.results, role, key)
-        error = paired.accuracy_standard_error(run, role) if key == "accuracy" else None
+        error = _pooled_error(run, role, key)
         of_role = [result for result in run.results if result.role == role]
         if error is None and len(of_role) == 1:
             error = of_role[0].values.get(f"{key}_standard_error")
         values[f"{column.key}_standard_error"] = error
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _pooled_error(run: Run, role: str, key: str) -> float | None:
+    """The standard error of a mean over the domains of a role, over a new draw of concepts; None if unknown."""
+    if key == ACCURACY.key:
+        return paired.accuracy_standard_error(run, role)
+    pooled = paired.gap_of(run, role) if key in (GAP.key, FLIPS.key) else None
+    return None if pooled is None else {GAP.key: pooled.gap_standard_error, FLIPS.key: pooled.flips_standard_error}[key]
 
 
 def _compared_cells(

@@ -26,6 +26,7 @@ class Gallery:
 
     Attributes:
       grad_cam: of the checkpoint that was selected; `grad_cam_before`, of the network before it was guided.
+      group: the environment of each image, as its background; empty where the data set has no groups.
     """
 
     image: UInt8[np.ndarray, "n h w 3"]
@@ -38,6 +39,7 @@ class Gallery:
     learned_mask: Float[np.ndarray, "n h w"] | None
     true_mask: Float[np.ndarray, "n h w"] | None
     grad_cam_before: Float[np.ndarray, "n h w"] | None = None
+    group: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.image)
@@ -47,11 +49,20 @@ class Gallery:
 
 
 class Predictions(NamedTuple):
-    """What a run predicted in some of its tests, image by image: 1 where it was right, else 0."""
+    """What a run predicted in some of its tests, image by image.
 
+    Attributes:
+      predicted: the class.
+      correct: 1 where it was right, else 0.
+      object: what is the same in several tests, on other backgrounds; the identity where the data set does not say.
+    """
+
+    predicted: Int[np.ndarray, " n"]
+    label: Int[np.ndarray, " n"]
     correct: Float[np.ndarray, " n"]
     concept: Shaped[np.ndarray, " n"]
     identity: Shaped[np.ndarray, " n"]
+    object: Shaped[np.ndarray, " n"]
 
 
 def read_gallery(folder: pathlib.Path) -> Gallery | None:
@@ -77,6 +88,16 @@ def read_gallery(folder: pathlib.Path) -> Gallery | None:
     return replace(gallery, grad_cam_before=earlier.grad_cam)
 
 
+def read_backgrounds(folder: pathlib.Path) -> Gallery | None:
+    """Reads a run's gallery/backgrounds.npz, objects on several backgrounds; None where none were kept.
+
+    Raises:
+      BrokenFile: the file is broken, or its arrays do not belong together.
+    """
+    path = folder / "gallery" / "backgrounds.npz"
+    return _gallery(path) if path.exists() else None
+
+
 def read_predictions(folder: pathlib.Path, tests: Sequence[str]) -> Predictions | None:
     """Reads a run's predictions.npz.
 
@@ -97,13 +118,16 @@ def read_predictions(folder: pathlib.Path, tests: Sequence[str]) -> Predictions 
         stored = {printable(name): name for name in arrays.files}
         if any(f"{test}/concept" not in stored for test in tests):
             return None
-        probabilities, label, concept, identity = (
+        same = "object" if all(f"{test}/object" in stored for test in tests) else "id"
+        probabilities, label, concept, identity, objects = (
             np.concatenate([arrays[stored[f"{test}/{name}"]] for test in tests])
-            for name in ("probabilities", "label", "concept", "id")
+            for name in ("probabilities", "label", "concept", "id", same)
         )
-        if probabilities.ndim != 2 or {label.shape, concept.shape, identity.shape} != {probabilities.shape[:1]}:
+        columns = (label, concept, identity, objects)
+        if probabilities.ndim != 2 or {column.shape for column in columns} != {probabilities.shape[:1]}:
             raise ValueError("its arrays do not belong together")
-        return Predictions((probabilities.argmax(-1) == label).astype(np.float64), concept, identity)
+        predicted = probabilities.argmax(-1)
+        return Predictions(predicted, label, (predicted == label).astype(np.float64), concept, identity, objects)
 
 
 def _gallery(path: pathlib.Path) -> Gallery:
@@ -131,6 +155,7 @@ def _gallery(path: pathlib.Path) -> Gallery:
             grad_cam=maps("grad_cam"),
             learned_mask=maps("learned_mask") if "learned_mask" in arrays else None,
             true_mask=maps("true_mask") if "true_mask" in arrays else None,
+            group=tuple(map(printable, map(str, column("group", "U")))) if "group" in arrays else (),
         )
 
 

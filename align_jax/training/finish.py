@@ -6,7 +6,7 @@ import numpy as np
 
 from align_jax.data.domains import EvaluationSplit
 from align_jax.evaluation.background_gap import background_gaps
-from align_jax.evaluation.gallery import gallery_examples, write_gallery
+from align_jax.evaluation.gallery import background_examples, gallery_examples, write_gallery
 from align_jax.runs.folder import write_summary
 from align_jax.runs.untrusted_json import BrokenFile
 from align_jax.runtime.files import write_arrays
@@ -33,6 +33,8 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
     write_arrays(run.folder / "predictions.npz", predictions)
     write_gallery_of(run, "final", states)
+    if on_backgrounds := background_examples(data):
+        write_gallery(run.folder / "gallery" / "backgrounds.npz", run.evaluator, states, on_backgrounds)
     summary = {
         "algorithm": config.algorithm,
         "guidance": run.plan.guidance_title,

@@ -10,6 +10,7 @@ from align_jax.cli.evaluate import main as evaluate
 from align_jax.data import load
 from align_jax.data.domains import BACKGROUND_ROLES, Changed, EvaluationSplit
 from align_jax.runs.read import read_run
+from align_jax.runs.read_arrays import read_backgrounds
 from align_jax.runs.read_metrics import read_metrics
 from align_jax.training import train_and_evaluate
 from tests.tiny_config import CLASSES, DOMAINS, Squares, four_steps, load_squares
@@ -17,6 +18,10 @@ from tests.tiny_config import CLASSES, DOMAINS, Squares, four_steps, load_square
 ROLES = {role for roles in BACKGROUND_ROLES.values() for role in roles}
 # The colour of a square's surroundings: its own class's, none, and another class's.
 SHIFTS = {"test_aligned": 0, "test_neutral": None, "test_conflicting": 1}
+
+
+def with_object(example):
+    return example | {"object": example["id"]}
 
 
 def on_a_background(split):
@@ -28,7 +33,7 @@ def on_a_background(split):
         colour = np.full(3, 128, np.uint8) if number is None else np.eye(3, dtype=np.uint8)[number] * 255
         image = np.where(example["mask"] > 0, example["image"], colour)
         group = "grey" if number is None else CLASSES[number]
-        return example | {"image": image, "object": example["id"], "group": group}
+        return with_object(example) | {"image": image, "group": group}
 
     return changed
 
@@ -43,7 +48,8 @@ def load_on_backgrounds(config):
         for domain in DOMAINS
         for split, role in zip(SHIFTS, BACKGROUND_ROLES["id" if domain in data.train else "ood"], strict=True)
     ]  # fmt: skip
-    return dataclasses.replace(data, evaluation=[*data.evaluation, *more])
+    named = [dataclasses.replace(split, source=Changed(split.source, with_object)) for split in data.evaluation]
+    return dataclasses.replace(data, evaluation=[*named, *more])
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +98,15 @@ def test_the_reader_has_gap_and_flips_beside_the_plain_test(run, summary):
         assert values[gap["role"], gap["domain"]]["gap"] == gap["gap"]
         assert values[gap["role"], gap["domain"]]["flips"] == gap["flips"]
     assert sum("gap" in of_result for of_result in values.values()) == 3
+
+
+def test_the_run_keeps_an_object_on_all_its_backgrounds(run):
+    kept = read_backgrounds(run)
+    assert kept.role == ("id", *BACKGROUND_ROLES["id"], "ood", *BACKGROUND_ROLES["ood"])
+    assert kept.domain == ("dark",) * 4 + ("bright",) * 4
+    for of_object in (slice(0, 4), slice(4, 8)):
+        assert len({mask.tobytes() for mask in kept.true_mask[of_object]}) == 1
+        assert len({image.tobytes() for image in kept.image[of_object]}) == 4
 
 
 def test_an_evaluation_has_the_same_rows_and_gaps(run, summary, tmp_path):

@@ -4,6 +4,7 @@ import pathlib
 import pytest
 
 from align_jax.reporting import names
+from align_jax.reporting.columns import DEFAULT_METRICS
 from align_jax.reporting.many_runs.documents import facts
 from align_jax.reporting.many_runs.legend import legend
 from align_jax.reporting.many_runs.over_seeds import SeedMean
@@ -326,6 +327,26 @@ def test_each_role_is_a_table_of_its_own():
     # Its splits are its own: of the held-out domain not everything is tested.
     for by_domain in task.tables:
         assert names.role_meaning(by_domain.role, "emoji_scenes") in by_domain.table.caption[0]
+
+
+def test_backgrounds_have_tables_of_accuracy_and_plain_tests_of_gap_and_flips():
+    tests = {
+        ("id", "noto"): {"accuracy": 0.8, "auc": 0.9, "gap": 0.4, "flips": 0.45},
+        ("conflicting", "noto"): {"accuracy": 0.5, "auc": 0.9},
+        ("ood", "fluent3d"): {"accuracy": 0.7, "auc": 0.9, "gap": -0.1, "flips": 0.2},
+        ("ood_conflicting", "fluent3d"): {"accuracy": 0.4, "auc": 0.9},
+    }
+    changed = {"dataset": "emoji_scenes", "train_domains": ("noto",)}
+    (task,) = report([run("align", "fluent3d", 0, tests, **changed)], metrics=DEFAULT_METRICS).tasks
+    assert [(by_domain.role, by_domain.metric.key) for by_domain in task.tables] == [
+        *(("ood", key) for key in ("accuracy", "auc", "gap", "flips")),
+        *(("id", key) for key in ("accuracy", "auc", "gap", "flips")),
+        ("conflicting", "accuracy"),
+        ("ood_conflicting", "accuracy"),
+    ]
+    gap = next(by_domain for by_domain in task.tables if (by_domain.role, by_domain.metric.key) == ("ood", "gap"))
+    assert gap.table.title == "Gap, out of distribution, % ↓"
+    assert texts(gap.table.rows[0])[0] == "−10.0"
 
 
 def test_settings_that_differ_make_rows_and_names_of_their_own():
