@@ -44,16 +44,15 @@ ROWS: tuple[Row, ...] = (
     guided("BCE (the paper's form)", "bce", "1"),
     guided("energy, all classes", "energy_of_all_classes", "1"),
     guided("evidence in sum", "evidence_in_sum", "1"),
-    guided("earlier map: evidence in sum", "earlier_evidence_in_sum", "1"),
-    CEILING,
     guided("energy", "energy", "1"),
-    guided("BCE without normalisation", "bce_without_normalisation", "1"),
-    guided("earlier map: BCE", "earlier_bce", "1"),
-    guided("earlier map: energy, all classes", "earlier_energy", "1"),
-    guided("energy, all classes", "energy_of_all_classes", "5"),
     guided("evidence in sum", "evidence_in_sum", "10"),
-    guided("earlier map: evidence in sum", "earlier_evidence_in_sum", "10"),
-    guided("earlier map: energy, all classes", "earlier_energy", "5"),
+    guided("energy, all classes", "energy_of_all_classes", "5"),
+    guided("earlier map, evidence in sum", "earlier_evidence_in_sum", "1"),
+    CEILING,
+    guided("BCE without normalisation", "bce_without_normalisation", "1"),
+    guided("earlier map, BCE", "earlier_bce", "1"),
+    guided("earlier map, energy, all classes", "earlier_energy", "1"),
+    guided("earlier map, evidence in sum", "earlier_evidence_in_sum", "10"),
 )
 
 

@@ -24,7 +24,8 @@ SHARES = {
     "held out: conflicting, %": ("ood_conflicting", "accuracy"),
     "held out: flips, %": ("ood", "flips"),
 }
-METRICS = ("accuracy", "gap", "gap_standard_error", "flips", "flips_standard_error", "cam_energy")
+METRICS = ("accuracy", "worst_group_accuracy", "gap", "gap_standard_error", "flips", "flips_standard_error",
+           "cam_energy")  # fmt: skip
 COLUMNS = ("row", "algorithm", "correlation", "form", "weight", "seed", "domain", "role", *METRICS)
 
 

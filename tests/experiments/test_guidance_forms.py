@@ -272,4 +272,8 @@ def test_the_table_has_the_complete_runs_in_order_with_means_over_vendors(tmp_pa
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
     assert len(lines) == 2 * len(accuracies)
     guided = next(line for line in lines if line["form"] and line["role"] == "id")
-    assert (guided["form"], guided["weight"], guided["flips_standard_error"]) == (ROWS[2].form, ROWS[2].weight, "0.01")
+    assert (guided["form"], guided["weight"], guided["flips_standard_error"]) == (
+        ROWS[2].form,
+        ROWS[2].weight,
+        "0.01000",
+    )
