@@ -20,7 +20,7 @@ from align_jax.errors import UserError, listed
 from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.reporting import names
-from align_jax.reporting.columns import PREDICTION
+from align_jax.reporting.columns import FLIPS, GAP, PREDICTION, Metric
 from align_jax.reporting.per_group import worst_group_sentences
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import real, write_atomically
@@ -138,6 +138,7 @@ def evaluation_table(evaluation: Mapping[str, Any]) -> str:
     if any(result.get("may_hold_training_images") for result in results):
         caption.append("* A training domain, split in another way: some of its images may have been trained on.")
     caption += worst_group_sentences(results)
+    caption += _gap_sentences(evaluation["background_gaps"])
     caption += _absent_classes(results)
     if evaluation["protocol"] == "in_domain" and evaluation["domain"] not in evaluation["train_domains"]:
         caption.append(
@@ -193,6 +194,21 @@ def _with_labels_of_the_run(trained: TrainedRun, data: DomainData) -> Sequence[E
         return example | {"label": numbers[int(example["label"])]}
 
     return [dataclasses.replace(split, source=Changed(split.source, renumbered)) for split in data.evaluation]
+
+
+def _gap_sentences(gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The gap and the flips of each domain that was tested on aligned and on conflicting backgrounds."""
+    if not gaps:
+        return []
+    parts = [
+        f"{gap['domain']} {', '.join(f'{m.title.lower()} {_with_error(m, gap)}' for m in (GAP, FLIPS))}" for gap in gaps
+    ]
+    return [f"In percent: {'; '.join(parts)}.", names.GAP_AND_FLIPS]
+
+
+def _with_error(metric: Metric, values: Mapping[str, Any]) -> str:
+    error = metric.text(values.get(f"{metric.key}_standard_error"), missing="")
+    return Cell(metric.text(values[metric.key]), error=error).text
 
 
 def _absent_classes(results: Sequence[Mapping[str, Any]]) -> list[str]:

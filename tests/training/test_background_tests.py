@@ -109,12 +109,16 @@ def test_the_run_keeps_an_object_on_all_its_backgrounds(run):
         assert len({image.tobytes() for image in kept.image[of_object]}) == 4
 
 
-def test_an_evaluation_has_the_same_rows_and_gaps(run, summary, tmp_path):
+def test_an_evaluation_has_the_same_rows_and_gaps(run, summary, tmp_path, capsys):
     out = tmp_path / "evaluation.json"
     assert evaluate(["", f"--workdir={run}", f"--out={out}"]) == 0
     again = json.loads(out.read_text())
     assert [row for row in again["results"] if row["role"] != "validation"] == summary["results"]
     assert again["background_gaps"] == summary["background_gaps"]
+    printed = capsys.readouterr().out
+    for gap in summary["background_gaps"]:
+        assert f"{gap['domain']} gap {100 * gap['gap']:.1f} ± ".replace("-", "−") in printed
+        assert f"flips {100 * gap['flips']:.1f} ± {100 * gap['flips_standard_error']:.1f}" in printed
 
 
 def test_roles_follow_what_the_run_was_trained_on(run, tmp_path):
