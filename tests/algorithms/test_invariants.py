@@ -199,7 +199,8 @@ def test_the_weights_of_domains_move_as_defined(domains, over):
     """`q_d *= exp(2 L_d)`, normalised, before the loss `sum_d q_d L_d` reads it; an absent domain keeps its share."""
     field, carried, watched = OVER[over]
     batches = lambda seed: small_batch(seed) | {field: jnp.tile(jnp.array(domains), 12)[:12]}  # noqa: E731
-    dro = small_method("group_dro", {"group_dro.step_size": 2.0, "group_dro.over": over})._replace(num_groups=3)
+    dro = small_method("group_dro", {"group_dro.step_size": 2.0, "group_dro.over": over})
+    dro = dro if over == "domain" else dro._replace(num_domains=1, num_groups=3)
     visited, metrics = trained(dro, batches=batches)
     q = np.full(3, 1 / 3)
     assert list(visited[0].carried) == [carried]
