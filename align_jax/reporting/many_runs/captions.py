@@ -6,7 +6,7 @@ from typing import Literal
 
 from align_jax.data.load import find_dataset
 from align_jax.reporting import names
-from align_jax.reporting.columns import Metric
+from align_jax.reporting.columns import FLIPS, GAP, Metric
 from align_jax.reporting.many_runs.over_seeds import SeedMean
 from align_jax.reporting.many_runs.published import Published
 from align_jax.reporting.many_runs.tasks import NEVER_RUN, TASK_SETTINGS, Setup, Task
@@ -63,6 +63,7 @@ def domain_caption(
     meaning = "" if find_dataset(task.dataset).own_splits else ROLE_MEANINGS.get((task.protocol, role), "")
     meaning = meaning or names.role_meaning(role, task.dataset, task.selection)
     caption = [f"{metric.title}{unit}{better}. {meaning}".strip()]
+    caption += [names.GAP_AND_FLIPS] if metric in (GAP, FLIPS) else []
     for source in dict.fromkeys(row.source for row in published):
         caption.append(f"{source.name}: {source.reference}; {source.protocol}.")
     # A held-out domain is tested whole, so that its number of images tells one copy of the data from another.

@@ -347,6 +347,7 @@ def test_backgrounds_have_tables_of_accuracy_and_plain_tests_of_gap_and_flips():
     gap = next(by_domain for by_domain in task.tables if (by_domain.role, by_domain.metric.key) == ("ood", "gap"))
     assert gap.table.title == "Gap, out of distribution, % ↓"
     assert texts(gap.table.rows[0])[0] == "−10.0"
+    assert "Gap: accuracy on a class's own background minus" in gap.table.caption[1]
 
 
 def test_settings_that_differ_make_rows_and_names_of_their_own():
