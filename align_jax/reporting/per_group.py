@@ -44,11 +44,10 @@ def per_group_table(run: Run) -> Table:
     groups = []
     for role in names.tested_roles([result.role for result in run.results]):
         totals = _totals(run, role)
-        judged = [hits / count for hits, count in totals.values() if count >= FEWEST_EXAMPLES]
+        judged = {hits / count for hits, count in totals.values() if count >= FEWEST_EXAMPLES}
+        worst = min(judged) if len(judged) > 1 else -1.0  # where all are alike, none is marked
         rows = [
-            Row(
-                (class_name,), tuple(_cell(totals.get((class_name, name)), min(judged, default=-1.0)) for name in shown)
-            )
+            Row((class_name,), tuple(_cell(totals.get((class_name, name)), worst) for name in shown))
             for class_name in run.class_names
             if any((class_name, name) in totals for name in shown)
         ]

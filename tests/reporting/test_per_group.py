@@ -44,6 +44,7 @@ def test_environments_beyond_those_that_a_page_shows_are_counted():
     table = per_group_table(run("erm", ("A", "id", many)))
     assert [column.title for column in table.columns] == [f"place {number:02d}" for number in range(3, MOST_SHOWN + 3)]
     assert table.caption[-1].startswith("3 environments")
+    assert not any(cell.best for cell in table.groups[0].rows[0].cells), "all are alike"
 
 
 def test_every_test_says_which_group_was_worst():
