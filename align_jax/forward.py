@@ -176,6 +176,13 @@ class ClassifierForward(BatchForward):
         return self._phi(self.features)
 
     @cached_property
+    def evidence(self) -> Float[Array, "b k u v"]:
+        """What each cell adds to each logit less the mean over classes; neither rectified nor normalised."""
+        return saliency.evidence(
+            lambda h: self.classifier.head(self.params, h), self.features, self.saliency_settings.alpha
+        )
+
+    @cached_property
     def partner(self) -> Int[Array, " b"]:
         """For each example, the index of an example of the same class."""
         return mixup.same_class_partner(jax.random.fold_in(self.key, PARTNER), self.label)

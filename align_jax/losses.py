@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from align_jax.labels import of_label, valid_or_nan
-from align_jax.saliency import to_grid, upsample
+from align_jax.saliency import normalise_max, to_grid, upsample
 
 PROBABILITY_EPSILON = 1e-6
 
@@ -152,6 +152,39 @@ def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array,
     Source: beyond the paper.
     """
     return cross_entropy(swapped_logits, label)
+
+
+def energy(evidence: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
+    """`1 - sum M [e]_+ / sum [e]_+`, over all classes and cells: the share of evidence beside the mask; in [0, 1].
+
+    Neither the scale of an example's evidence matters nor how it is spread over cells. In each cell evidence sums to 0
+    over classes, so that the share of what is positive is the share of what is not 0: evidence against the label and
+    for other classes counts as that for the label. Without any evidence there is nothing to move: the share is 0.
+
+    Args:
+      evidence: see `saliency.evidence`.
+      mask: M(x) in [0, 1], a constant: no gradient reaches it.
+
+    Source: beyond the paper; the energy loss of Rao et al. 2023, "Studying How to Efficiently and Effectively Guide
+      Models with Explanations", which takes the label's map alone, and bounding boxes in place of masks.
+    """
+    return share_beside(evidence, to_grid(jax.lax.stop_gradient(mask), *evidence.shape[2:]))
+
+
+def energy_at_image_resolution(evidence: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
+    """The evidence upsampled bilinearly to the mask's grid instead; otherwise as `energy`."""
+    fine = jax.image.resize(evidence, (*evidence.shape[:2], *mask.shape[1:3]), "bilinear")
+    return share_beside(fine, jax.lax.stop_gradient(mask)[..., 0])
+
+
+def share_beside(maps: Float[Array, "b k h w"], inside: Float[Array, "b h w"]) -> Float[Array, " b"]:
+    """`1 - sum M [m]_+ / sum [m]_+`, over an example's maps and cells, in float32; 0 where nothing is positive."""
+    examples, count, height, width = maps.shape
+    # One wide map for each example, so that all of its maps are divided by the same number.
+    positive = normalise_max(maps.reshape(examples, count * height, width)).reshape(maps.shape)
+    total = positive.sum((1, 2, 3))
+    beside = (positive * (1 - inside.astype(jnp.float32))[:, None]).sum((1, 2, 3))
+    return jnp.where(total > 0, beside / jnp.where(total > 0, total, 1.0), 0.0)
 
 
 # ---- from per-example values to a scalar -----------------------------------------------------------------------------

@@ -71,6 +71,28 @@ def grad_cam(
     return jnp.einsum("bhwc,bc->bhw", features.astype(jnp.float32), weights)
 
 
+def evidence(
+    head: Head, features: Float[Array, "b h w c"], alpha: Literal["differentiated", "constant"] = "differentiated"
+) -> Float[Array, "b k h w"]:
+    """Each logit's raw `grad_cam`, less the mean over the logits: what a cell says about every class.
+
+    A softmax reads only differences of logits. Where the head is a mean and a linear layer, the cells of a map sum to
+    the logit less the bias.
+
+    Args:
+      head, features, alpha: as in `grad_cam`.
+
+    Source: beyond the paper.
+    """
+    examples, classes = jax.eval_shape(head, features).shape
+
+    def of_class(number: Int[Array, ""]) -> Float[Array, "b h w"]:
+        return grad_cam(head, features, jnp.full(examples, number), alpha)
+
+    maps = jax.vmap(of_class, out_axes=1)(jnp.arange(classes))
+    return maps - maps.mean(1, keepdims=True)
+
+
 def _on_unit_scale(saliency: Float[Array, "b h w"]) -> tuple[Float[Array, "b h w"], Float[Array, "b 1 1"]]:
     """The map times a power of two, which loses no digit, and its largest absolute value then: 0.5 to below 4.
 

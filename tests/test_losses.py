@@ -46,10 +46,28 @@ def test_alignment_averages_the_mask_down_or_upsamples_the_saliency():
     assert float(upsampled[0]) > by_hand  # the interpolation blurs the edge that the mask has
 
 
+def test_energy_is_the_share_of_positive_evidence_beside_the_mask():
+    mask = jnp.kron(jnp.array([[1.0, 0.0], [0.0, 0.0]]), jnp.ones((2, 2)))[None, ..., None]
+    label = jnp.array([[3.0, 1.0], [-4.0, 0.0]])
+    evidence = jnp.stack([label, -label])[None]
+    # For the label 3 inside and 1 beside, for the other class 4 beside.
+    chex.assert_trees_all_close(losses.energy(evidence, mask), jnp.array([5 / 8]))
+    chex.assert_trees_all_close(losses.energy(1e-20 * evidence, mask), jnp.array([5 / 8]))
+    constant = jnp.broadcast_to(jnp.array([2.0, -2.0])[None, :, None, None], (1, 2, 2, 2))
+    chex.assert_trees_all_close(losses.energy_at_image_resolution(constant, mask), jnp.array([3 / 4]))
+    blurred = losses.energy_at_image_resolution(evidence, mask)
+    assert 0 < float(blurred[0]) < 1
+    assert abs(float(blurred[0]) - 5 / 8) > 1e-3
+
+
 def test_no_gradient_reaches_the_mask():
     mask = jnp.full((1, 4, 4, 1), 0.3)
     for term in (losses.alignment, losses.alignment_at_image_resolution):
         gradient = jax.grad(lambda mask, term=term: term(jnp.full((1, 2, 2), 0.6), mask).sum())(mask)
+        assert (gradient == 0).all()
+    evidence = jnp.array([1.0, -1.0])[None, :, None, None] * jnp.arange(4.0).reshape(1, 1, 2, 2)
+    for term in (losses.energy, losses.energy_at_image_resolution):
+        gradient = jax.grad(lambda mask, term=term: term(evidence, mask).sum())(mask)
         assert (gradient == 0).all()
 
 
@@ -98,6 +116,8 @@ def test_terms_on_maps_are_finite_with_finite_gradients_in_float32(dtype, salien
     terms = {
         "alignment": lambda s: losses.alignment(s, mask),
         "alignment_at_image_resolution": lambda s: losses.alignment_at_image_resolution(s, mask),
+        "energy": lambda s: losses.energy(jnp.stack([s, -s], 1), mask),
+        "energy_at_image_resolution": lambda s: losses.energy_at_image_resolution(jnp.stack([s, -s], 1), mask),
         "consistency": lambda s: losses.consistency(s, s[::-1], mask[..., 0], mixing),
         "sparsity": lambda s: losses.saliency_sparsity(s, mask[..., 0]),
         "sparsity_as_published": lambda s: losses.saliency_sparsity_as_published(s, mask[..., 0]),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from align_jax import losses
+from align_jax.algorithms import align
 from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
 from align_jax.objectives import Carried, Mean, Sizes, after, fetch, merge, ramped, switch, term, weighted
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
@@ -52,6 +53,23 @@ def test_a_term_may_be_a_scalar_and_have_defaults():
     quantities = forward()
     expected = (quantities.logits[quantities.domain == 0] ** 2).mean()
     chex.assert_trees_all_close(objective(quantities, jnp.int32(0))[0], expected, rtol=1e-6)
+
+
+def test_the_guidance_of_align_reads_the_labels_map_or_all_classes_evidence():
+    quantities = forward()
+    expected = {
+        ("bce", "cam"): losses.alignment(quantities.saliency, quantities.mask),
+        ("bce", "image"): losses.alignment_at_image_resolution(quantities.saliency, quantities.mask),
+        ("energy", "cam"): losses.energy(quantities.evidence, quantities.mask),
+        ("energy", "image"): losses.energy_at_image_resolution(quantities.evidence, quantities.mask),
+    }
+    assert len({float(values.mean()) for values in expected.values()}) == len(expected)
+    for (form, resolution), values in expected.items():
+        objective = align.classifier_objective(form=form, resolution=resolution, regularisation=0.0)
+        _, metrics, _ = objective(quantities, jnp.int32(0))
+        chex.assert_trees_all_close(metrics["egl"].value(), values.mean(), rtol=1e-6)
+    _, metrics, _ = align.classifier_objective(regularisation=0.0)(quantities, jnp.int32(0))
+    chex.assert_trees_all_close(metrics["egl"].value(), expected["bce", "cam"].mean(), rtol=1e-6)
 
 
 def test_after_switches_a_term_on():

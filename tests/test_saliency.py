@@ -50,6 +50,17 @@ def test_the_log_probability_counts_the_evidence_of_the_other_classes():
     chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_evidence_is_each_logits_grad_cam_less_the_mean_and_sums_to_the_logits_without_bias():
+    bias = jnp.array([1.0, -2.0, 0.5])
+    found = saliency.evidence(lambda h: linear_head(h) + bias, FEATURES)
+    maps = [saliency.grad_cam(linear_head, FEATURES, jnp.full(B, number)) for number in range(K)]
+    chex.assert_trees_all_close(found, jnp.stack(maps, 1) - sum(maps)[:, None] / K, rtol=1e-4, atol=1e-6)
+    logits = linear_head(FEATURES)
+    chex.assert_trees_all_close(found.sum((2, 3)), logits - logits.mean(1, keepdims=True), rtol=1e-4, atol=1e-5)
+    total = lambda kernel, alpha: (saliency.evidence(lambda h: h.mean((1, 2)) @ kernel, FEATURES, alpha) ** 2).sum()  # noqa: E731
+    assert (jax.grad(total)(KERNEL, "constant") == 0).all()
+
+
 def test_normalisations():
     raw = jnp.array([[[-1.0, 0.0], [1.0, 3.0]]])
     chex.assert_trees_all_close(saliency.normalise_minmax(raw), jnp.array([[[0, 0.25], [0.5, 1]]]), atol=1e-6)

@@ -17,7 +17,10 @@ The paper's symbols, and their names here and in the metrics:
 `config.align.classifier.guidance` is the weight of the masks; `config.guidance` says where they come from.
 """
 
+from collections.abc import Callable
 from typing import Literal, get_args
+
+from jaxtyping import Array
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
@@ -27,7 +30,11 @@ from align_jax.objectives import Objective, term, weighted
 from align_jax.saliency import NORMALISATIONS, ExplainedScore
 from align_jax.settings import BOOLEAN, POSITIVE, ZERO_OR_MORE, Setting, keyword_settings, one_of, whole_number
 
-ALIGNMENTS = {"cam": losses.alignment, "image": losses.alignment_at_image_resolution}
+# L_egl by `classifier.form`, then by `classifier.resolution`.
+ALIGNMENTS: dict[str, dict[str, Callable[..., Array]]] = {
+    "bce": {"cam": losses.alignment, "image": losses.alignment_at_image_resolution},
+    "energy": {"cam": losses.energy, "image": losses.energy_at_image_resolution},
+}
 
 
 def masker_objective(*, sparsity: float = 1.5, smoothness: float = 0.3) -> Objective:
@@ -54,6 +61,7 @@ def classifier_objective(
     sparsity: float = 0.5,
     mixed_cls: float = 0.1,
     swapped_cls: float = 0.0,
+    form: Literal["bce", "energy"] = "bce",
     resolution: Literal["cam", "image"] = "cam",
     as_published: bool = False,
 ) -> Objective:
@@ -68,6 +76,8 @@ def classifier_objective(
       sparsity: weight within L_reg.
       mixed_cls: weight within L_reg of the cross-entropy on the mixed image.
       swapped_cls: weight of the cross-entropy on images with swapped backgrounds. The paper has no such term.
+      form: of L_egl. `bce`, the paper's, is the BCE of the label's normalised Grad-CAM. `energy`, beyond the paper, is
+        the share of the evidence for and against all classes that lies beside the mask.
       resolution: where saliency and mask are compared: on the Grad-CAM's grid (`cam`), or on the image's, with the
         Grad-CAM upsampled (`image`).
       as_published: follow DRE's code: means within each class, summed and divided by the number of classes, and its
@@ -79,7 +89,7 @@ def classifier_objective(
     return weighted(
         reduction=losses.mean_over_classes if as_published else losses.mean_over_batch,
         cls=term(losses.cross_entropy),
-        egl=term(ALIGNMENTS[resolution], weight=guidance),
+        egl=term(ALIGNMENTS[form][resolution], weight=guidance),
         consistency=term(losses.consistency, weight=regularisation * consistency),
         sparsity=term(
             losses.saliency_sparsity_as_published if as_published else losses.saliency_sparsity,
@@ -106,7 +116,8 @@ ALGORITHM = Algorithm(
         sparsity=ZERO_OR_MORE,
         mixed_cls=ZERO_OR_MORE,
         swapped_cls=ZERO_OR_MORE,  # beyond the paper
-        resolution=one_of(ALIGNMENTS),  # (D)
+        form=one_of(ALIGNMENTS),  # beyond the paper
+        resolution=one_of(("cam", "image")),  # (D)
         as_published=BOOLEAN,  # (D)
     )
     | keyword_settings(

@@ -17,34 +17,9 @@ def _inside(mask: Float[Array, "b H W 1"], height: int, width: int) -> Float[Arr
     return saliency.to_grid(jax.lax.stop_gradient(mask), height, width)
 
 
-def share_beside(contribution: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
-    """`1 - sum M [c]_+ / sum [c]_+`: the share of the positive contributions that lies beside the mask; in [0, 1].
-
-    The sums go over maps and cells. The scale of an example's contributions does not matter. Where none is positive
-    there is nothing to move: the share is 0.
-
-    Source: the energy loss of Rao et al. 2023, "Studying How to Efficiently and Effectively Guide Models with
-      Explanations", which has bounding boxes in place of masks.
-    """
-    examples, maps, height, width = contribution.shape
-    # One wide map for each example, so that all of its maps are divided by the same number.
-    positive = saliency.normalise_max(contribution.reshape(examples, maps * height, width)).reshape(contribution.shape)
-    total = positive.sum((1, 2, 3))
-    beside = (positive * (1 - _inside(mask, height, width))[:, None]).sum((1, 2, 3))
-    return jnp.where(total > 0, beside / jnp.where(total > 0, total, 1.0), 0.0)
-
-
-def energy(label_map: Float[Array, "b u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
-    """`share_beside` of the label's map, as in its source."""
-    return share_beside(label_map[:, None], mask)
-
-
-def energy_of_all_classes(evidence: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
-    """`share_beside` of the maps of all classes' centred logits.
-
-    In each cell these sum to 0 over classes, so that the share of what is positive is the share of what is not 0.
-    """
-    return share_beside(evidence, mask)
+def energy_of_label(label_map: Float[Array, "b u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
+    """`1 - sum M [s]_+ / sum [s]_+`: `losses.energy`, of the label's map alone, as in its source."""
+    return losses.share_beside(label_map[:, None], _inside(mask, *label_map.shape[1:]))
 
 
 def alignment_without_normalisation(
@@ -76,8 +51,8 @@ def earlier_alignment(earlier_label_map: Float[Array, "b u v"], mask: Float[Arra
 
 
 def earlier_energy(earlier_evidence: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> Float[Array, " b"]:
-    """`energy_of_all_classes` on an earlier map."""
-    return share_beside(earlier_evidence, mask)
+    """`losses.energy` on an earlier map."""
+    return losses.energy(earlier_evidence, mask)
 
 
 def earlier_evidence_in_sum(
@@ -87,12 +62,12 @@ def earlier_evidence_in_sum(
     return evidence_in_sum(earlier_evidence, mask)
 
 
-# By `config.guidance_form.form`; "bce" is the paper's.
+# By `config.guidance_form.form`. "bce" is the paper's; ALIGN has it and "energy_of_all_classes".
 FORMS = {
     "bce": losses.alignment,
     "bce_without_normalisation": alignment_without_normalisation,
-    "energy": energy,
-    "energy_of_all_classes": energy_of_all_classes,
+    "energy": energy_of_label,
+    "energy_of_all_classes": losses.energy,
     "evidence_in_sum": evidence_in_sum,
     "earlier_bce": earlier_alignment,
     "earlier_energy": earlier_energy,

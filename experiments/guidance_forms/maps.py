@@ -1,7 +1,7 @@
-"""The maps that the forms read: every class's, and those of an earlier stage of the network.
+"""The maps that the forms read: the label's without normalisation, and those of an earlier stage of the network.
 
-`align_jax.forward` offers the label's normalised Grad-CAM. `MapsForward` adds to its quantities, and `WithMaps` is an
-objective whose terms may name them. What no term names is not computed.
+`MapsForward` adds them to the quantities of `align_jax.forward`, and `WithMaps` is an objective whose terms may name
+them. What no term names is not computed.
 """
 
 import dataclasses
@@ -31,19 +31,11 @@ class MapsForward(ClassifierForward):
     """The quantities of a classifier's forward pass, and these maps."""
 
     @cached_property
-    def class_maps(self) -> Float[Array, "b k u v"]:
-        """Each class's Grad-CAM, neither rectified nor normalised."""
-        return class_maps(lambda features: self.classifier.head(self.params, features), self.features)
-
-    @cached_property
     def label_map(self) -> Float[Array, "b u v"]:
-        """The label's."""
-        return jnp.einsum("bkuv,bk->buv", self.class_maps, jax.nn.one_hot(self.label, self.num_classes))
-
-    @cached_property
-    def evidence(self) -> Float[Array, "b k u v"]:
-        """What each cell adds to each logit less the mean over classes: a softmax reads nothing else."""
-        return centred(self.class_maps)
+        """The label's Grad-CAM, neither rectified nor normalised."""
+        return saliency.grad_cam(
+            lambda features: self.classifier.head(self.params, features), self.features, self.label
+        )
 
     @cached_property
     def _earlier(self) -> tuple[Head, Float[Array, "b u v d"]]:
@@ -69,13 +61,12 @@ class MapsForward(ClassifierForward):
 
     @cached_property
     def earlier_evidence(self) -> Float[Array, "b k u v"]:
-        """Gradient times activation in each cell of the earlier map, for each centred logit.
+        """`contributions` to the logits of each cell of the earlier map.
 
         Grad-CAM's mean gradient is exact for the last map, where the gradient is the same in every cell. Here it is
         not, and what a cell adds is measured by its own gradient (HiResCAM, Draelos and Carin 2020).
         """
-        head, features = self._earlier
-        return centred(class_contributions(head, features, self.num_classes))
+        return contributions(*self._earlier)
 
 
 class WithMaps(Objective):
@@ -94,30 +85,15 @@ class WithMaps(Objective):
         return super().__call__(MapsForward(**fields), step, carried)
 
 
-def class_maps(head: Head, features: Float[Array, "b u v d"]) -> Float[Array, "b k u v"]:
-    """Each class's Grad-CAM before ReLU and normalisation."""
-    classes = jax.eval_shape(head, features).shape[-1]
+def contributions(head: Head, features: Float[Array, "b u v d"]) -> Float[Array, "b k u v"]:
+    """Gradient times activation, summed over channels, of each logit less the mean over logits."""
+    examples, classes = jax.eval_shape(head, features).shape
 
     def of_class(number: Int[Array, ""]) -> Float[Array, "b u v"]:
-        return saliency.grad_cam(head, features, jnp.full(len(features), number))
+        gradient = jax.grad(lambda h: of_label(head(h), jnp.full(examples, number)).sum())(features)
+        return (gradient * features).sum(-1)
 
-    return jax.vmap(of_class, out_axes=1)(jnp.arange(classes))
-
-
-def class_contributions(head: Head, features: Float[Array, "b u v d"], classes: int) -> Float[Array, "b k u v"]:
-    """Gradient times activation, summed over channels, for each class's logit."""
-
-    def of_class(number: Int[Array, ""]) -> Float[Array, "b u v"]:
-        def scores(features: Float[Array, "b u v d"]) -> Float[Array, ""]:
-            return of_label(head(features), jnp.full(len(features), number)).sum()
-
-        return (jax.grad(scores)(features) * features).sum(-1)
-
-    return jax.vmap(of_class, out_axes=1)(jnp.arange(classes))
-
-
-def centred(maps: Float[Array, "b k u v"]) -> Float[Array, "b k u v"]:
-    """Less the mean over classes."""
+    maps = jax.vmap(of_class, out_axes=1)(jnp.arange(classes))
     return maps - maps.mean(1, keepdims=True)
 
 

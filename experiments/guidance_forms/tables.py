@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from align_jax.reporting.paired import gap_difference
 from align_jax.runs.read import Run, read_run
 from align_jax.sweeping.subprocesses import is_complete
 from align_jax.tables.csv_text import csv_text
 from align_jax.tables.table import Cell, Table, plain_table
-from experiments.guidance_forms.plan import ROWS, Row, cell
+from experiments.guidance_forms.plan import ERM, ROWS, Row, cell
 
 # By (role, metric): the means over the domains that have the role. The gap and the flips stand beside the plain tests.
 SHARES = {
@@ -54,15 +55,25 @@ def as_csv(results: Sequence[Result]) -> str:
 
 
 def table(results: Sequence[Result]) -> Table:
-    """A row for each run."""
+    """A row for each run. The gap's distance from ERM's has a 95 % interval, bootstrapped over test concepts."""
+    erm = next((run for row, run in results if row == ERM), None)
     rows = {
         row.name: [
             *(_cell(_mean(run, role, metric), 100, 1) for role, metric in SHARES.values()),
             _cell(_mean(run, "ood", "cam_energy"), 1, 2),
+            Cell() if erm is None or row == ERM else _gap_less_that_of(run, erm),
         ]
         for row, run in results
     }
-    return plain_table("cross-entropy and", [*SHARES, "CAM energy"], rows.items())
+    return plain_table("cross-entropy and", [*SHARES, "CAM energy", "gap minus ERM's"], rows.items())
+
+
+def _gap_less_that_of(run: Run, reference: Run) -> Cell:
+    found = gap_difference(run, reference, "id")
+    if found is None:
+        return Cell()
+    low, high = found.interval
+    return Cell(f"{100 * found.difference:+.1f}", interval=f"{100 * low:+.1f}, {100 * high:+.1f}")
 
 
 def _mean(run: Run, role: str, metric: str) -> float | None:

@@ -24,9 +24,7 @@ from experiments.guidance_forms.maps import (
     STAGE,
     MapsForward,
     WithMaps,
-    centred,
-    class_contributions,
-    class_maps,
+    contributions,
     from_stage,
     up_to_stage,
 )
@@ -47,6 +45,10 @@ def random_maps(seed=0):
     return maps, generator.uniform(size=(EXAMPLES, 2 * SIDE, 2 * SIDE, 1)).astype(np.float32)
 
 
+def less_mean(maps):
+    return maps - maps.mean(1, keepdims=True)
+
+
 def on_grid(mask):
     return mask.reshape(EXAMPLES, SIDE, 2, SIDE, 2).mean((2, 4))
 
@@ -59,8 +61,8 @@ def value(form, maps, mask):
         "saliency": saliency.normalise_minmax(first),
         "label_map": first,
         "earlier_label_map": first,
-        "evidence": centred(jnp.asarray(maps)),
-        "earlier_evidence": centred(jnp.asarray(maps)),
+        "evidence": less_mean(jnp.asarray(maps)),
+        "earlier_evidence": less_mean(jnp.asarray(maps)),
     }
     return FORMS[form](**{name: known[name] for name in inspect.signature(FORMS[form]).parameters})
 
@@ -80,7 +82,6 @@ def cross_entropy_of_maps(probability, target):
 def by_numpy(form, maps, mask):
     """Each form by its definition, in float64."""
     maps, mask = maps.astype(np.float64), mask.astype(np.float64)
-    less_mean = maps - maps.mean(1, keepdims=True)
     low, high = (bound(maps[:, 0], axis=(1, 2), keepdims=True) for bound in (np.min, np.max))
     scaled = np.clip((maps[:, 0] - low) / (high - low), 1e-6, 1 - 1e-6)
     if form in ("bce", "earlier_bce"):
@@ -90,9 +91,9 @@ def by_numpy(form, maps, mask):
     if form == "energy":
         return share_beside(maps[:, :1], mask)
     if form in ("energy_of_all_classes", "earlier_energy"):
-        return share_beside(less_mean, mask)
+        return share_beside(less_mean(maps), mask)
     assert form in ("evidence_in_sum", "earlier_evidence_in_sum")
-    return ((less_mean * (1 - on_grid(mask))[:, None]).sum((2, 3)) ** 2).mean(1)
+    return ((less_mean(maps) * (1 - on_grid(mask))[:, None]).sum((2, 3)) ** 2).mean(1)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -149,23 +150,12 @@ def test_a_form_moves_maps_and_not_masks(form):
 # ---- maps ------------------------------------------------------------------------------------------------------------
 
 
-def pool_and_linear(weights, bias):
-    return lambda features: features.mean((1, 2)) @ weights + bias
-
-
 def test_contributions_sum_to_the_logits_less_the_bias():
     generator = np.random.default_rng(0)
     features = jnp.asarray(generator.normal(size=(EXAMPLES, 5, 5, 6)), jnp.float32)
     weights, bias = (jnp.asarray(generator.normal(size=shape), jnp.float32) for shape in ((6, CLASSES), (CLASSES,)))
-    head = pool_and_linear(weights, bias)
-    maps = class_maps(head, features)
-    np.testing.assert_allclose(maps.sum((2, 3)), head(features) - bias, rtol=1e-4, atol=1e-5)
-    label = jnp.array([3, 0, 2])
-    for example, number in enumerate(label):
-        expected = saliency.grad_cam(head, features, label)[example]
-        np.testing.assert_allclose(maps[example, number], expected, rtol=1e-5, atol=1e-6)
-    # Where the gradient is the same in every cell, Grad-CAM is gradient times activation.
-    np.testing.assert_allclose(class_contributions(head, features, CLASSES), maps, rtol=1e-4, atol=1e-5)
+    found = contributions(lambda h: h.mean((1, 2)) @ weights + bias, features)
+    np.testing.assert_allclose(found.sum((2, 3)), less_mean(features.mean((1, 2)) @ weights), rtol=1e-4, atol=1e-5)
 
 
 def test_the_earlier_map_and_the_rest_of_the_network_are_the_network_as_in_evaluation():
@@ -208,7 +198,7 @@ def test_the_forms_are_trained_after_warm_up_and_need_no_mask_before():
     assert float(metrics["cls"].value()) == pytest.approx(float(of_warmup["cls"].value()))
     network = classifier.network
     features, _ = network.features(state.params, state.batch_stats, batch["image"], True, key)
-    maps = centred(class_maps(lambda h: network.head(state.params, h), features))
+    maps = saliency.evidence(lambda h: network.head(state.params, h), features)
     expected = FORMS["evidence_in_sum"](maps, batch["mask"]).mean()
     assert float(metrics["egl"].value()) == pytest.approx(float(expected), rel=1e-4)
     assert any(map(jnp.any, jax.tree.leaves(jax.tree.map(jnp.subtract, new_state.batch_stats, state.batch_stats))))
@@ -217,7 +207,7 @@ def test_the_forms_are_trained_after_warm_up_and_need_no_mask_before():
 def test_a_form_reads_what_a_forward_pass_with_maps_has():
     quantities = {name for name, entry in vars(MapsForward).items() if not name.startswith("_")}
     for form in FORMS.values():
-        assert set(inspect.signature(form).parameters) <= quantities | {"saliency", "mask"}
+        assert set(inspect.signature(form).parameters) <= quantities | {"saliency", "evidence", "mask"}
 
 
 # ---- which runs ------------------------------------------------------------------------------------------------------
@@ -245,13 +235,20 @@ def test_a_run_knows_the_method(tmp_path):
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
-def write_run(path, accuracies, gaps):
-    """A complete run's folder with all that the table reads."""
+def write_run(path, accuracies, gaps, right_on_conflicting):
+    """A complete run's folder with all that the table reads: eight objects, right on all aligned backgrounds."""
     (path / "report").mkdir(parents=True)
     results = [
         {"domain": domain, "role": role, "split": role, "accuracy": accuracy, "cam_energy": 0.5}
         for (domain, role), accuracy in accuracies.items()
     ]
+    arrays = {}
+    for role, right in (("aligned", np.ones(8)), ("conflicting", right_on_conflicting)):
+        objects = np.array([f"object{number}" for number in range(8)])
+        fields = {"probabilities": np.stack([right, 1 - right], 1), "label": np.zeros(8, int), "object": objects,
+                  "concept": np.arange(8) // 2, "id": np.char.add(f"{role}_", objects)}  # fmt: skip
+        arrays |= {f"noto/{role}/{name}": values for name, values in fields.items()}
+    np.savez(path / "predictions.npz", **arrays)
     (path / "config.json").write_text("{}")
     (path / "summary.json").write_text(json.dumps(BARE | {"results": results, "background_gaps": gaps}))
     (path / "report" / "index.html").write_text("")
@@ -259,16 +256,19 @@ def write_run(path, accuracies, gaps):
 
 def test_the_table_has_the_complete_runs_in_order_with_means_over_vendors(tmp_path):
     accuracies = {("noto", "id"): 0.9, ("noto", "background_shift"): 0.6, ("openmoji", "background_shift"): 0.7,
-                  ("twemoji", "ood"): 0.5, ("noto", "conflicting"): 0.45}  # fmt: skip
+                  ("twemoji", "ood"): 0.5, ("noto", "aligned"): 1, ("noto", "conflicting"): 0.45}  # fmt: skip
     gaps = [{"domain": "noto", "role": "id", "gap": 0.25, "flips": 0.3, "flips_standard_error": 0.01}]
-    for row in (ROWS[2], ERM):
-        write_run(tmp_path / cell(row).path, accuracies, gaps)
+    for row, right in ((ROWS[2], np.ones(8)), (ERM, np.arange(8) % 2)):
+        write_run(tmp_path / cell(row).path, accuracies, gaps, right)
     results = complete_runs(tmp_path)
     assert [result.row for result in results] == [ERM, ROWS[2]]
     found = table(results)
     texts = {column.title: entry.text for column, entry in zip(found.columns, found.rows[0].cells, strict=True)}
     assert (texts["random, %"], texts["gap"], texts["flips, %"]) == ("65.0", "25.0", "30.0")
     assert (texts["conflicting, %"], texts["neutral, %"], texts["CAM energy"]) == ("45.0", "–", "0.50")
+    gaps_less_erm = [(row.cells[-1].value, row.cells[-1].interval) for row in found.rows]
+    assert gaps_less_erm[1] == ("-50.0", "-50.0, -50.0")
+    assert gaps_less_erm[0] != gaps_less_erm[1]
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
     assert len(lines) == 2 * len(accuracies)
     guided = next(line for line in lines if line["form"] and line["role"] == "id")
