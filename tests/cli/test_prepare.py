@@ -160,6 +160,8 @@ def test_a_data_set_in_memory_does_not_have_to_be_prepared(monkeypatch, capsys):
         (["--dataset=vlcs", "--root=s3://bucket"], ["--root=s3://bucket", "mount"]),
         (["--dataset=vlcs", "--prepared=gs://bucket"], ["--prepared=gs://bucket", "mount"]),
         (["--dataset=domain_folders"], ["--folder=PACS"]),
+        (["--dataset=domain_folders", "--folder=PACS", "--group=groups.csv"], ["groups.csv", "folder"]),
+        (["--dataset=vlcs", "--group=folder"], ["--group is not read by vlcs"]),
         (["--dataset=vlcs", "--folder=VLCS"], ["--folder is not read by vlcs"]),
         (["--dataset=terra_incognita", "--folder="], ["--folder is not read by terra_incognita"]),
         (["--dataset=emoji_scenes", "--root=data"], ["--root is not read by emoji_scenes"]),
@@ -184,8 +186,9 @@ def test_a_folder_that_cannot_be_written_is_a_line(data, capsys):
 
 
 def test_flags_have_types():
-    flags = ["--dataset=domain_folders", "--folder=PACS", "--most_skipped=0.05", "--copy_to=m"]
+    flags = ["--dataset=domain_folders", "--folder=PACS", "--most_skipped=0.05", "--copy_to=m", "--group=folder"]
     data, copy_to = parse(["prepare.py", *flags])
+    assert data.group == "folder"
     assert (data.name, data.folder, data.most_skipped, copy_to) == ("domain_folders", "PACS", 0.05, Path("m"))
     assert (data.on_bad_image, data.root, data.prepared) == ("error", "data", "data")
 
