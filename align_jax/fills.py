@@ -1,7 +1,8 @@
 """Fills: what replaces the removed pixels of an image.
 
 Fills act on normalised images. `mean` is 0, the mean that the normalisation subtracts; `image_mean` is the image's own
-mean, channel by channel; `blur` is the image after a Gaussian blur; `black` is the value of black pixels.
+mean, channel by channel; `blur` is the image after a Gaussian blur; `black` is the value of black pixels. `around` is
+for holes: it fills them with what lies beside them.
 """
 
 from collections.abc import Callable
@@ -21,16 +22,36 @@ def gaussian_blur(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     deviations, and the image is mirrored at its border, with the edge pixel repeated. One matrix blurs the rows and one
     the columns: for so wide a kernel that is cheaper than a convolution, and the border costs nothing.
     """
+    return _blurred(image.astype(jnp.float32), min(image.shape[1:3]) / 8).astype(image.dtype)
+
+
+def around(image: Float[Array, "b h w c"], hole: Float[Array, "b h w 1"]) -> Float[Array, "b h w c"]:
+    """The image with its hole filled in from around it.
+
+    In the hole, each pixel becomes the Gaussian mean of the pixels outside of it, `G[(1 - H) x] / G[1 - H]`; elsewhere
+    the image stays as it is. The standard deviation is 3/32 of the shorter side (6 pixels at 64). Far from the hole's
+    rim nothing is near enough to say what to fill in, and the value goes to 0, the mean.
+
+    Args:
+      image: normalised.
+      hole: 1 where the image is to be filled in, 0 elsewhere; or between them.
+    """
+    sigma = min(image.shape[1:3]) * 3 / 32
+    outside = 1 - hole.astype(jnp.float32)
+    weight = _blurred(outside, sigma)
+    filled = _blurred(outside * image.astype(jnp.float32), sigma) / jnp.maximum(weight, 1e-3)
+    return (outside * image + (1 - outside) * filled).astype(image.dtype)
+
+
+def _blurred(image: Float[Array, "b h w c"], sigma: float) -> Float[Array, "b h w c"]:
     height, width = image.shape[1:3]
-    sigma = min(height, width) / 8
-    blurred = jnp.einsum(
+    return jnp.einsum(
         "yh,xw,bhwc->byxc",
         _gaussian_matrix(height, sigma),
         _gaussian_matrix(width, sigma),
-        image.astype(jnp.float32),
+        image,
         precision=jax.lax.Precision.HIGHEST,
     )
-    return blurred.astype(image.dtype)
 
 
 def _gaussian_matrix(size: int, sigma: float) -> np.ndarray:

@@ -17,12 +17,13 @@ from align_jax import mixup, saliency
 from align_jax.batch import Batch, BatchForward, Image
 from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
+from align_jax.swaps import AS_THEY_ARE, SwapSettings, background_of, pasted, sharpened, swap_partner
 
 Mask = Float[Array, "b h w 1"]
 
 # An update's key is folded with one of these numbers before anything is drawn from it. No two are alike, so both
 # networks' updates may be given the same key.
-PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS = range(9)
+PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS, MASKER_SWAP = range(10)
 
 NO_MASKS = "no masks were given: pass masks= to the step"
 
@@ -61,6 +62,7 @@ class ClassifierForward(BatchForward):
       masks: from the batch to the guiding masks; called only if a term reads `mask`. None without guidance.
       num_domains: how many domains training has; `domain` counts them from 0.
       num_groups: how many pairs of class and group training has; `class_group` counts them from 0.
+      swap_settings: how backgrounds are swapped.
     """
 
     classifier: Classifier
@@ -72,6 +74,7 @@ class ClassifierForward(BatchForward):
     saliency_settings: SaliencySettings
     num_domains: int = 1
     num_groups: int = 1
+    swap_settings: SwapSettings = AS_THEY_ARE
 
     def unavailable(self) -> dict[str, str]:
         """Masks, domains, groups and what is computed from them, if the step was not given them, with the reasons."""
@@ -116,10 +119,13 @@ class ClassifierForward(BatchForward):
 
     @cached_property
     def swapped_logits(self) -> Float[Array, "b k"]:
-        """f(M(x) x + (1 - M(x)) x'), x' any image of the batch; BatchNorm uses the mixed batch, and stores nothing."""
-        other = jax.random.permutation(jax.random.fold_in(self.key, SWAP), self.image.shape[0])
-        background = self.image[other]
-        features, _ = self._pass(background + self.mask * (self.image - background), SWAPPED_PASS)
+        """f(M(x) x + (1 - M(x)) b(x')), see `swaps`; BatchNorm uses the composites, and stores nothing."""
+        settings = self.swap_settings
+        other = swap_partner(jax.random.fold_in(self.key, SWAP), self.label, settings.partner)
+        background = background_of(self.image, self.mask, settings.fill)[other]
+        features, _ = self._pass(
+            pasted(self.image, sharpened(self.mask, settings.sharpness, settings.threshold), background), SWAPPED_PASS
+        )
         return self.classifier.head(self.params, features)
 
     @cached_property
@@ -228,6 +234,7 @@ class MaskerForward(BatchForward):
       frozen_logits: image -> logits of the frozen classifier. It uses its stored BatchNorm statistics: masked images
         must not leak into them.
       fill: image -> what replaces the pixels that the mask removes (see `fills`).
+      swap_settings: how backgrounds are swapped, if other images are to replace what the mask removes; or None.
     """
 
     masker: Masker
@@ -237,6 +244,7 @@ class MaskerForward(BatchForward):
     key: Key[Array, ""]
     frozen_logits: Callable[[Image], Float[Array, "b k"]]
     fill: Callable[[Image], Image]
+    swap_settings: SwapSettings | None = None
 
     @property
     def num_classes(self) -> int:
@@ -254,12 +262,22 @@ class MaskerForward(BatchForward):
         return self.masker.mask(self.params, self.batch_stats, self.image, True, key)
 
     @cached_property
+    def _replacements(self) -> tuple[Image, Image]:
+        """What replaces the background of each image, and what replaces its object."""
+        settings = self.swap_settings
+        if settings is None:
+            return (self.fill(self.image),) * 2
+        other = swap_partner(jax.random.fold_in(self.key, MASKER_SWAP), self.label, settings.partner)
+        mask = jax.lax.stop_gradient(self.mask)
+        return background_of(self.image, mask, settings.fill)[other], self.image[other]
+
+    @cached_property
     def _probabilities(self) -> Float[Array, "b 2 k"]:
         # Each example's kept and removed versions lie side by side, so each device of the mesh keeps its own examples
         # while both versions go through the frozen classifier in one batch.
-        background = self.fill(self.image)
-        kept = background + self.mask * (self.image - background)
-        removed = self.image + self.mask * (background - self.image)
+        background, instead = self._replacements
+        kept = pasted(self.image, self.mask, background)
+        removed = pasted(instead, self.mask, self.image)
         both = jnp.stack([kept, removed], axis=1).reshape(-1, *self.image.shape[1:])
         probabilities = jax.nn.softmax(self.frozen_logits(both).astype(jnp.float32))
         return probabilities.reshape(-1, 2, probabilities.shape[-1])

@@ -13,7 +13,7 @@ computed, and what several terms ask for is computed once.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -79,11 +79,19 @@ def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, 
     return lambda step: jnp.where(step >= start, weight, 0.0)
 
 
-def ramped(weight: Weight, start: int, steps: int) -> Weight:
-    """A weight that grows linearly from 0 at step `start` to its full value `steps` later; a weight of 0 stays 0."""
-    if steps == 0 or (not callable(weight) and weight == 0):
-        return weight
-    return lambda step: jnp.clip((step - start) / steps, 0.0, 1.0) * (weight(step) if callable(weight) else weight)
+def ramped(before: Weight, after: Weight, start: int, steps: int) -> Weight:
+    """A weight that is `before` until step `start`, and goes linearly to `after`, which it is `steps` later."""
+    if not (callable(before) or callable(after)) and before == after:
+        return after
+
+    def at(step: Int[Array, ""], weight: Weight) -> Float[Array, ""] | float:
+        return weight(step) if callable(weight) else weight
+
+    def weight(step: Int[Array, ""]) -> Float[Array, ""]:
+        share = jnp.clip((step - start) / steps, 0.0, 1.0) if steps else jnp.where(step >= start, 1.0, 0.0)
+        return (1 - share) * at(step, before) + share * at(step, after)
+
+    return weight
 
 
 def switch(step: int, before: float, after: float) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
@@ -171,12 +179,23 @@ class Objective(NamedTuple):
         functions += [*(update for _, update in self.carried.values()), *self.watch.values()]
         return any(quantity in inspect.signature(function).parameters for function in functions)
 
-    def ramped(self, names: Sequence[str], start: int, steps: int) -> "Objective":
-        """The objective with the named terms' weights growing from 0 over `steps`; see the function `ramped`."""
+    def ramped(self, before: "Objective", start: int, steps: int) -> "Objective":
+        """The objective with another one's weights until step `start`, and its own `steps` later; see `ramped`.
+
+        A term that only one of the two has weighs 0 in the other.
+        """
         return self._replace(
             terms={
-                name: Term(loss, ramped(weight, start, steps) if name in names else weight)
-                for name, (loss, weight) in self.terms.items()
+                name: Term(
+                    found.loss,
+                    ramped(
+                        before.terms[name].weight if name in before.terms else 0.0,
+                        self.terms[name].weight if name in self.terms else 0.0,
+                        start,
+                        steps,
+                    ),
+                )
+                for name, found in {**before.terms, **self.terms}.items()
             }
         )
 

@@ -17,6 +17,7 @@ from align_jax.forward import Batch, ClassifierForward, Image, Mask, MaskerForwa
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 from align_jax.objectives import Mean, Metrics, Objective, merge
 from align_jax.states import ClassifierState, MaskerState
+from align_jax.swaps import SwapSettings
 
 State = TypeVar("State", ClassifierState, MaskerState)
 
@@ -34,15 +35,20 @@ class ClassifierUpdate(NamedTuple):
     saliency_settings: SaliencySettings = SaliencySettings()
     num_domains: int = 1
     num_groups: int = 1
+    swap_settings: SwapSettings = SwapSettings()
 
 
 class MaskerUpdate(NamedTuple):
-    """What stays the same over a masker's updates: the network, its objective L_mask, the optimiser and the fill."""
+    """What stays the same over a masker's updates: the network, its objective L_mask, the optimiser and the fill.
+
+    With `swap_settings`, other images replace what the mask removes, and the fill is not used.
+    """
 
     network: Masker
     objective: Objective
     optimizer: optax.GradientTransformation
     fill: Callable[[Image], Image]
+    swap_settings: SwapSettings | None = None
 
 
 def classifier_loss(
@@ -70,6 +76,7 @@ def classifier_loss(
         update.saliency_settings,
         update.num_domains,
         update.num_groups,
+        update.swap_settings,
     )
     loss, metrics, carried = update.objective(forward, state.step, state.carried)
     correct = (forward.logits.argmax(-1) == forward.label).astype(jnp.float32)
@@ -93,7 +100,9 @@ def masker_loss(
     Source: ALIGN, "Masker objective".
     """
     key = jax.random.fold_in(key, state.step)
-    forward = MaskerForward(update.network, params, state.batch_stats, batch, key, frozen_logits, update.fill)
+    forward = MaskerForward(
+        update.network, params, state.batch_stats, batch, key, frozen_logits, update.fill, update.swap_settings
+    )
     loss, metrics, _ = update.objective(forward, state.step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
     metrics["mask_mean"] = Mean(mean.sum(), jnp.float32(mean.size))

@@ -28,7 +28,7 @@ from align_jax.training.plan import Length, guidance_of, plan
 from tests.tiny_config import Squares, get_config, load_squares
 
 TAKE_MASKS = [name for name, algorithm in ALGORITHMS.items() if algorithm.guided_terms]
-OWN = {"align": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
+OWN = {"align": "learned", "background_swap": "learned", "rrr": "true", "gradia": "true", "haics": "true"}
 KEY = jax.random.key(0)
 
 
@@ -75,7 +75,8 @@ def built(config, steps, warmup):
 def test_every_source_guides_every_method(name, guidance):
     """Traced, not compiled: which terms a step has, whether a masker is trained, whether the batch's mask is read."""
     config = chosen(name, guidance)
-    config.align.classifier.swapped_cls = 0.5  # a guided term that has no weight by default
+    # Guided terms that have no weight by default.
+    config.align.classifier.swapped_cls = config.background_swap.guidance = 0.5
     resolved = OWN[name] if guidance == "method" else guidance
     assert guidance_of(config) == resolved
     method = built(config, 4, 2)
@@ -151,15 +152,17 @@ def test_the_masks_that_guide_are_the_ones_named(guidance):
 def test_other_methods_take_no_masks_whatever_is_set(name):
     for guidance in ("method", *GUIDANCES):
         config = chosen(name, guidance)
-        assert (guidance_of(config), warms_up(config)) == ("none", False)
+        assert (guidance_of(config), warms_up(config)) == ("none", name == "jtt")
     method = built(config, 4, 0)
     assert method.masker is method.given_masks is None
 
 
-def test_only_guided_align_warms_up():
-    assert {name for name in ALGORITHMS if warms_up(chosen(name))} == {"align"}
+def test_what_comes_after_warm_up_decides_whether_there_is_one():
+    assert {name for name in ALGORITHMS if warms_up(chosen(name))} == {"align", "background_swap", "jtt"}
     assert all(warms_up(chosen("align", guidance)) for guidance in GUIDANCES if guidance != "none")
     assert not warms_up(chosen("align", "none"))
+    # Without masks, mistakes are redrawn all the same.
+    assert warms_up(chosen("background_swap", "none"))
 
 
 def test_pages_know_every_methods_own_guidance():

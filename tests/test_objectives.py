@@ -117,17 +117,21 @@ def test_a_domain_that_the_batch_lacks_has_no_members():
     np.testing.assert_array_equal(quantities.membership[1], quantities.domain == 1)
 
 
-def test_named_terms_come_in_gradually():
-    objective = weighted(cls=term(losses.cross_entropy), egl=term(losses.alignment, weight=0.5))
-    begins_at_10 = objective.ramped(("egl",), 10, 4)
+def test_one_objective_turns_into_another_gradually():
+    before = weighted(cls=term(losses.cross_entropy), smoothness=term(losses.smoothness, weight=2.0))
+    after_it = weighted(cls=term(losses.cross_entropy, weight=0.0), egl=term(losses.alignment, weight=0.5))
+    ramp = after_it.ramped(before, 10, 4)
     for step, share in ((0, 0.0), (10, 0.0), (12, 0.5), (14, 1.0), (99, 1.0)):
-        loss, metrics, _ = begins_at_10(forward(), jnp.int32(step))
-        expected = metrics["cls"].value() + share * 0.5 * metrics["egl"].value()
+        loss, metrics, _ = ramp(forward(), jnp.int32(step))
+        value = {name: metrics[name].value() for name in ("cls", "egl", "smoothness")}
+        expected = (1 - share) * (value["cls"] + 2 * value["smoothness"]) + share * 0.5 * value["egl"]
         chex.assert_trees_all_close(loss, expected, rtol=1e-6)
-    # Schedules multiply; a term without a weight or a ramp stays the same.
-    assert float(ramped(after(12, 2.0), 10, 4)(jnp.int32(13))) == 1.5
-    assert ramped(0.0, 10, 4) == 0.0
-    assert objective.ramped(("egl",), 10, 0) == objective
+    at_once = after_it.ramped(before, 10, 0)
+    for step, expected in ((9, value["cls"] + 2 * value["smoothness"]), (10, 0.5 * value["egl"])):
+        chex.assert_trees_all_close(at_once(forward(), jnp.int32(step))[0], expected, rtol=1e-6)
+    # Schedules count too; a weight that is the same in both stays a number.
+    assert float(ramped(0.0, after(12, 2.0), 10, 4)(jnp.int32(13))) == 1.5
+    assert ramped(1.0, 1.0, 10, 4) == 1.0
 
 
 def test_a_swapped_background_is_another_images_where_the_mask_is_0():

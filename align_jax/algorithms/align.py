@@ -20,15 +20,27 @@ The paper's symbols, and their names here and in the metrics:
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import ml_collections
 from jaxtyping import Array
 
 from align_jax import losses
 from align_jax.algorithms.algorithm import Algorithm
 from align_jax.fills import FILLS
 from align_jax.forward import SaliencySettings
-from align_jax.objectives import Objective, term, weighted
+from align_jax.objectives import Objective, Weight, term, weighted
 from align_jax.saliency import NORMALISATIONS, ExplainedScore
-from align_jax.settings import BOOLEAN, POSITIVE, ZERO_OR_MORE, Setting, keyword_settings, one_of, whole_number
+from align_jax.settings import (
+    BOOLEAN,
+    FRACTION,
+    POSITIVE,
+    ZERO_OR_MORE,
+    Setting,
+    keyword_settings,
+    number,
+    one_of,
+    whole_number,
+)
+from align_jax.swaps import HOLE_FILLS, PARTNERS, SwapSettings
 
 # L_egl by `classifier.form`, then by `classifier.resolution`.
 ALIGNMENTS: dict[str, dict[str, Callable[..., Array]]] = {
@@ -37,11 +49,11 @@ ALIGNMENTS: dict[str, dict[str, Callable[..., Array]]] = {
 }
 
 
-def masker_objective(*, sparsity: float = 1.5, smoothness: float = 0.3) -> Objective:
+def masker_objective(*, sparsity: Weight = 1.5, smoothness: float = 0.3) -> Objective:
     """L_mask = L_dist + l1 * L_sparsity + l2 * L_smooth.
 
     Args:
-      sparsity: l1.
+      sparsity: l1. The paper's is a number.
       smoothness: l2.
 
     Source: ALIGN, "Masker objective"; the weights are a decision of this project.
@@ -55,6 +67,7 @@ def masker_objective(*, sparsity: float = 1.5, smoothness: float = 0.3) -> Objec
 
 def classifier_objective(
     *,
+    cls: float = 1.0,
     guidance: float = 1.0,
     regularisation: float = 1.0,
     consistency: float = 1.0,
@@ -70,6 +83,7 @@ def classifier_objective(
     With l3 = 0, as in warm-up, this is DRE.
 
     Args:
+      cls: weight of L_cls. The paper has no such weight.
       guidance: l3.
       regularisation: l4.
       consistency: weight within L_reg.
@@ -88,7 +102,7 @@ def classifier_objective(
     """
     return weighted(
         reduction=losses.mean_over_classes if as_published else losses.mean_over_batch,
-        cls=term(losses.cross_entropy),
+        cls=term(losses.cross_entropy, weight=cls),
         egl=term(ALIGNMENTS[form][resolution], weight=guidance),
         consistency=term(losses.consistency, weight=regularisation * consistency),
         sparsity=term(
@@ -100,8 +114,14 @@ def classifier_objective(
     )
 
 
+def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
+    """L_cls + l4 * L_reg: L_clf in warm-up, which is DRE, given a config."""
+    return classifier_objective(**(dict(config.align.classifier) | {"cls": 1.0, "guidance": 0.0, "swapped_cls": 0.0}))
+
+
 ALGORITHM = Algorithm(
     lambda config: classifier_objective(**config.align.classifier),
+    warmup_objective=warmup_objective,
     guided_terms=("egl", "swapped_cls"),
     guidance="learned",
     warms_up=True,
@@ -110,6 +130,7 @@ ALGORITHM = Algorithm(
     settings=keyword_settings(
         classifier_objective,
         "classifier.",
+        cls=ZERO_OR_MORE,  # beyond the paper: the weight of L_cls in the rounds
         guidance=ZERO_OR_MORE,  # l3 (D)
         regularisation=ZERO_OR_MORE,  # l4 (D)
         consistency=ZERO_OR_MORE,
@@ -134,9 +155,20 @@ ALGORITHM = Algorithm(
         # What Grad-CAM explains in training: the label's logit (P), or its log-probability (not in the paper).
         explained=one_of(get_args(ExplainedScore)),
     )
+    # Beyond the paper: how backgrounds are swapped for `classifier.swapped_cls`.
+    | keyword_settings(
+        SwapSettings,
+        "swap.",
+        fill=one_of(HOLE_FILLS),
+        partner=one_of(PARTNERS),
+        sharpness=number(0.0, 1000.0),
+        threshold=FRACTION,
+    )
     | {
-        # For how many steps after warm-up the weights of the guided terms grow from 0, so that the masks are learned
-        # before they guide. The paper has no such ramp; methods without warm-up do not read it.
+        # For how many steps after warm-up the classifier goes on as before, while masks are learned already.
+        "delay": Setting(0, whole_number(at_least=0)),
+        # For how many steps after that the weights go from those of warm-up to those of the rounds. The paper has
+        # neither; methods without warm-up do not read them.
         "ramp": Setting(0, whole_number(at_least=0)),
         "fill": Setting("mean", one_of(FILLS)),  # (D) what replaces the pixels that a mask removes
     },

@@ -14,9 +14,9 @@ def classifier_objective(**settings: Any) -> Objective:
     """L_clf = L_cls + 1.0 consistency + 0.5 sparsity + 0.1 L_cls(x~).
 
     Args:
-      **settings: those of `align.classifier_objective`; the weights of guided terms are not read.
+      **settings: those of `align.classifier_objective`; the weights of L_cls and of guided terms are not read.
     """
-    return align.classifier_objective(**(settings | {"guidance": 0.0, "swapped_cls": 0.0}))
+    return align.classifier_objective(**(settings | {"cls": 1.0, "guidance": 0.0, "swapped_cls": 0.0}))
 
 
 ALGORITHM = Algorithm(

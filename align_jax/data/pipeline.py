@@ -4,7 +4,7 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -24,7 +24,7 @@ def training_examples(
     sources: Mapping[str, Source],
     *,
     size: int,
-    seed: int,
+    seed: int | Sequence[int],
     with_masks: bool,
     augmentation: Augmentation,
     class_groups: ClassGroups | None = None,
@@ -95,18 +95,28 @@ class TrainingBatches:
         mesh: jax.sharding.Mesh,
         threads: int,
         prefetch: int,
+        redrawn: Callable[[Any], grain.MapDataset[Example]] | None = None,
     ) -> None:
-        """Batches of `batch_size` examples over all devices, by `threads` reading threads, `prefetch` batches ahead."""
-        batches = examples.batch(batch_size, drop_remainder=True).to_iter_dataset(
-            grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(prefetch, 1) * batch_size)
+        """Batches of `batch_size` examples over all devices, by `threads` reading threads, `prefetch` batches ahead.
+
+        `redrawn` makes the examples that `redraw` changes to from its argument.
+        """
+        self._mesh, self._batch_size, self._threads, self._prefetch = mesh, batch_size, threads, prefetch
+        self._redrawn, self._draws = redrawn, None
+        self._iterator = self._iterate(examples)
+        self.waited_s = 0.0
+
+    def _iterate(self, examples: grain.MapDataset[Example]) -> Any:
+        batches = examples.batch(self._batch_size, drop_remainder=True).to_iter_dataset(
+            grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=max(self._prefetch, 1) * self._batch_size)
         )
 
         def on_devices(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
-            return place_batch(mesh, {field: np.asarray(batch[field]) for field in DEVICE_FIELDS if field in batch})
+            fields = {field: np.asarray(batch[field]) for field in DEVICE_FIELDS if field in batch}
+            return place_batch(self._mesh, fields)
 
         placed = batches.map(on_devices)
-        self._iterator = iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=prefetch))
-        self.waited_s = 0.0
+        return iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=self._prefetch))
 
     def __next__(self) -> dict[str, jax.Array]:
         start = time.perf_counter()
@@ -117,12 +127,27 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:
         return self
 
+    def redraw(self, draws: Any) -> None:
+        """Begins with other examples, `redrawn(draws)`; batches that were read ahead are dropped.
+
+        Args:
+          draws: values for JSON, which become a part of the position.
+        """
+        assert self._redrawn is not None
+        examples = self._redrawn(draws)
+        self.close()
+        self._draws, self._iterator = draws, self._iterate(examples)
+
     def state(self) -> dict[str, Any]:
         """The position after the last batch that `next` returned, as values for JSON; prefetched ones do not count."""
-        return self._iterator.get_state()
+        state: dict[str, Any] = self._iterator.get_state()
+        return state if self._draws is None else {"iterator": state, "draws": self._draws}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes to a position from `state`."""
+        if "draws" in state:
+            self.redraw(state["draws"])
+            state = state["iterator"]
         self._iterator.set_state(state)
 
     def close(self) -> None:

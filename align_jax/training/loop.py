@@ -31,6 +31,7 @@ from align_jax.training.events import events
 from align_jax.training.finish import finish, interrupted, is_usable, write_gallery_of
 from align_jax.training.phases import Phase, phases
 from align_jax.training.plan import plan
+from align_jax.training.redraw import before_update
 from align_jax.training.run import OpenRun, Reached, open_run
 
 
@@ -88,6 +89,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
                 selected = _evaluate(run, Reached(step, states, selected))
             if step >= length.steps:
                 return finish(run, Reached(step, states, selected))
+            states = before_update(run, step, states)
         except Stopped:
             raise interrupted(run, step) from None
         if step == logged:

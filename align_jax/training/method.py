@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import ml_collections
 import optax
 
 from align_jax.algorithms import align
@@ -37,13 +36,17 @@ class Method(NamedTuple):
 def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length, num_groups: int = 1) -> Method:
     """The method that a plan names, for so many classes, training domains, and pairs of class and group."""
     config, algorithm, objective = plan.config, plan.algorithm, plan.objective
-    if algorithm.warms_up:
-        objective = objective.ramped(algorithm.guided_terms, length.warmup, config.align.ramp)
+    before = objective.without(*algorithm.guided_terms)
+    if algorithm.warmup_objective is not None:
+        before = algorithm.warmup_objective(config).without(*algorithm.guided_terms)
+    if algorithm.warms_up and config.align.delay + config.align.ramp:
+        objective = objective.ramped(before, length.warmup + config.align.delay, config.align.ramp)
     schedule = learning_rate(config.optim.schedule, config.optim.lr, length.steps)
+    restart = length.warmup if algorithm.anew(config) else algorithm.restart(config)
     warmup = ClassifierUpdate(
         build_classifier(config, num_classes),
-        objective.without(*algorithm.guided_terms),
-        optimizer(config.optim.name, schedule, config.optim.weight_decay, algorithm.restart(config)),
+        before,
+        optimizer(config.optim.name, schedule, config.optim.weight_decay, restart),
         SaliencySettings(
             # DRE's code, which `as_published` follows, takes the channel weights as constants.
             "constant" if config.align.classifier.as_published else config.align.alpha,
@@ -53,22 +56,26 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length,
         ),
         num_domains,
         num_groups,
+        algorithm.swap(config),
     )
     return Method(
         classifier=warmup if plan.guidance == "none" else warmup._replace(objective=objective),
         warmup=warmup,
-        masker=_masker_update(config, length) if plan.guidance == "learned" else None,
+        masker=_masker_update(plan, length) if plan.guidance == "learned" else None,
         given_masks=given_masks(plan.guidance),
         learning_rate=schedule,
     )
 
 
-def _masker_update(config: ml_collections.ConfigDict, length: Length) -> MaskerUpdate:
-    settings = config.masker_optim
+def _masker_update(plan: Plan, length: Length) -> MaskerUpdate:
+    config, algorithm, settings = plan.config, plan.algorithm, plan.config.masker_optim
     updates = (length.steps - length.warmup) // config.schedule.classifier_steps * config.schedule.masker_steps
     return MaskerUpdate(
         build_masker(config),
-        align.masker_objective(**config.align.masker),
+        algorithm.masker_objective(config, updates)
+        if algorithm.masker_objective
+        else align.masker_objective(**config.align.masker),
         optimizer(settings.name, learning_rate(settings.schedule, settings.lr, updates), settings.weight_decay),
         FILLS[config.align.fill],
+        algorithm.swap(config) if algorithm.composites(config) else None,
     )

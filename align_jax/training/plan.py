@@ -40,7 +40,12 @@ class Plan:
     @property
     def warms_up(self) -> bool:
         """Whether the run begins without its guided terms, as long as `config.schedule.warmup` says."""
-        return self.algorithm.warms_up and self.guidance != "none"
+        return self.algorithm.warms_up and (self.guidance != "none" or self.redraws)
+
+    @property
+    def redraws(self) -> bool:
+        """Whether images are drawn more often after warm-up if the classifier then gets them wrong."""
+        return self.algorithm.mistakes(self.config) > 1
 
     @property
     def reads_groups(self) -> bool:
@@ -68,6 +73,11 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     check(config)
     algorithm = ALGORITHMS[config.algorithm]
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
+    if planned.redraws and config.schedule.warmup == 0:
+        raise UserError(
+            f"config.{config.algorithm}.mistakes is {algorithm.mistakes(config)}, but config.schedule.warmup is 0, and "
+            "mistakes are those of the classifier after warm-up; give a warm-up, or set it to 1."
+        )
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)
     data_set = find_dataset(config.data.name)

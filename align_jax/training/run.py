@@ -5,18 +5,20 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import grain
 import jax
 import ml_collections
 
-from align_jax.data.augment import Augmentation
+from align_jax.data.augment import Augmentation, Example
 from align_jax.data.degraded_masks import with_quality
 from align_jax.data.domains import DomainData, Source, describe_data
 from align_jax.data.groups import ClassGroups, class_groups
 from align_jax.data.load import load
 from align_jax.data.mask_folder import with_masks
 from align_jax.data.pipeline import TrainingBatches, training_examples
+from align_jax.data.redraw import redrawn, unpacked
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.evaluation.selection import Selected
@@ -36,6 +38,9 @@ from align_jax.training.method import Method, build_method
 from align_jax.training.metrics_log import MetricsWriter
 from align_jax.training.plan import Length, Plan, check_batch
 from align_jax.training.progress import Progress
+
+# Beside the run's seed, for batches in which mistakes are drawn more often.
+REDRAWN = 1
 
 
 class Reached(NamedTuple):
@@ -63,6 +68,7 @@ class OpenRun:
       folder: its folder.
       stop: whether it was asked to stop.
       data: its data set.
+      train: its training domains, with the masks that guide if these are given.
       pretrained: source and hash of the weights that it began with, or None.
       length: its length in steps.
       method: networks, objectives and optimisers.
@@ -77,6 +83,7 @@ class OpenRun:
     folder: Path
     stop: StopRequest
     data: DomainData
+    train: Mapping[str, Source]
     pretrained: Mapping[str, str] | None
     length: Length
     method: Method
@@ -151,7 +158,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = OpenRun(
-        plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
+        plan, folder, stop, data, train, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
         Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip
     selected = Selected(**position.selected) if position.selected else None
@@ -203,21 +210,29 @@ def _open_batches(
 ) -> TrainingBatches:
     """The training batches, beginning at the saved position."""
     settings = plan.config.data
-    examples = training_examples(
-        train,
-        size=settings.image_size,
-        seed=plan.config.seed,
-        with_masks=reads_masks(plan.guidance),
-        augmentation=Augmentation(**settings.augmentation),
-        class_groups=groups,
-        balanced=settings.balanced_groups,
-    )
+
+    def examples(sources: Mapping[str, Source], seed: int | list[int]) -> grain.MapDataset[Example]:
+        return training_examples(
+            sources,
+            size=settings.image_size,
+            seed=seed,
+            with_masks=reads_masks(plan.guidance),
+            augmentation=Augmentation(**settings.augmentation),
+            class_groups=groups,
+            balanced=settings.balanced_groups,
+        )
+
+    def redrawn_examples(draws: Any) -> grain.MapDataset[Example]:
+        times = plan.algorithm.mistakes(plan.config)
+        return examples(redrawn(train, unpacked(draws, train), times), [plan.config.seed, REDRAWN])
+
     batches = TrainingBatches(
-        examples,
+        examples(train, plan.config.seed),
         batch_size=plan.config.schedule.batch_size,
         mesh=mesh,
         threads=settings.threads,
         prefetch=settings.prefetch,
+        redrawn=redrawn_examples,
     )
     if position.data:
         batches.restore(position.data)

@@ -1,0 +1,105 @@
+"""Mistakes are drawn more often after warm-up, and a run that is stopped there ends as one that never was."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from align_jax.data.domains import column
+from align_jax.data.redraw import unpacked
+from align_jax.errors import UserError
+from align_jax.runtime.interruption import Interrupted
+from align_jax.training import train_and_evaluate
+from align_jax.training.plan import plan
+from align_jax.training.progress import Progress
+from align_jax.training.redraw import redraws_at
+from tests.tiny_config import Squares, get_config
+from tests.training.test_loop import same_but_for_timing, states
+
+
+def redrawing(algorithm="background_swap"):
+    config = get_config()
+    config.algorithm = algorithm
+    config.background_swap.redraw_every = 2
+    return config
+
+
+def position(run, step):
+    metadata = json.loads((run / "checkpoints" / str(step) / "_CHECKPOINT_METADATA").read_text())
+    return metadata["custom_metadata"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train_and_evaluate(redrawing(), run)
+    return run
+
+
+def test_the_classifiers_mistakes_at_the_end_of_warm_up_are_a_part_of_the_position(uninterrupted):
+    sources = {domain: Squares(number, 0, 30) for number, domain in enumerate(("dark", "grey"))}
+    mistakes = unpacked(position(uninterrupted, 8)["data"]["draws"], sources)
+    # An untrained classifier sees one colour in almost all images: those of that colour are right, the others wrong.
+    for domain, wrong in mistakes.items():
+        label = np.array(column(sources[domain], "label"))
+        assert 0 < wrong.sum() < 30, domain
+        assert len({(wrong[label == colour].mean() > 0.5) for colour in range(3)}) == 2
+
+
+def test_mistakes_are_looked_for_after_warm_up_and_in_the_first_round_of_each_stretch():
+    def steps(warmup, every, taken):
+        return [step for step in range(0, 31, taken) if redraws_at(step, warmup, every, taken)]
+
+    assert steps(0, 5, 1) == []
+    assert steps(6, 0, 1) == [6]
+    assert steps(6, 10, 1) == [6, 16, 26]
+    assert steps(6, 10, 3) == [6, 18, 27]
+    assert steps(6, 1, 3) == [6, 9, 12, 15, 18, 21, 24, 27, 30]
+
+
+def test_stopped_after_every_step_it_ends_bit_identical(uninterrupted, tmp_path, monkeypatch):
+    run, advance = tmp_path / "run", Progress.advance
+
+    def stopping(self, steps):
+        signal.raise_signal(signal.SIGTERM)
+        return advance(self, steps)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Progress, "advance", stopping)
+        for step in (1, 2, 3, 4, 5):
+            with pytest.raises(Interrupted, match=f"after step {step} of 8, which is saved"):
+                train_and_evaluate(redrawing(), run)
+            assert ("draws" in position(run, step)["data"]) == (step > 3)
+    train_and_evaluate(redrawing(), run)
+    jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted))
+    same_but_for_timing(run, uninterrupted)
+
+
+def test_jtt_begins_anew_after_warm_up(tmp_path):
+    """With a learning rate of nearly 0 a step changes nothing, so that the start shows."""
+    config = redrawing("jtt")
+    config.schedule.length, config.schedule.warmup, config.evaluation.every = 4, 3.0, 4
+    config.checkpoint_every = 1
+    config.optim.lr = 0.1
+    train_and_evaluate(config, tmp_path / "anew")
+    other = redrawing("jtt")
+    other.update(config)
+    other.schedule.length, other.schedule.warmup = 1, 0.0
+    other.jtt.mistakes = 1
+    train_and_evaluate(other, tmp_path / "fresh")
+    # Adam's first step is of the learning rate, whatever the gradient: from the same start, parameters are 2 lr apart
+    # at most. After three steps of warm-up they are up to 4 lr from it.
+    first, anew = (states(tmp_path / name, step)[0]["params"] for name, step in (("fresh", 1), ("anew", 4)))
+    distance = max(jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(a - b).max()), first, anew)))
+    assert distance <= 2 * config.optim.lr + 1e-6
+
+
+def test_without_warm_up_there_are_no_mistakes_to_draw():
+    config = redrawing()
+    config.schedule.warmup = 0.0
+    with pytest.raises(UserError, match=r"config.background_swap.mistakes is 5.*config.schedule.warmup is 0"):
+        plan(config)
+    config.background_swap.mistakes = 1
+    assert not plan(config).redraws
