@@ -9,12 +9,13 @@ another. Each part can be switched, in `config.background_swap`:
 | swapped cross-entropy | the classifier learns from composites, see `swaps` | `swapped_cls` | 0 |
 | plain cross-entropy | ... and how much from the images as they are | `cls` | 1 leaves ALIGN's |
 | redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `mistakes` | 1 |
-| composites for the masker | other images replace what a mask removes, in L_dist too | `composites` | False |
+| looking again | mistakes are looked for again every so many steps | `redraw_every` | the default |
+| composites for the masker | other images replace what a mask removes, in L_dist too | `composites` | the default |
 | growing l1 | the masker's l1 grows from ALIGN's to another value | `final_sparsity` | ALIGN's l1 |
 | filling | the object of the image that lends its background is filled in | `fill` | "none" |
-| partner | the image that lends its background is any, or one of another class | `partner` | "any" |
+| partner | the image that lends its background is any, or one of another class | `partner` | the default |
 | sharpening | masks are pushed towards 0 and 1, from a threshold, before they cut | `sharpness`, `threshold` | 0 |
-| L_egl, L_reg | ALIGN's | `guidance`, `regularisation` | 0 |
+| L_egl, L_reg | ALIGN's | `guidance`, `regularisation` | the default |
 
 Redrawing is what breaks a circle: a classifier that reads backgrounds teaches masks to keep them, and a background that
 is kept travels along with its object. The images whose background contradicts their class are the only evidence against
@@ -109,12 +110,12 @@ ALGORITHM = Algorithm(
         "guidance": Setting(0.0, ZERO_OR_MORE),
         "regularisation": Setting(0.0, ZERO_OR_MORE),
         # How many times as often the images are drawn that the classifier gets wrong at the end of warm-up.
-        "mistakes": Setting(5, whole_number(at_least=1, at_most=100)),
+        "mistakes": Setting(10, whole_number(at_least=1, at_most=100)),
         # After how many further steps its mistakes are looked for again; 0 leaves them as they are.
         "redraw_every": Setting(0, whole_number(at_least=0)),
         # The masker's l1 at the end of the run; it begins with `config.align.masker.sparsity`.
-        "final_sparsity": Setting(2.0, ZERO_OR_MORE),
-        "composites": Setting(True, BOOLEAN),
+        "final_sparsity": Setting(1.75, ZERO_OR_MORE),
+        "composites": Setting(False, BOOLEAN),
     }
     | keyword_settings(
         swap_settings,

@@ -24,6 +24,7 @@ from align_jax.runtime.files import write_atomically
 from align_jax.runtime.paths import local_path
 from align_jax.sweeping.sweep import complete_sweep
 from align_jax.tables.markdown import markdown
+from experiments.emoji_scenes.background_table import background_table, gap_table
 from experiments.emoji_scenes.plan import DOMAIN, ROWS, cells
 from experiments.emoji_scenes.tables import accuracy_table, as_csv, complete_runs, faithfulness_table, gain_table
 
@@ -62,8 +63,8 @@ def main() -> int:
         results = complete_runs(sweep.workdir, ROWS)
         write_atomically(csv, as_csv(results).encode())
         print(f"{len(results)} of {len(sweep.cells)} runs\n")
-        for correlation in ("0.3", "0.7"):
-            for table in (accuracy_table, gain_table, faithfulness_table):
+        for correlation in ("0.3", "0.7", "0.9"):
+            for table in (background_table, gap_table, accuracy_table, gain_table, faithfulness_table):
                 print(markdown(table(results, correlation)), end="\n\n")
         return 0 if done else 1
 

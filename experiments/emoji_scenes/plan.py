@@ -28,24 +28,52 @@ class Row(NamedTuple):
 
 MAIN = {"0.3": FIVE, "0.7": FIVE}
 OTHERS = {"0.7": TWO}
-BEYOND_THE_PAPER = {"0.3": TWO, "0.7": TWO}
-# Beyond the paper: see losses.swapped_cross_entropy.
-SWAPPED = {"align.classifier.swapped_cls": "1.0"}
 SCRATCH = {"classifier.pretrained": ""}
+# Given masks are right from the first step, so that composites can take the place of the images at once.
+COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.mistakes": "1"}
 
 # The ceiling: without a correlation there is nothing about backgrounds to learn.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
 TRUE_MASKS = Row("true masks", "align", {"guidance": "true"}, MAIN)
-ERM = Row("ERM", "erm", {}, MAIN)
+ERM = Row("ERM", "erm", {}, MAIN | {"0.9": FIVE})
+SWAP = Row("background swap", "background_swap", {}, MAIN | {"0.9": FIVE})
+REDRAWN = Row("redrawn mistakes alone", "background_swap", {"guidance": "none"}, {"0.7": FIVE})
+
+
+def without(part: str, **settings: str) -> Row:
+    """A row of the ablation: background swap with one part switched off or changed."""
+    fields = {f"background_swap.{field}": value for field, value in settings.items()}
+    return Row(f"background swap, {part}", "background_swap", fields, OTHERS)
+
 
 ROWS: tuple[Row, ...] = (
     ERM,
     Row("DRE", "dre", {}, MAIN),
     Row("ALIGN", "align", {}, MAIN),
-    Row("ALIGN, swapped backgrounds", "align", SWAPPED, BEYOND_THE_PAPER),
+    SWAP,
     TRUE_MASKS,
-    Row("true masks, swapped backgrounds", "align", {"guidance": "true"} | SWAPPED, BEYOND_THE_PAPER),
+    Row("background swap, true masks", "background_swap", COMPOSITES_OF_TRUE_MASKS, MAIN),
     CEILING,
+    REDRAWN,
+    without("no redrawing", mistakes="1"),
+    without("masker with composites", composites="True"),
+    without("l1 as it is", final_sparsity="1.0"),
+    without("holes not filled", fill="none"),
+    without("partner of another class", partner="other_class"),
+    without("masks not sharpened", sharpness="0.0"),
+    without("plain cross-entropy at 0.3", cls="0.3"),
+    without("plain cross-entropy at 1", cls="1.0"),
+    without("with L_reg", regularisation="1.0"),
+    without("with L_egl", guidance="0.3"),
+    Row("JTT", "jtt", {}, OTHERS),
+    Row("GroupDRO, class x background", "group_dro", {"group_dro.over": "group"}, OTHERS),
+    Row(
+        "GroupDRO, class x background, balanced",
+        "group_dro",
+        {"group_dro.over": "group", "data.balanced_groups": "True"},
+        OTHERS,
+    ),
+    Row("ERM, class x background balanced", "erm", {"data.balanced_groups": "True"}, OTHERS),
     Row("SGT", "sgt", {}, OTHERS),
     # DomainBed's penalties start after a tenth of its 5000 steps.
     Row("IRM", "irm", {"irm.switch_step": "60"}, OTHERS),
@@ -58,7 +86,7 @@ ROWS: tuple[Row, ...] = (
     Row("HAICS, true masks", "haics", {}, OTHERS),
     Row("ERM from scratch", "erm", SCRATCH, OTHERS),
     Row("ALIGN from scratch", "align", SCRATCH, OTHERS),
-    Row("true masks from scratch", "align", {"guidance": "true"} | SCRATCH, OTHERS),
+    Row("background swap from scratch", "background_swap", SCRATCH, OTHERS),
 )
 
 

@@ -20,8 +20,9 @@ from experiments.mask_quality.tables import cell_over_seeds
 
 ROLES = {"id": "in distribution", "background_shift": "background shift", "ood": "held-out vendor"}
 SHIFTS = ("background_shift", "ood")
-METRICS = ("accuracy", "auc", "mask_iou", "cam_energy", "comprehensiveness", "random_comprehensiveness",
-           "sufficiency", "random_sufficiency", "insertion_auc", "random_insertion_auc")  # fmt: skip
+METRICS = ("accuracy", "worst_group_accuracy", "gap", "flips", "auc", "mask_iou", "cam_energy", "comprehensiveness",
+           "random_comprehensiveness", "sufficiency", "random_sufficiency", "insertion_auc",
+           "random_insertion_auc")  # fmt: skip
 COLUMNS = ("method", "correlation", "seed", "domain", "role", *METRICS)
 
 
@@ -83,15 +84,17 @@ def accuracy_table(results: Sequence[Result], correlation: str) -> Table:
         cells = [Cell(str(len(runs)))]
         # The ceiling's test in distribution has no correlation: it cannot be compared with the others.
         cells += [
-            Cell() if row is CEILING and role == "id" else _accuracy([score(run, role, "accuracy") for run in runs])
+            Cell()
+            if row is CEILING and role == "id"
+            else cell_of_accuracy([score(run, role, "accuracy") for run in runs])
             for role in ROLES
         ]
-        cells.append(_accuracy([worst_domain(run) for run in runs]))
-        learns = row.algorithm == "align" and row.settings.get("guidance", "learned") == "learned"
+        cells.append(cell_of_accuracy([worst_domain(run) for run in runs]))
+        learns = row.algorithm in ("align", "background_swap") and row.settings.get("guidance", "learned") == "learned"
         cells.append(_score([score(run, "ood", "mask_iou") for run in runs] if learns else [], 2))
         cells.append(_score([score(run, "ood", "cam_energy") for run in runs], 2))
         rows[name] = cells
-    return _table(correlation, titles, rows)
+    return table_of_correlation(correlation, titles, rows)
 
 
 def gain_table(results: Sequence[Result], correlation: str) -> Table:
@@ -103,7 +106,7 @@ def gain_table(results: Sequence[Result], correlation: str) -> Table:
     ]
     methods = by_method(results, correlation)
     if ERM.name not in methods:
-        return _table(correlation, titles, {})
+        return table_of_correlation(correlation, titles, {})
     seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
     by_role = {role: correct_by_method(methods, role) for role in SHIFTS}
     rows: dict[str, list[Cell]] = {name: [] for name in methods if name != ERM.name}
@@ -114,9 +117,9 @@ def gain_table(results: Sequence[Result], correlation: str) -> Table:
                 gain(*found, concept=concept) if (found := of_common_seeds(names, seeds, correct)) else None
                 for names in compared
             ]
-            cells.append(_with_interval(gains[0] and gains[0].difference))
-            cells += [_with_interval(found and found.share) for found in gains[1:]]
-    return _table(correlation, titles, rows)
+            cells.append(with_interval(gains[0] and gains[0].difference))
+            cells += [with_interval(found and found.share) for found in gains[1:]]
+    return table_of_correlation(correlation, titles, rows)
 
 
 def of_common_seeds(
@@ -146,7 +149,9 @@ def faithfulness_table(results: Sequence[Result], correlation: str) -> Table:
         ]
         for name, runs in by_method(results, correlation).items()
     }
-    return _table(correlation, [f"{measure.replace('_auc', ' AUC')} (random map)" for measure in measures], rows)
+    return table_of_correlation(
+        correlation, [f"{measure.replace('_auc', ' AUC')} (random map)" for measure in measures], rows
+    )
 
 
 def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Result]]:
@@ -172,23 +177,25 @@ def correct_by_method(
         rows = []
         for result in runs:
             images = correct_images(result.run, role)
-            if images is None or (identity is not None and not np.array_equal(images.identity, identity)):
+            if images is None or (identity is not None and not np.array_equal(images.object, identity)):
                 raise UserError(
                     f"{result.run.path} was not tested on the images of the other runs; delete it, "
                     "and the same command trains it again."
                 )
-            concept, identity = images.concept, images.identity
+            concept, identity = images.concept, images.object
             rows.append(images.correct)
         correct[name] = np.stack(rows)
     assert concept is not None
     return correct, concept
 
 
-def _table(correlation: str, titles: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> Table:
+def table_of_correlation(correlation: str, titles: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> Table:
+    """A table of plain rows under the correlation that the runs were trained at."""
     return plain_table(f"trained at correlation {correlation}", titles, rows.items())
 
 
-def _accuracy(values: Sequence[float | None]) -> Cell:
+def cell_of_accuracy(values: Sequence[float | None]) -> Cell:
+    """A mean over seeds, in percent, with its standard error."""
     return cell_over_seeds([value for value in values if value is not None], 100, 1)
 
 
@@ -197,7 +204,8 @@ def _score(values: Sequence[float | None], digits: int) -> Cell:
     return dataclasses.replace(cell_over_seeds([value for value in values if value is not None], 1, digits), error="")
 
 
-def _with_interval(estimate: Estimate | None) -> Cell:
+def with_interval(estimate: Estimate | None) -> Cell:
+    """An estimate in percent or points, with its interval."""
     if estimate is None:
         return Cell()
     low, high = estimate.interval

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from align_jax.algorithms import ALGORITHMS
 from align_jax.cli.train import parse
 from align_jax.configuration import check
 from align_jax.errors import UserError
 from align_jax.tables.markdown import markdown
-from experiments.emoji_scenes.plan import CEILING, ERM, ROWS, TRUE_MASKS, cell, cells
+from experiments.emoji_scenes.background_table import background_table, gap_table
+from experiments.emoji_scenes.plan import CEILING, ERM, REDRAWN, ROWS, SWAP, TRUE_MASKS, cell, cells
 from experiments.emoji_scenes.shares import gain
 from experiments.emoji_scenes.tables import (
     accuracy_table,
@@ -56,15 +58,24 @@ def test_every_run_is_there_once_with_a_config_that_works():
 def test_every_row_has_its_seeds():
     for row in ROWS:
         seeds = {correlation: len(seeds) for correlation, seeds in row.seeds.items()}
-        if row.name in ("ERM", "DRE", "ALIGN", TRUE_MASKS.name):
+        if row in (ERM, SWAP):
+            assert seeds == {"0.3": 5, "0.7": 5, "0.9": 5}
+        elif row.name in ("DRE", "ALIGN", TRUE_MASKS.name, "background swap, true masks"):
             assert seeds == {"0.3": 5, "0.7": 5}
-        elif "swapped" in row.name:
-            assert seeds == {"0.3": 2, "0.7": 2}
+        elif row in (CEILING, REDRAWN):
+            assert seeds == {"0" if row is CEILING else "0.7": 5}
         else:
-            assert seeds == ({"0": 5} if row is CEILING else {"0.7": 2})
-    assert {row.algorithm for row in ROWS} == {
-        "align", "erm", "dre", "sgt", "irm", "group_dro", "mixup", "coral", "vrex", "rrr", "gradia", "haics",
-    }  # fmt: skip
+            assert seeds == {"0.7": 2}
+    assert {row.algorithm for row in ROWS} == set(ALGORITHMS)
+
+
+def test_the_ablation_changes_one_part_of_the_method_at_a_time():
+    own = ALGORITHMS["background_swap"].settings
+    for row in ROWS:
+        if row.name.startswith("background swap, ") and row.algorithm == "background_swap" and len(row.settings) == 1:
+            ((field, value),) = row.settings.items()
+            default = own[field.removeprefix("background_swap.")].default
+            assert str(default) != value, row.name
 
 
 # ---- shares ----------------------------------------------------------------------------------------------------------
@@ -148,14 +159,21 @@ def write_run(path, accuracies, seed):
     (path / "report").mkdir(parents=True)
     results, arrays = [], {}
     for (domain, role), accuracy in accuracies.items():
-        split = "test" if role == "id" else "test_random"
+        split = {"id": "test", "aligned": "test_aligned", "ood_aligned": "test_aligned",
+                 "conflicting": "test_conflicting", "ood_conflicting": "test_conflicting"}.get(
+            role, "test_random"
+        )  # fmt: skip
         right = correct(accuracy, seeds=1, seed=seed)[0]
+        # Each split is in an order of its own.
+        order = np.random.default_rng(len(split)).permutation(600) if "aligned" in role else np.arange(600)
+        right = right[order]
         label = np.zeros(600, np.int64)
         arrays |= {
             f"{domain}/{split}/probabilities": np.stack([right, 1 - right], axis=1).astype(np.float32),
             f"{domain}/{split}/label": label,
-            f"{domain}/{split}/concept": CONCEPTS,
-            f"{domain}/{split}/id": np.array([f"{domain}{i}" for i in range(600)]),
+            f"{domain}/{split}/concept": CONCEPTS[order],
+            f"{domain}/{split}/id": np.array([f"{split}{domain}{i}" for i in order]),
+            f"{domain}/{split}/object": np.array([f"{domain}{i}" for i in order]),
         }
         results.append(
             {"domain": domain, "role": role, "split": split, "accuracy": right.mean(), "cam_energy": 0.4,
@@ -170,6 +188,8 @@ def write_run(path, accuracies, seed):
 
 @pytest.fixture
 def results(tmp_path):
+    # Accuracy on random backgrounds, and half the gap between aligned and conflicting ones.
+    gaps = {ERM.name: 0.2, "ALIGN": 0.1, TRUE_MASKS.name: 0.2, CEILING.name: 0.0}
     levels = {ERM.name: 0.5, "ALIGN": 0.6, TRUE_MASKS.name: 0.65, CEILING.name: 0.7}
     for row in ROWS:
         if row.name in levels:
@@ -183,6 +203,11 @@ def results(tmp_path):
                             ("noto", "background_shift"): level,
                             ("openmoji", "background_shift"): level - 0.2,
                             ("fluent3d", "ood"): level,
+                            **{
+                                (domain, role): 0.6 + sign * gaps[row.name]
+                                for domain, prefix in (("noto", ""), ("openmoji", ""), ("fluent3d", "ood_"))
+                                for role, sign in ((f"{prefix}aligned", 1), (f"{prefix}conflicting", -1))
+                            },
                         },
                         seed,
                     )
@@ -190,7 +215,7 @@ def results(tmp_path):
 
 
 def test_tables_have_the_rows_that_were_run_and_the_shares(results):
-    assert len(results) == 2 * (3 * 2 + 1)
+    assert len(results) == 2 * (3 + 2 + 2 + 1)
     table = accuracy_table(results, "0.7")
     assert [row.names for row in table.rows] == [("ERM",), ("ALIGN",), (TRUE_MASKS.name,), (CEILING.name,)]
     cells = {column.title: cell.text for column, cell in zip(table.columns, table.rows[1].cells, strict=True)}
@@ -210,6 +235,23 @@ def test_tables_have_the_rows_that_were_run_and_the_shares(results):
     assert low < float(gains.rows[0].cells[5].value) < high
     assert gains.rows[2].cells[2].value == "–"
     assert "0.250 (0.375)" in markdown(faithfulness_table(results, "0.3"))
+
+
+def test_the_share_of_the_gap_is_paired_by_object(results):
+    table = gap_table(results, "0.7")
+    assert [row.names for row in table.rows] == [("ALIGN",), (TRUE_MASKS.name,), (CEILING.name,)]
+    align, true_masks, ceiling = (row.cells for row in table.rows)
+    # Draws are common to all roles and methods: what differs between two is the level alone, and cancels object by
+    # object. Paired by position, intervals would be several times as wide.
+    for share in (align[0], align[3]):
+        assert float(share.value) == pytest.approx(50, abs=8)
+        low, high = map(float, share.interval.split(", "))
+        assert high - low < 20
+    assert (true_masks[0].value, ceiling[0].value) == ("+0.0", "–")
+    assert float(align[2].value) == pytest.approx(10, abs=2)
+    shown = background_table(results, "0.7")
+    conflicting = [column.title for column in shown.columns].index("conflicting, %")
+    assert float(shown.rows[0].cells[conflicting].value) == pytest.approx(40, abs=3)
 
 
 def test_a_method_is_compared_with_the_runs_of_its_own_seeds():
@@ -238,8 +280,8 @@ def test_gains_rest_on_common_seeds_alone(results):
 
 def test_the_csv_has_every_test_set_of_every_run(results):
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
-    assert len(lines) == 4 * len(results)
-    assert {line["correlation"] for line in lines} == {"0", "0.3", "0.7"}
+    assert len(lines) == 10 * len(results)
+    assert {line["correlation"] for line in lines} == {"0", "0.3", "0.7", "0.9"}
     assert lines[0]["insertion_auc"] == ""
     assert float(lines[0]["accuracy"]) == pytest.approx(results[0].run.results[0].values["accuracy"], abs=1e-5)
 
@@ -247,7 +289,7 @@ def test_the_csv_has_every_test_set_of_every_run(results):
 def test_runs_on_other_images_are_not_compared(results, tmp_path):
     path = results[0].run.path / "predictions.npz"
     with np.load(path) as arrays:
-        changed = {name: values[::-1] if name.endswith("/id") else values for name, values in arrays.items()}
+        changed = {name: values[::-1] if name.endswith("/object") else values for name, values in arrays.items()}
     np.savez(path, **changed)
     with pytest.raises(UserError, match="was not tested on the images of the other runs"):
         gain_table(results, "0.3")

@@ -99,7 +99,7 @@ def test_jtt_begins_anew_after_warm_up(tmp_path):
 def test_without_warm_up_there_are_no_mistakes_to_draw():
     config = redrawing()
     config.schedule.warmup = 0.0
-    with pytest.raises(UserError, match=r"config.background_swap.mistakes is 5.*config.schedule.warmup is 0"):
+    with pytest.raises(UserError, match=r"config.background_swap.mistakes is 10.*config.schedule.warmup is 0"):
         plan(config)
     config.background_swap.mistakes = 1
     assert not plan(config).redraws

@@ -1,0 +1,96 @@
+"""How much each method's predictions depend on the background, and how much of ERM's gap it closes.
+
+The gap is accuracy on aligned backgrounds - accuracy on conflicting ones, object by object. A method closes the share
+`(gap(ERM) - gap(method)) / (gap(ERM) - gap(ERM at correlation 0))`, with an interval over concepts and seeds, see
+`shares`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from align_jax.evaluation.background_gap import by_object
+from align_jax.reporting.paired import correct_images
+from align_jax.tables.table import Cell, Table
+from experiments.emoji_scenes.plan import CEILING, ERM
+from experiments.emoji_scenes.shares import gain
+from experiments.emoji_scenes.tables import (
+    Result,
+    by_method,
+    cell_of_accuracy,
+    correct_by_method,
+    of_common_seeds,
+    score,
+    table_of_correlation,
+    with_interval,
+)
+
+# By (role, metric); the gap and the flips stand beside the plain tests.
+COLUMNS = {
+    "random, %": ("background_shift", "accuracy"),
+    "aligned, %": ("aligned", "accuracy"),
+    "neutral, %": ("neutral", "accuracy"),
+    "conflicting, %": ("conflicting", "accuracy"),
+    "gap, points": ("id", "gap"),
+    "flips, %": ("id", "flips"),
+    "worst group, %": ("conflicting", "worst_group_accuracy"),
+    "held-out: random, %": ("ood", "accuracy"),
+    "held-out: conflicting, %": ("ood_conflicting", "accuracy"),
+    "held-out: flips, %": ("ood", "flips"),
+}
+
+
+def background_table(results: Sequence[Result], correlation: str) -> Table:
+    """Accuracy by background, gap and flips, as mean ± standard error over seeds; the worst group is each vendor's."""
+    rows = {
+        name: [
+            Cell(str(len(runs))),
+            *(cell_of_accuracy([score(run, role, metric) for run in runs]) for role, metric in COLUMNS.values()),
+        ]
+        for name, runs in by_method(results, correlation).items()
+    }
+    return table_of_correlation(correlation, ("seeds", *COLUMNS), rows)
+
+
+def gap_table(results: Sequence[Result], correlation: str) -> Table:
+    """The share of ERM's gap that each method closes, and its differences from ERM, with 95 % intervals."""
+    titles = (
+        "of ERM's gap closed, %",
+        "random: minus ERM, points",
+        "conflicting: minus ERM, points",
+        "held-out: of ERM's gap closed, %",
+        "held-out, random: minus ERM, points",
+    )
+    methods = by_method(results, correlation)
+    if ERM.name not in methods or CEILING.name not in methods:
+        return table_of_correlation(correlation, titles, {})
+    seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
+    measured = (
+        (_negative_gaps(methods, "aligned", "conflicting"), True),
+        (correct_by_method(methods, "background_shift"), False),
+        (correct_by_method(methods, "conflicting"), False),
+        (_negative_gaps(methods, "ood_aligned", "ood_conflicting"), True),
+        (correct_by_method(methods, "ood"), False),
+    )
+    rows: dict[str, list[Cell]] = {name: [] for name in methods if name != ERM.name}
+    for name, cells in rows.items():
+        for (values, concept), is_share in measured:
+            compared = (name, ERM.name, CEILING.name) if is_share else (name, ERM.name)
+            found = of_common_seeds(compared, seeds, values)
+            gained = gain(*found, concept=concept) if found else None
+            cells.append(with_interval(gained and (gained.share if is_share else gained.difference)))
+    return table_of_correlation(correlation, titles, rows)
+
+
+def _negative_gaps(
+    methods: Mapping[str, Sequence[Result]], aligned: str, conflicting: str
+) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
+    """correct on conflicting - correct on aligned, object by object: their mean is less the gap."""
+    (on_own, concept), (on_others, _) = (correct_by_method(methods, role) for role in (aligned, conflicting))
+    any_run = next(iter(methods.values()))[0].run
+    own, others = (correct_images(any_run, role) for role in (aligned, conflicting))
+    assert own is not None
+    assert others is not None
+    first, second = by_object(own.object, others.object)
+    return {name: on_others[name][:, second] - on_own[name][:, first] for name in methods}, concept[first]
