@@ -2,7 +2,8 @@
 
 `launch/mask_quality.py` trains one run for each quality and seed as a sweep does (complete runs are not repeated,
 stopped runs go on), and writes WORKDIR/mask_quality.csv, one row per run, and the figure, WORKDIR/mask_quality.svg and
-.png. DRE and ERM are the methods without masks.
+.png. DRE and ERM are the methods without masks. `--method=background_swap` cuts objects out with the masks, in place of
+guiding Grad-CAM by them.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from align_jax.cli import train
 from align_jax.cli.arguments import answer_help
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.sweep import check_cells, parse
-from align_jax.errors import UserError, one_line
+from align_jax.errors import UserError, one_line, shown
 from align_jax.runs.read import read_run
 from align_jax.runtime.files import write_atomically
 from align_jax.sweeping.cells import SweepCell
@@ -28,29 +29,36 @@ if TYPE_CHECKING:
     from align_jax.data.domains import Source
 
 USAGE = (
-    "python launch/mask_quality.py --workdir=DIR [--seeds=0,1] [--config=configs/quickstart.py] "
+    "python launch/mask_quality.py --workdir=DIR [--seeds=0,1] [--method=align] [--config=configs/quickstart.py] "
     "[--config.FIELD=VALUE ...] [--jobs=N]"
 )
-FLAGS = ("config", "workdir", "seeds", "jobs")
+FLAGS = ("config", "workdir", "seeds", "jobs", "method")
+# The fields that given masks need beside the guidance, by method: composites are of use from the first step.
+METHODS: dict[str, dict[str, str]] = {
+    "align": {},
+    "background_swap": {"schedule.warmup": "0.0", "background_swap.mistakes": "1"},
+}
 # The fields that differ between cells, and so cannot be set for all of them.
-VARIED = ("algorithm", "compare", "guidance", "data.mask_quality")
+VARIED = ("algorithm", "compare", "guidance", "data.mask_quality", *METHODS["background_swap"])
 
 
-def conditions() -> dict[str, tuple[str, dict[str, str]]]:
-    """The compared conditions: their (algorithm, other config fields) by name."""
+def conditions(method: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """The compared conditions of a method: their (algorithm, other config fields) by name."""
     from align_jax.data.degraded_masks import QUALITIES
 
-    guided = {quality: ("align", {"guidance": "true", "data.mask_quality": quality}) for quality in QUALITIES}
+    guided = {
+        quality: (method, {"guidance": "true", "data.mask_quality": quality} | METHODS[method]) for quality in QUALITIES
+    }
     unguided: dict[str, tuple[str, dict[str, str]]] = {name: (name, {}) for name in UNGUIDED}
-    return guided | {LEARNED: ("align", {"guidance": "learned"})} | unguided
+    return guided | {LEARNED: (method, {"guidance": "learned"})} | unguided
 
 
-def cells(domain: str, seeds: Sequence[int]) -> dict[SweepCell, str]:
+def cells(domain: str, seeds: Sequence[int], method: str = "align") -> dict[SweepCell, str]:
     """Each cell's condition; all cells of a seed come before the next seed."""
     return {
         SweepCell(algorithm, domain, seed, tuple(sorted(fields.items()))): name
         for seed in seeds
-        for name, (algorithm, fields) in conditions().items()
+        for name, (algorithm, fields) in conditions(method).items()
     }
 
 
@@ -67,11 +75,11 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     """
 
     def run() -> int:
-        sweep, named = plan(arguments, config)
+        sweep, named, method = plan(arguments, config)
         again = shlex.join(["python", *arguments])
         if not complete_sweep(sweep, program, title="mask quality", again=again):
             return 1
-        print(report(sweep, named))
+        print(report(sweep, named, method))
         return 0
 
     return exit_status(
@@ -82,8 +90,8 @@ def main(arguments: Sequence[str], *, config: str, program: Sequence[str]) -> in
     )
 
 
-def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[SweepCell, str]]:
-    """The sweep that a command asks for, checked, and the condition of each of its cells.
+def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[SweepCell, str], str]:
+    """The sweep that a command asks for, checked, the condition of each of its cells, and the method.
 
     Args:
       arguments: as `sys.argv`.
@@ -99,23 +107,29 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[SweepCell, 
             raise UserError(f"--{name} is varied by the experiment; leave it out.")
         if name not in FLAGS and not name.startswith("config."):
             raise UserError(f"--{name} is not a flag of this program; write {USAGE}.")
-    own = ["--methods=align"]
+    methods = [argument.partition("=")[2] for argument in arguments[1:] if argument.startswith("--method=")]
+    method = methods[-1] if methods else "align"
+    if method not in METHODS:
+        raise UserError(f"--method is {shown(method)}; it must be one of {', '.join(METHODS)}.")
+    own = [f"--methods={method}"]
     if "config" not in given:
         own.append(f"--config={config}")
     if "seeds" not in given and "config.seed" not in given:
         own.append("--seeds=0,1")
-    sweep = parse([*arguments, *own])
-    named = cells(sweep.cells[0].domain, [cell.seed for cell in sweep.cells])
+    others = [argument for argument in arguments if not argument.startswith("--method=")]
+    sweep = parse([*others, *own])
+    named = cells(sweep.cells[0].domain, [cell.seed for cell in sweep.cells], method)
     sweep = dataclasses.replace(sweep, cells=tuple(named))
     check_cells(sweep)
-    return sweep, named
+    return sweep, named, method
 
 
-def report(sweep: Sweep, named: Mapping[SweepCell, str]) -> str:
+def report(sweep: Sweep, named: Mapping[SweepCell, str], method: str) -> str:
     """Writes mask_quality.csv, .svg and .png from complete cells; returns the table as Markdown and the paths."""
     # Imported late: they take seconds to import, and a mistyped flag should be refused at once.
     from align_jax.data.degraded_masks import QUALITIES
     from align_jax.data.load import load
+    from align_jax.reporting.names import method_name
     from experiments.mask_quality.figure import draw, png, svg
 
     config, _ = train.parse(["main.py", *sweep.flags(next(iter(named)))])
@@ -126,11 +140,11 @@ def report(sweep: Sweep, named: Mapping[SweepCell, str]) -> str:
         for cell, name in named.items()
     ]
     write_atomically(sweep.workdir / "mask_quality.csv", as_csv(measured).encode())
-    figure = draw(measured)
+    figure = draw(measured, method_name(method))
     write_atomically(sweep.workdir / "mask_quality.svg", svg(figure))
     write_atomically(sweep.workdir / "mask_quality.png", png(figure))
     written = ", ".join(str(sweep.workdir / f"mask_quality.{kind}") for kind in ("csv", "svg", "png"))
-    return f"{markdown(table(measured))}\n\nWritten: {one_line(written)}"
+    return f"{markdown(table(measured, method_name(method)))}\n\nWritten: {one_line(written)}"
 
 
 def mask_ious(sources: "Mapping[str, Source]", qualities: Sequence[str], size: int) -> dict[str, float]:

@@ -19,6 +19,8 @@ from experiments.mask_quality.tables import LEARNED, UNGUIDED, Measured, mean_an
 PANELS = {
     "accuracy_id": "Accuracy in distribution, %",
     "accuracy_background_shift": "Accuracy under background shift, %",
+    "accuracy_conflicting": "Accuracy on conflicting backgrounds, %",
+    "gap_id": "Gap between aligned and conflicting, points",
     "accuracy_ood": "Accuracy on the held-out vendor, %",
     "cam_energy_ood": "Grad-CAM energy, held-out vendor, %",
 }
@@ -36,11 +38,12 @@ WIDTH, ROW = 9.0, 3.5
 CLOSEST_NAMES = 0.06
 
 
-def draw(measured: Sequence[Measured]) -> Figure:
+def draw(measured: Sequence[Measured], method: str = "ALIGN") -> Figure:
     """One panel per measured score: a mark per seed, a line through the means, a band per method without masks.
 
     Args:
       measured: every run's row.
+      method: the title of the method that the masks guide.
     """
     panels = [name for name in PANELS if any(name in run.scores for run in measured)]
     rows = max((len(panels) + 1) // 2, 1)
@@ -52,7 +55,9 @@ def draw(measured: Sequence[Measured]) -> Figure:
         _draw_panel(axes, measured, name)
         if number // 2 == rows - 1:
             axes.set_xlabel("IoU of the masks that guide with the true masks", color=TEXT, fontsize=10)
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=3, frameon=False, fontsize=9.5, labelcolor=TEXT)
+    figure.legend(
+        handles=_legend(method), loc="outside upper center", ncols=3, frameon=False, fontsize=9.5, labelcolor=TEXT
+    )
     return figure
 
 
@@ -73,11 +78,11 @@ def _saved(figure: Figure, kind: str, **settings: Any) -> bytes:
     return stream.getvalue()
 
 
-def _legend() -> list[Artist]:
+def _legend(method: str) -> list[Artist]:
     """One legend above the panels: inside them it would hide marks."""
     return [
         Line2D([], [], color=GUIDED_COLOUR, marker="o", markersize=4, label="true masks made worse"),
-        Line2D([], [], color=LEARNED_COLOUR, marker="D", markersize=7, linestyle="", label="ALIGN, learned masks"),
+        Line2D([], [], color=LEARNED_COLOUR, marker="D", markersize=7, linestyle="", label=f"{method}, learned masks"),
         *(
             Line2D([], [], **UNGUIDED_STYLES[name], label=f"{name.upper()}: no masks, ± standard error")
             for name in UNGUIDED

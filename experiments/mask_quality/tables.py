@@ -13,8 +13,8 @@ from align_jax.tables.table import Cell, Table, plain_table
 LEARNED = "learned"
 # Without masks: DRE, which is ALIGN without guidance and so isolates the effect of guidance; and cross-entropy alone.
 UNGUIDED = ("dre", "erm")
-ROLES = ("id", "background_shift", "ood")
-METRICS = ("accuracy", "cam_energy")
+ROLES = ("id", "background_shift", "ood", "aligned", "conflicting", "ood_conflicting")
+METRICS = ("accuracy", "cam_energy", "gap", "flips")
 COLUMNS = ("condition", "seed", "mask_iou", *(f"{metric}_{role}" for metric in METRICS for role in ROLES))
 
 
@@ -83,22 +83,29 @@ def cell_over_seeds(values: Sequence[float], factor: int, digits: int) -> Cell:
     return Cell(f"{factor * mean:.{digits}f}", "" if np.isnan(error) else f"{factor * error:.{digits}f}")
 
 
-def table(measured: Sequence[Measured]) -> Table:
-    """One row per condition: means over seeds with their standard errors."""
+def table(measured: Sequence[Measured], method: str = "ALIGN") -> Table:
+    """One row per condition: means over seeds with their standard errors.
+
+    Args:
+      measured: every run's row.
+      method: the title of the method that the masks guide.
+    """
     titles = {
         "accuracy_id": "in distribution, %",
         "accuracy_background_shift": "background shift, %",
+        "accuracy_conflicting": "conflicting backgrounds, %",
+        "gap_id": "gap, points",
         "accuracy_ood": "held-out vendor, %",
         "cam_energy_ood": "CAM energy, held-out vendor",
     }
-    conditions = {LEARNED: "learned (ALIGN)", "dre": "none (DRE)", "erm": "none (ERM)"}
+    conditions = {LEARNED: f"learned ({method})", "dre": "none (DRE)", "erm": "none (ERM)"}
     rows = []
     for condition in dict.fromkeys(run.condition for run in measured):
         runs = [run for run in measured if run.condition == condition]
         ious = [run.mask_iou for run in runs if run.mask_iou is not None]
         cells = [Cell(f"{np.mean(ious):.2f}") if ious else Cell()]
         for name in titles:
-            factor, digits = (100, 1) if name.startswith("accuracy") else (1, 3)
+            factor, digits = (100, 1) if name.startswith(("accuracy", "gap")) else (1, 3)
             cells.append(cell_over_seeds([run.scores[name] for run in runs if name in run.scores], factor, digits))
         rows.append((conditions.get(condition, condition), cells))
     return plain_table("masks", ("mask IoU", *titles.values()), rows)

@@ -108,14 +108,25 @@ def test_every_quality_the_learned_masks_and_no_masks_have_a_cell_a_seed():
 
 
 def test_a_command_is_the_quickstart_with_two_seeds_unless_told_otherwise(tmp_path):
-    sweep, named = plan(["mask_quality.py", f"--workdir={tmp_path}"], QUICKSTART)
+    sweep, named, _ = plan(["mask_quality.py", f"--workdir={tmp_path}"], QUICKSTART)
     assert {(cell.domain, cell.seed) for cell in named} == {("fluent3d", 0), ("fluent3d", 1)}
     assert tuple(sweep.cells) == tuple(named)
     flags = ["--seeds=3", "--jobs=2", "--config.data.domain=noto", "--config.schedule.length=40"]
-    sweep, named = plan(["mask_quality.py", f"--workdir={tmp_path}", *flags], QUICKSTART)
+    sweep, named, _ = plan(["mask_quality.py", f"--workdir={tmp_path}", *flags], QUICKSTART)
     assert {(cell.domain, cell.seed) for cell in named} == {("noto", 3)}
     assert sweep.jobs == 2
     assert all("--config.schedule.length=40" in sweep.flags(cell) for cell in named)
+
+
+def test_another_method_cuts_objects_out_with_the_same_masks(tmp_path):
+    _, named, method = plan(["mask_quality.py", f"--workdir={tmp_path}", "--method=background_swap"], QUICKSTART)
+    assert method == "background_swap"
+    for cell, condition in named.items():
+        given = {"guidance": "true", "data.mask_quality": condition, "schedule.warmup": "0.0",
+                 "background_swap.mistakes": "1"}  # fmt: skip
+        expected = {"learned": {"guidance": "learned"}, "dre": {}, "erm": {}}
+        assert cell.method == (condition if condition in ("dre", "erm") else "background_swap")
+        assert dict(cell.overrides) == expected.get(condition, given)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +139,8 @@ def test_a_command_is_the_quickstart_with_two_seeds_unless_told_otherwise(tmp_pa
         ("--config.data.fold=x", "fold"),
         ("--config.optim.lr=-1", "must be between"),
         ("--jobs=0", "at least 1"),
+        ("--method=erm", "--method is 'erm'; it must be one of align, background_swap"),
+        ("--config.schedule.warmup=0.5", "is varied by the experiment"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(tmp_path, flag, match):
@@ -262,8 +275,8 @@ def test_the_table_has_means_with_standard_errors():
     rows = [Measured("erm", seed, None, {"accuracy_ood": value}) for seed, value in enumerate((0.4, 0.5, 0.6))]
     made = table([Measured("true", 0, 1.0, {"accuracy_ood": 0.7}), *rows])
     assert {row.names[0]: [cell.text for cell in row.cells] for row in made.rows} == {
-        "true": ["1.00", "–", "–", "70.0", "–"],
-        "none (ERM)": ["–", "–", "–", "50.0 ± 5.8", "–"],
+        "true": ["1.00", "–", "–", "–", "–", "70.0", "–"],
+        "none (ERM)": ["–", "–", "–", "–", "–", "50.0 ± 5.8", "–"],
     }
 
 
