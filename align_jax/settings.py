@@ -99,7 +99,7 @@ WIDTHS = rule(
 
 
 def keyword_settings(function: Callable[..., Any], group: str = "", /, **rules: Rule) -> dict[str, Setting]:
-    """A setting for each keyword of a function, with the keyword's default.
+    """A setting for each keyword of a function, with the keyword's default; what is positional only is no setting.
 
     Args:
       function: the function, such as `algorithms.sgt.classifier_objective`.
@@ -109,7 +109,8 @@ def keyword_settings(function: Callable[..., Any], group: str = "", /, **rules: 
     Raises:
       ValueError: a keyword has no rule, or a rule has no keyword.
     """
-    parameters = inspect.signature(function).parameters
+    every = inspect.signature(function).parameters
+    parameters = {name: each for name, each in every.items() if each.kind is not inspect.Parameter.POSITIONAL_ONLY}
     if parameters.keys() != rules.keys():
         raise ValueError(f"The rules are of {', '.join(rules)}; the keywords are {', '.join(parameters)}.")
     return {group + name: Setting(parameters[name].default, rule) for name, rule in rules.items()}

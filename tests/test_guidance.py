@@ -76,7 +76,7 @@ def test_every_source_guides_every_method(name, guidance):
     """Traced, not compiled: which terms a step has, whether a masker is trained, whether the batch's mask is read."""
     config = chosen(name, guidance)
     # Guided terms that have no weight by default.
-    config.align.classifier.swapped_cls = config.background_swap.guidance = 0.5
+    config.align.classifier.swapped_cls = config.background_swap.classifier.guidance = 0.5
     resolved = OWN[name] if guidance == "method" else guidance
     assert guidance_of(config) == resolved
     method = built(config, 4, 2)

@@ -6,16 +6,17 @@ another. Each part can be switched, in `config.background_swap`:
 
 | part | what it does | setting | off |
 |---|---|---|---|
-| swapped cross-entropy | the classifier learns from composites, see `swaps` | `swapped_cls` | 0 |
-| plain cross-entropy | ... and how much from the images as they are | `cls` | 1 leaves ALIGN's |
-| redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `mistakes` | 1 |
-| looking again | mistakes are looked for again every so many steps | `redraw_every` | the default |
-| composites for the masker | other images replace what a mask removes, in L_dist too | `composites` | the default |
-| growing l1 | the masker's l1 grows from ALIGN's to another value | `final_sparsity` | ALIGN's l1 |
-| filling | the object of the image that lends its background is filled in | `fill` | "none" |
-| partner | the image that lends its background is any, or one of another class | `partner` | the default |
-| sharpening | masks are pushed towards 0 and 1, from a threshold, before they cut | `sharpness`, `threshold` | 0 |
-| L_egl, L_reg | ALIGN's | `guidance`, `regularisation` | the default |
+| swapped cross-entropy | the classifier learns from composites, see `swaps` | `classifier.swapped_cls` | 0 |
+| plain cross-entropy | ... and how much from the images as they are | `classifier.cls` | 1 leaves ALIGN's |
+| redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `redraw.mistakes` | 1 |
+| looking again | mistakes are looked for again every so many steps | `redraw.every` | the default |
+| composites for the masker | other images replace what L_dist removes, too | `masker.composites` | the default |
+| growing l1 | the masker's l1 grows from ALIGN's to another value | `masker.final_sparsity` | ALIGN's l1 |
+| filling | the object of the image that lends its background is filled in | `swap.fill` | "none" |
+| partner | the image that lends its background is any, or one of another class | `swap.partner` | the default |
+| sharpening | masks are pushed towards 0 and 1 before they cut | `swap.sharpness`, `swap.threshold` | 0 |
+| L_egl | the evidence beside the mask, for and against all classes | `classifier.guidance`, `classifier.form` | 0 |
+| L_reg | ALIGN's | `classifier.regularisation` | the default |
 
 Redrawing is what breaks a circle: a classifier that reads backgrounds teaches masks to keep them, and a background that
 is kept travels along with its object. The images whose background contradicts their class are the only evidence against
@@ -24,7 +25,8 @@ it in the labels, and a classifier that reads backgrounds gets them wrong (JTT; 
 The masker's l1 and l2, and how Phi is computed, are ALIGN's settings, `config.align`.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import ml_collections
 
@@ -36,28 +38,42 @@ from align_jax.swaps import HOLE_FILLS, PARTNERS, Partner, SwapSettings
 
 
 def classifier_objective(
-    *, cls: float = 0.0, swapped_cls: float = 1.0, guidance: float = 0.0, regularisation: float = 0.0, **settings: Any
+    shared: Mapping[str, Any],
+    /,
+    *,
+    cls: float = 0.0,
+    swapped_cls: float = 1.0,
+    guidance: float = 1.0,
+    form: Literal["bce", "energy"] = "energy",
+    regularisation: float = 0.0,
 ) -> Objective:
     """L_clf = cls L_cls + swapped_cls L_cls(composite) + l3 L_egl + l4 L_reg.
 
     Args:
+      shared: the other settings of `align.classifier_objective`, such as the weights within L_reg.
       cls: weight of the cross-entropy on the images as they are.
       swapped_cls: weight of the cross-entropy on composites.
       guidance: l3.
+      form: of L_egl, see `align.classifier_objective`.
       regularisation: l4.
-      **settings: the others of `align.classifier_objective`.
     """
-    return align.classifier_objective(
-        cls=cls, swapped_cls=swapped_cls, guidance=guidance, regularisation=regularisation, **settings
-    )
+    own = {"cls": cls, "swapped_cls": swapped_cls, "guidance": guidance, "form": form, "regularisation": regularisation}
+    return align.classifier_objective(**{**shared, **own})
 
 
-def masker_objective(*, sparsity: float, final_sparsity: float, smoothness: float, updates: int) -> Objective:
-    """L_mask with an l1 that goes from `sparsity` to `final_sparsity` over the masker's `updates`.
+def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
+    """L_cls + l4 * L_reg: L_clf in warm-up, given a config."""
+    weights = {"cls": 1.0, "swapped_cls": 0.0, "guidance": 0.0}
+    return classifier_objective(dict(config.align.classifier), **(dict(config.background_swap.classifier) | weights))
+
+
+def masker_objective(config: ml_collections.ConfigDict, updates: int) -> Objective:
+    """L_mask with an l1 that goes from ALIGN's to `masker.final_sparsity` over the masker's `updates`.
 
     Early, a strong l1 would outweigh L_dist, and the masks would vanish; late, a weak one leaves background in them.
     """
-    return align.masker_objective(sparsity=ramped(sparsity, final_sparsity, 0, updates), smoothness=smoothness)
+    l1 = ramped(config.align.masker.sparsity, config.background_swap.masker.final_sparsity, 0, updates)
+    return align.masker_objective(sparsity=l1, smoothness=config.align.masker.smoothness)
 
 
 def swap_settings(
@@ -67,61 +83,43 @@ def swap_settings(
     return SwapSettings(fill, partner, sharpness, threshold)
 
 
-def rounds_objective(config: ml_collections.ConfigDict) -> Objective:
-    """L_clf in the rounds, given a config."""
-    own = config.background_swap
-    return classifier_objective(
-        **(
-            dict(config.align.classifier)
-            | {name: own[name] for name in ("cls", "swapped_cls", "guidance", "regularisation")}
-        )
-    )
-
-
-def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
-    """L_cls + l4 * L_reg: L_clf in warm-up, given a config."""
-    own = {"cls": 1.0, "swapped_cls": 0.0, "guidance": 0.0, "regularisation": config.background_swap.regularisation}
-    return classifier_objective(**(dict(config.align.classifier) | own))
-
-
 ALGORITHM = Algorithm(
-    rounds_objective,
+    lambda config: classifier_objective(dict(config.align.classifier), **config.background_swap.classifier),
     warmup_objective=warmup_objective,
     guided_terms=("egl", "swapped_cls"),
     guidance="learned",
     warms_up=True,
-    masker_objective=lambda config, updates: masker_objective(
-        **config.align.masker, final_sparsity=config.background_swap.final_sparsity, updates=updates
-    ),
-    swap=lambda config: swap_settings(
-        fill=config.background_swap.fill,
-        partner=config.background_swap.partner,
-        sharpness=config.background_swap.sharpness,
-        threshold=config.background_swap.threshold,
-    ),
-    composites=lambda config: config.background_swap.composites,
-    mistakes=lambda config: config.background_swap.mistakes,
-    redraw_every=lambda config: config.background_swap.redraw_every,
+    masker_objective=masker_objective,
+    swap=lambda config: swap_settings(**config.background_swap.swap),
+    composites=lambda config: config.background_swap.masker.composites,
+    mistakes=lambda config: config.background_swap.redraw.mistakes,
+    redraw_every=lambda config: config.background_swap.redraw.every,
     title="Background swap",
     citation="beyond ALIGN's paper; redrawing as JTT (Liu et al. 2021)",
-    settings={
-        "cls": Setting(0.0, ZERO_OR_MORE),
-        "swapped_cls": Setting(1.0, ZERO_OR_MORE),
-        "guidance": Setting(0.0, ZERO_OR_MORE),
-        "regularisation": Setting(0.0, ZERO_OR_MORE),
-        # How many times as often the images are drawn that the classifier gets wrong at the end of warm-up.
-        "mistakes": Setting(10, whole_number(at_least=1, at_most=100)),
-        # After how many further steps its mistakes are looked for again; 0 leaves them as they are.
-        "redraw_every": Setting(0, whole_number(at_least=0)),
-        # The masker's l1 at the end of the run; it begins with `config.align.masker.sparsity`.
-        "final_sparsity": Setting(1.75, ZERO_OR_MORE),
-        "composites": Setting(False, BOOLEAN),
-    }
+    settings=keyword_settings(
+        classifier_objective,
+        "classifier.",
+        cls=ZERO_OR_MORE,
+        swapped_cls=ZERO_OR_MORE,
+        guidance=ZERO_OR_MORE,
+        form=one_of(align.ALIGNMENTS),
+        regularisation=ZERO_OR_MORE,
+    )
     | keyword_settings(
         swap_settings,
+        "swap.",
         fill=one_of(HOLE_FILLS),
         partner=one_of(PARTNERS),
         sharpness=number(0.0, 1000.0),
         threshold=FRACTION,
-    ),
+    )
+    | {
+        # The masker's l1 at the end of the run; it begins with `config.align.masker.sparsity`.
+        "masker.final_sparsity": Setting(1.5, ZERO_OR_MORE),
+        "masker.composites": Setting(False, BOOLEAN),
+        # How many times as often the images are drawn that the classifier gets wrong at the end of warm-up.
+        "redraw.mistakes": Setting(10, whole_number(at_least=1, at_most=100)),
+        # After how many further steps its mistakes are looked for again; 0 leaves them as they are.
+        "redraw.every": Setting(0, whole_number(at_least=0)),
+    },
 )

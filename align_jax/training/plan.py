@@ -75,8 +75,8 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
     if planned.redraws and config.schedule.warmup == 0:
         raise UserError(
-            f"config.{config.algorithm}.mistakes is {algorithm.mistakes(config)}, but config.schedule.warmup is 0, and "
-            "mistakes are those of the classifier after warm-up; give a warm-up, or set it to 1."
+            f"{config.algorithm} draws the mistakes of the classifier after warm-up {algorithm.mistakes(config)} times "
+            "as often, but config.schedule.warmup is 0; give a warm-up, or set the method's `mistakes` to 1."
         )
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)

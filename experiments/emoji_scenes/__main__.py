@@ -52,6 +52,9 @@ def main() -> int:
                 f"--domains={DOMAIN}",
                 f"--jobs={arguments.jobs}",
                 f"--config.data.prepared={arguments.prepared}",
+                # Validation images have the correlation of training: selected by them, a checkpoint is one that reads
+                # backgrounds.
+                "--config.selection=last",
                 # Each image costs about a hundred forward passes.
                 "--config.evaluation.faithfulness_images=24",
             ]

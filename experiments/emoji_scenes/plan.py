@@ -28,9 +28,10 @@ class Row(NamedTuple):
 
 MAIN = {"0.3": FIVE, "0.7": FIVE}
 OTHERS = {"0.7": TWO}
+SELECTED = {"selection": "training_domain_validation"}
 SCRATCH = {"classifier.pretrained": ""}
 # Given masks are right from the first step, so that composites can take the place of the images at once.
-COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.mistakes": "1"}
+COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.redraw.mistakes": "1"}
 
 # The ceiling: without a correlation there is nothing about backgrounds to learn.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
@@ -41,8 +42,8 @@ REDRAWN = Row("redrawn mistakes alone", "background_swap", {"guidance": "none"},
 
 
 def without(part: str, **settings: str) -> Row:
-    """A row of the ablation: background swap with one part switched off or changed."""
-    fields = {f"background_swap.{field}": value for field, value in settings.items()}
+    """A row of the ablation: background swap with one part switched off or changed; `__` stands for a dot."""
+    fields = {f"background_swap.{field.replace('__', '.')}": value for field, value in settings.items()}
     return Row(f"background swap, {part}", "background_swap", fields, OTHERS)
 
 
@@ -55,16 +56,19 @@ ROWS: tuple[Row, ...] = (
     Row("background swap, true masks", "background_swap", COMPOSITES_OF_TRUE_MASKS, MAIN),
     CEILING,
     REDRAWN,
-    without("no redrawing", mistakes="1"),
-    without("masker with composites", composites="True"),
-    without("l1 as it is", final_sparsity="1.0"),
-    without("holes not filled", fill="none"),
-    without("partner of another class", partner="other_class"),
-    without("masks not sharpened", sharpness="0.0"),
-    without("plain cross-entropy at 0.3", cls="0.3"),
-    without("plain cross-entropy at 1", cls="1.0"),
-    without("with L_reg", regularisation="1.0"),
-    without("with L_egl", guidance="0.3"),
+    without("no redrawing", redraw__mistakes="1"),
+    without("masker with composites", masker__composites="True"),
+    without("l1 as it is", masker__final_sparsity="1.0"),
+    without("holes not filled", swap__fill="none"),
+    without("partner of another class", swap__partner="other_class"),
+    without("masks not sharpened", swap__sharpness="0.0"),
+    without("plain cross-entropy at 0.3", classifier__cls="0.3"),
+    without("plain cross-entropy at 1", classifier__cls="1.0"),
+    without("with L_reg", classifier__regularisation="1.0"),
+    without("no L_egl", classifier__guidance="0.0"),
+    without("L_egl of the paper's form at 0.3", classifier__guidance="0.3", classifier__form="bce"),
+    Row("ERM, selected by validation", "erm", SELECTED, OTHERS),
+    Row("background swap, selected by validation", "background_swap", SELECTED, OTHERS),
     Row("JTT", "jtt", {}, OTHERS),
     Row("GroupDRO, class x background", "group_dro", {"group_dro.over": "group"}, OTHERS),
     Row(

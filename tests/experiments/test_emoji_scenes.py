@@ -1,6 +1,7 @@
 """The study on emoji_scenes: its runs, its shares of distances, its tables."""
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -12,8 +13,10 @@ from align_jax.algorithms import ALGORITHMS
 from align_jax.cli.train import parse
 from align_jax.configuration import check
 from align_jax.errors import UserError
+from align_jax.runs.read import Result as TestResult
+from align_jax.runs.read_groups import Group
 from align_jax.tables.markdown import markdown
-from experiments.emoji_scenes.background_table import background_table, gap_table
+from experiments.emoji_scenes.background_table import background_table, gap_table, worst_group_of_all_vendors
 from experiments.emoji_scenes.plan import CEILING, ERM, REDRAWN, ROWS, SWAP, TRUE_MASKS, cell, cells
 from experiments.emoji_scenes.shares import gain
 from experiments.emoji_scenes.tables import (
@@ -252,6 +255,23 @@ def test_the_share_of_the_gap_is_paired_by_object(results):
     shown = background_table(results, "0.7")
     conflicting = [column.title for column in shown.columns].index("conflicting, %")
     assert float(shown.rows[0].cells[conflicting].value) == pytest.approx(40, abs=3)
+
+
+def test_the_worst_group_is_that_of_all_training_vendors_together(results):
+    def test(role, domain, **accuracies):
+        groups = tuple(Group("bird", name, *values) for name, values in accuracies.items())
+        return TestResult(domain, role, "test", 10, {}, {}, groups=groups)
+
+    run = dataclasses.replace(
+        results[0].run,
+        results=(
+            test("conflicting", "noto", park=(10, 0.1), city=(30, 0.6)),
+            test("conflicting", "openmoji", park=(30, 0.9), city=(10, 0.2)),
+            test("ood_conflicting", "fluent3d", park=(10, 0.0)),
+        ),
+    )
+    assert worst_group_of_all_vendors(results[0]._replace(run=run)) == pytest.approx(20 / 40)
+    assert worst_group_of_all_vendors(results[0]) is None
 
 
 def test_a_method_is_compared_with_the_runs_of_its_own_seeds():

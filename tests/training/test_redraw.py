@@ -22,7 +22,7 @@ from tests.training.test_loop import same_but_for_timing, states
 def redrawing(algorithm="background_swap"):
     config = get_config()
     config.algorithm = algorithm
-    config.background_swap.redraw_every = 2
+    config.background_swap.redraw.every = 2
     return config
 
 
@@ -99,7 +99,7 @@ def test_jtt_begins_anew_after_warm_up(tmp_path):
 def test_without_warm_up_there_are_no_mistakes_to_draw():
     config = redrawing()
     config.schedule.warmup = 0.0
-    with pytest.raises(UserError, match=r"config.background_swap.mistakes is 10.*config.schedule.warmup is 0"):
+    with pytest.raises(UserError, match=r"warm-up 10 times as often, but config.schedule.warmup is 0"):
         plan(config)
-    config.background_swap.mistakes = 1
+    config.background_swap.redraw.mistakes = 1
     assert not plan(config).redraws
