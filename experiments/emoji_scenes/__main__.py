@@ -55,6 +55,7 @@ def main() -> int:
                 # Validation images have the correlation of training: selected by them, a checkpoint is one that reads
                 # backgrounds.
                 "--config.selection=last",
+                "--config.evaluation.every=600",  # once, at the end
                 # Each image costs about a hundred forward passes.
                 "--config.evaluation.faithfulness_images=24",
             ]

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 MAIN = {"0.3": FIVE, "0.7": FIVE}
 OTHERS = {"0.7": TWO}
-SELECTED = {"selection": "training_domain_validation"}
+SELECTED = {"selection": "training_domain_validation", "evaluation.every": "150"}
 SCRATCH = {"classifier.pretrained": ""}
 # Given masks are right from the first step, so that composites can take the place of the images at once.
 COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.redraw.mistakes": "1"}
