@@ -65,6 +65,24 @@ class Changed:
         return self.change(self.source[index])
 
 
+@dataclasses.dataclass(frozen=True)
+class WithTexts:
+    """A source whose examples have further text fields, or others in place of their own: a text for each in order."""
+
+    source: Source
+    texts: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.source[index] | {field: texts[index] for field, texts in self.texts.items()}
+
+    def column(self, field: str) -> list[Any]:
+        """One field of every example, as the function `column`."""
+        return list(self.texts[field]) if field in self.texts else column(self.source, field)
+
+
 def column(source: Source, field: str) -> list[Any]:
     """One field of every example, in order. A source may have its own `column`, which need not decode pictures."""
     if isinstance(source, Part):

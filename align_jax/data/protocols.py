@@ -69,9 +69,9 @@ def split_by_protocol(
       class_names: in the order of the labels.
       sources: every domain, in the data set's order.
       has_masks: whether examples have true masks.
-      duplicates: the groups of identical images of each domain that has any, as indices. A group stays in one part.
-        Similar images, such as the frames of one burst in Terra Incognita, are not found: they may make in-domain
-        results of camera traps too good.
+      duplicates: the groups of identical images, or of images of one object, of each domain that has any, as indices.
+        A group stays in one part. Similar images, such as the frames of one burst in Terra Incognita, are not found:
+        they may make in-domain results of camera traps too good.
 
     Raises:
       UserError: as for `training_and_unseen`; or a domain has too few images to be split.

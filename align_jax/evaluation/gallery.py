@@ -47,8 +47,8 @@ def background_examples(data: DomainData) -> list[tuple[EvaluationSplit, Int[np.
     """One object of a training domain and one of a held-out domain, each on all of its backgrounds.
 
     Returns:
-      As `gallery_examples`; first a random background, then aligned, neutral and conflicting. Empty for a data set
-      without such tests.
+      As `gallery_examples`; first the plain test, where it names the same objects, then aligned, neutral and
+      conflicting. Empty for a data set without such tests.
     """
     chosen = []
     for number, (plain, roles) in enumerate(BACKGROUND_ROLES.items()):
@@ -56,9 +56,11 @@ def background_examples(data: DomainData) -> list[tuple[EvaluationSplit, Int[np.
         tests = {split.role: split for split in data.evaluation if split.domain == domain}
         random: Role = "background_shift" if plain == "id" and "background_shift" in tests else plain
         shown = [tests[role] for role in (random, *roles) if role in tests]
-        if len(shown) <= len(roles) or not all("object" in split.source[0] for split in shown):
+        if not {roles[0], roles[-1]} <= tests.keys() or not all("object" in split.source[0] for split in shown):
             continue
         objects = [column(split.source, "object") for split in shown]
+        if shown[0].role == random and set(objects[0]).isdisjoint(objects[-1]):
+            shown, objects = shown[1:], objects[1:]
         shared = sorted(set(objects[0]).intersection(*objects))
         if shared:
             name = shared[int(np.random.Generator(np.random.PCG64([SEED, number])).integers(len(shared)))]

@@ -63,11 +63,19 @@ def test_a_csv_says_the_group_of_each_image(content, tmp_path):
         ),
         (TABLE.replace("a/land", "land"), ("(its first path is 'land bird/1.jpg')", "paths as DOMAIN/CLASS/IMAGE")),
         (f"{TABLE}\nc/x.jpg,land\nc/y.jpg,land", ("has 2 rows for which there is no image, such as c/x.jpg;",)),
-        (f"{TABLE}\n{ROWS[1]}er", ("two groups for 1 of the images: a/water bird/2.jpg (land, lander);",)),
+        (f"{TABLE}\n{ROWS[1]}er", ("two groups or objects for 1 of the images: a/water bird/2.jpg (land, lander);",)),
         (f"{TABLE}\na/x.jpg", ("groups.csv, line 5, has 1 fields, and the header 2; complete it.",)),
         (TABLE.replace("water\n", "\n"), ("names a group ''; rename it",)),
         (TABLE.replace(",land", ",la\u202end"), (r"names a group 'la\u202end'; rename it",)),
         (TABLE.replace(",land", "," + "x" * 101), ("rename it: 1 to 100 printable letters",)),
+        (
+            "\n".join(["path,group,object", *(f"{row},{'x' * 101}" for row in ROWS)]),
+            ("names an object 'xxx", "rename it"),
+        ),
+        (
+            "\n".join(["path,group,object", *(f"{row},gull" for row in ROWS), f"{ROWS[1]},duck"]),
+            ("two groups or objects for 1 of the images: a/water bird/2.jpg (gull, duck);",),
+        ),
         (f'{TABLE}\n"' + "x" * 200_000, ("cannot be read (field larger than field limit",)),
         (b"version https://git-lfs.github.com/spec/v1\n", ("cannot be read (a Git LFS pointer",)),
     ],
@@ -76,6 +84,21 @@ def test_what_does_not_fit_is_named(content, parts, tmp_path):
     text = refusal(content, tmp_path)
     for part in parts:
         assert part in text
+
+
+def test_a_csv_may_name_objects(tmp_path):
+    (tmp_path / "groups.csv").write_text(
+        "\n".join(["object,path,group", f",{ROWS[0]}", f"duck,{ROWS[1]}", f"gull,{ROWS[2]}"])
+    )
+    sources, hashed = with_groups("groups.csv", SOURCES, [tmp_path])
+    assert column(sources["a"], "object") == ["", "duck"]
+    assert sources["b"][0] == {"id": IDS["b"][0], "label": 0, "group": "water", "object": "gull", "concept": "gull"}
+    # Errors are clustered by object; an image of none stands for itself.
+    assert column(sources["a"], "concept") == [IDS["a"][0], "duck"]
+    (tmp_path / "groups.csv").write_text(TABLE)
+    plain, hashed_without = with_groups("groups.csv", SOURCES, [tmp_path])
+    assert set(plain["a"][0]) == {"id", "label", "group"}
+    assert hashed != hashed_without
 
 
 def test_too_many_groups_are_no_environments(tmp_path, monkeypatch):
@@ -162,6 +185,31 @@ def test_a_csv_beside_the_images_is_read_anew_and_a_run_notices_that_it_has_chan
         check_or_write_data(describe_data(config, changed), run)
     config.data.group = str(path)  # an absolute path
     assert load(config.data).groups == changed.groups
+
+
+def test_with_objects_there_are_tests_by_background_and_a_split_keeps_objects_together(config, tmp_path):
+    sources = load(config.data)
+    ids = [i for part in (*sources.train.values(), *(e.source for e in sources.evaluation)) for i in column(part, "id")]
+    # 32 images: 8 of each domain and class, of objects with two images each; north is nearly always as expected.
+    rows = []
+    for domain_and_class in sorted({i.rsplit("/", 2)[0] for i in ids}):
+        members = sorted(i for i in ids if i.startswith(f"{domain_and_class}/"))
+        expected = "land" if "land bird" in domain_and_class else "water"
+        for number, identifier in enumerate(members):
+            group = expected if "north" in domain_and_class or number % 2 else ("water", "land")[expected == "water"]
+            rows.append(f"{identifier},{group},{domain_and_class.split('/')[1]} {number // 2}")
+    (tmp_path / "data" / "birds" / "groups.csv").write_text("\n".join(["path,group,object", *rows]))
+    config.data.group = "groups.csv"
+    data = load(config.data)
+    tests = {part.split: part for part in data.evaluation if part.only_at_the_end}
+    assert list(tests) == ["test_aligned", "test_conflicting"]
+    assert {part.role for part in tests.values()} == {"ood_aligned", "ood_conflicting"}
+    assert {len(part.source) for part in tests.values()} == {8}
+    assert tests["test_aligned"].source[0]["image"].shape == (12, 16, 3)
+    (validation,) = [part.source for part in data.evaluation if part.role == "validation"]
+    parts = [set(column(source, "object")) for source in (data.train["north"], validation)]
+    assert parts[0].isdisjoint(parts[1])
+    assert len(parts[0] | parts[1]) == 8
 
 
 def test_without_the_setting_the_level_of_groups_is_not_clear_and_the_remedy_works(config):

@@ -1,13 +1,14 @@
 """What the library knows of a data set: each folder beside this file defines a `DATASET`."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 import tensorflow_datasets as tfds
 
+from align_jax.data.background_tests import background_tests, same_objects
 from align_jax.data.domains import DomainData
 from align_jax.data.given_groups import with_groups
 from align_jax.data.protocols import split_by_protocol
@@ -69,14 +70,21 @@ def image_dataset(prepare: Callable[..., tfds.core.DatasetBuilder], reads: tuple
             (root / config.folder, root, Path(info.metadata["source"])),
             (*info.metadata["skipped"], *info.metadata.get("dropped", ())),
         )
+        together: Mapping[str, Sequence[Sequence[int]]] = info.metadata.get("duplicates") or {}
+        named = "object" in next(iter(sources.values()))[0]
+        if named:
+            together = {
+                domain: [*same_objects(source), *together.get(domain, ())] for domain, source in sources.items()
+            }
         data = split_by_protocol(
             config,
             config.folder if "folder" in reads else config.name,
             info.features["label"].names,
             sources,
             has_masks="mask" in info.features,
-            duplicates=info.metadata.get("duplicates"),
+            duplicates=together,
         )
-        return dataclasses.replace(data, groups=groups)
+        tests = background_tests(data) if named else []
+        return dataclasses.replace(data, groups=groups, evaluation=[*data.evaluation, *tests])
 
     return Dataset(load=load, prepare=from_config, reads=reads, **known)
