@@ -123,9 +123,7 @@ class ClassifierForward(BatchForward):
         settings = self.swap_settings
         other = swap_partner(jax.random.fold_in(self.key, SWAP), self.label, settings.partner)
         background = background_of(self.image, self.mask, settings.fill)[other]
-        features, _ = self._pass(
-            pasted(self.image, sharpened(self.mask, settings.sharpness, settings.threshold), background), SWAPPED_PASS
-        )
+        features, _ = self._pass(pasted(self.image, sharpened(self.mask, settings.sharpness), background), SWAPPED_PASS)
         return self.classifier.head(self.params, features)
 
     @cached_property

@@ -40,23 +40,21 @@ class SwapSettings:
     Attributes:
       fill: what replaces the object of the image that lends its background, see `HOLE_FILLS`; "none" leaves it there.
       partner: the image that lends its background is "any" of the batch, or one of another class.
-      sharpness: s of sigmoid(s (M - t)), which takes the place of the mask M; 0 takes the mask as it is.
-      threshold: t.
+      sharpness: s of sigmoid(s (M - 1/2)), which takes the place of the mask M; 0 takes the mask as it is.
     """
 
     fill: str = "none"
     partner: Partner = "any"
     sharpness: float = 0.0
-    threshold: float = 0.5
 
 
 # Masks as they are, over images as they are.
 AS_THEY_ARE = SwapSettings()
 
 
-def sharpened(mask: Float[Array, "b h w 1"], sharpness: float, threshold: float) -> Float[Array, "b h w 1"]:
-    """`sigmoid(s (M - t))`: values near t move towards 0 and 1; s = 0 leaves the mask as it is."""
-    return jax.nn.sigmoid(sharpness * (mask - threshold)) if sharpness else mask
+def sharpened(mask: Float[Array, "b h w 1"], sharpness: float) -> Float[Array, "b h w 1"]:
+    """`sigmoid(s (M - 1/2))`: values near 1/2 move towards 0 and 1; s = 0 leaves the mask as it is."""
+    return jax.nn.sigmoid(sharpness * (mask - 0.5)) if sharpness else mask
 
 
 def swap_partner(key: Key[Array, ""], label: Int[Array, " b"], partner: Partner) -> Int[Array, " b"]:

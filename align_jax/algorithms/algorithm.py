@@ -24,7 +24,6 @@ class Algorithm(NamedTuple):
       composites: whether other images replace what a mask removes in the masker's objective too, given a config.
       mistakes: how many times as often images are drawn after warm-up if the classifier then gets them wrong, given a
         config.
-      redraw_every: after how many further steps this is done again, given a config; 0 for never.
       anew: whether the classifier begins anew after warm-up, given a config.
       restart: the step before which the optimiser's moments are reset, given a config; or None.
       title: its name on a page; by default its key.
@@ -41,7 +40,6 @@ class Algorithm(NamedTuple):
     swap: Callable[[ml_collections.ConfigDict], SwapSettings] = lambda config: SwapSettings(**config.align.swap)
     composites: Callable[[ml_collections.ConfigDict], bool] = lambda config: False
     mistakes: Callable[[ml_collections.ConfigDict], int] = lambda config: 1
-    redraw_every: Callable[[ml_collections.ConfigDict], int] = lambda config: 0
     anew: Callable[[ml_collections.ConfigDict], bool] = lambda config: False
     restart: Callable[[ml_collections.ConfigDict], int | None] = lambda config: None
     title: str = ""

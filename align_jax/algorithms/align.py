@@ -31,7 +31,6 @@ from align_jax.objectives import Objective, Weight, term, weighted
 from align_jax.saliency import NORMALISATIONS, ExplainedScore
 from align_jax.settings import (
     BOOLEAN,
-    FRACTION,
     POSITIVE,
     ZERO_OR_MORE,
     Setting,
@@ -162,7 +161,6 @@ ALGORITHM = Algorithm(
         fill=one_of(HOLE_FILLS),
         partner=one_of(PARTNERS),
         sharpness=number(0.0, 1000.0),
-        threshold=FRACTION,
     )
     | {
         # For how many steps after warm-up the classifier goes on as before, while masks are learned already.

@@ -8,13 +8,12 @@ another. Each part can be switched, in `config.background_swap`:
 |---|---|---|---|
 | swapped cross-entropy | the classifier learns from composites, see `swaps` | `classifier.swapped_cls` | 0 |
 | plain cross-entropy | ... and how much from the images as they are | `classifier.cls` | 1 leaves ALIGN's |
-| redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `redraw.mistakes` | 1 |
-| looking again | mistakes are looked for again every so many steps | `redraw.every` | the default |
+| redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `mistakes` | 1 |
 | composites for the masker | other images replace what L_dist removes, too | `masker.composites` | the default |
 | growing l1 | the masker's l1 grows from ALIGN's to another value | `masker.final_sparsity` | ALIGN's l1 |
 | filling | the object of the image that lends its background is filled in | `swap.fill` | "none" |
 | partner | the image that lends its background is any, or one of another class | `swap.partner` | the default |
-| sharpening | masks are pushed towards 0 and 1 before they cut | `swap.sharpness`, `swap.threshold` | 0 |
+| sharpening | masks are pushed towards 0 and 1 before they cut | `swap.sharpness` | 0 |
 | L_egl | the evidence beside the mask, for and against all classes | `classifier.guidance`, `classifier.form` | 0 |
 | L_reg | ALIGN's | `classifier.regularisation` | the default |
 
@@ -33,7 +32,7 @@ import ml_collections
 from align_jax.algorithms import align
 from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective, ramped
-from align_jax.settings import BOOLEAN, FRACTION, ZERO_OR_MORE, Setting, keyword_settings, number, one_of, whole_number
+from align_jax.settings import BOOLEAN, ZERO_OR_MORE, Setting, keyword_settings, number, one_of, whole_number
 from align_jax.swaps import HOLE_FILLS, PARTNERS, Partner, SwapSettings
 
 
@@ -76,11 +75,9 @@ def masker_objective(config: ml_collections.ConfigDict, updates: int) -> Objecti
     return align.masker_objective(sparsity=l1, smoothness=config.align.masker.smoothness)
 
 
-def swap_settings(
-    *, fill: str = "around", partner: Partner = "any", sharpness: float = 12.0, threshold: float = 0.5
-) -> SwapSettings:
+def swap_settings(*, fill: str = "around", partner: Partner = "any", sharpness: float = 12.0) -> SwapSettings:
     """How composites are made; see `SwapSettings`."""
-    return SwapSettings(fill, partner, sharpness, threshold)
+    return SwapSettings(fill, partner, sharpness)
 
 
 ALGORITHM = Algorithm(
@@ -92,8 +89,7 @@ ALGORITHM = Algorithm(
     masker_objective=masker_objective,
     swap=lambda config: swap_settings(**config.background_swap.swap),
     composites=lambda config: config.background_swap.masker.composites,
-    mistakes=lambda config: config.background_swap.redraw.mistakes,
-    redraw_every=lambda config: config.background_swap.redraw.every,
+    mistakes=lambda config: config.background_swap.mistakes,
     title="Background swap",
     citation="beyond ALIGN's paper; redrawing as JTT (Liu et al. 2021)",
     settings=keyword_settings(
@@ -111,15 +107,12 @@ ALGORITHM = Algorithm(
         fill=one_of(HOLE_FILLS),
         partner=one_of(PARTNERS),
         sharpness=number(0.0, 1000.0),
-        threshold=FRACTION,
     )
     | {
         # The masker's l1 at the end of the run; it begins with `config.align.masker.sparsity`.
         "masker.final_sparsity": Setting(1.5, ZERO_OR_MORE),
         "masker.composites": Setting(False, BOOLEAN),
         # How many times as often the images are drawn that the classifier gets wrong at the end of warm-up.
-        "redraw.mistakes": Setting(10, whole_number(at_least=1, at_most=100)),
-        # After how many further steps its mistakes are looked for again; 0 leaves them as they are.
-        "redraw.every": Setting(0, whole_number(at_least=0)),
+        "mistakes": Setting(10, whole_number(at_least=1, at_most=100)),
     },
 )

@@ -11,21 +11,6 @@ from align_jax.training.initial_states import initial_states, with_pretrained
 from align_jax.training.run import OpenRun
 
 
-def redraws_at(step: int, warmup: int, every: int, taken: int) -> bool:
-    """Whether mistakes are looked for at a step: at the end of warm-up, and in the first round `every` steps later, ...
-
-    Args:
-      step: the updates so far.
-      warmup: its length; without one there are no mistakes to look for.
-      every: 0 for never again.
-      taken: the steps of a round.
-    """
-    since = step - warmup
-    if not warmup or since < 0:
-        return False
-    return since == 0 or (every > 0 and since // every > (since - taken) // every)
-
-
 def before_update(run: OpenRun, step: int, states: States) -> States:
     """What a method asks for between two updates: mistakes drawn more often, and a classifier that begins anew.
 
@@ -37,10 +22,11 @@ def before_update(run: OpenRun, step: int, states: States) -> States:
     Raises:
       Stopped: the run was asked to stop.
     """
-    algorithm, config, warmup = run.plan.algorithm, run.plan.config, run.length.warmup
-    if run.plan.redraws and redraws_at(step, warmup, algorithm.redraw_every(config), config.schedule.classifier_steps):
+    if step != run.length.warmup or step == 0:
+        return states
+    if run.plan.redraws:
         _redraw(run, states)
-    return _begun_anew(run, states) if step == warmup > 0 and algorithm.anew(config) else states
+    return _begun_anew(run, states) if run.plan.algorithm.anew(run.plan.config) else states
 
 
 def _redraw(run: OpenRun, states: States) -> None:

@@ -31,7 +31,7 @@ OTHERS = {"0.7": TWO}
 SELECTED = {"selection": "training_domain_validation", "evaluation.every": "150"}
 SCRATCH = {"classifier.pretrained": ""}
 # Given masks are right from the first step, so that composites can take the place of the images at once.
-COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.redraw.mistakes": "1"}
+COMPOSITES_OF_TRUE_MASKS = {"guidance": "true", "schedule.warmup": "0.0", "background_swap.mistakes": "1"}
 
 # The ceiling: without a correlation there is nothing about backgrounds to learn.
 CEILING = Row("ERM at correlation 0", "erm", {}, {"0": FIVE})
@@ -56,7 +56,7 @@ ROWS: tuple[Row, ...] = (
     Row("background swap, true masks", "background_swap", COMPOSITES_OF_TRUE_MASKS, MAIN),
     CEILING,
     REDRAWN,
-    without("no redrawing", redraw__mistakes="1"),
+    without("no redrawing", mistakes="1"),
     without("masker with composites", masker__composites="True"),
     without("l1 as it is", masker__final_sparsity="1.0"),
     without("holes not filled", swap__fill="none"),

@@ -36,7 +36,7 @@ FLAGS = ("config", "workdir", "seeds", "jobs", "method")
 # The fields that given masks need beside the guidance, by method: composites are of use from the first step.
 METHODS: dict[str, dict[str, str]] = {
     "align": {},
-    "background_swap": {"schedule.warmup": "0.0", "background_swap.redraw.mistakes": "1"},
+    "background_swap": {"schedule.warmup": "0.0", "background_swap.mistakes": "1"},
 }
 # The fields that differ between cells, and so cannot be set for all of them.
 VARIED = ("algorithm", "compare", "guidance", "data.mask_quality", *METHODS["background_swap"])

@@ -123,7 +123,7 @@ def test_another_method_cuts_objects_out_with_the_same_masks(tmp_path):
     assert method == "background_swap"
     for cell, condition in named.items():
         given = {"guidance": "true", "data.mask_quality": condition, "schedule.warmup": "0.0",
-                 "background_swap.redraw.mistakes": "1"}  # fmt: skip
+                 "background_swap.mistakes": "1"}  # fmt: skip
         expected = {"learned": {"guidance": "learned"}, "dre": {}, "erm": {}}
         assert cell.method == (condition if condition in ("dre", "erm") else "background_swap")
         assert dict(cell.overrides) == expected.get(condition, given)

@@ -14,7 +14,6 @@ from align_jax.runtime.interruption import Interrupted
 from align_jax.training import train_and_evaluate
 from align_jax.training.plan import plan
 from align_jax.training.progress import Progress
-from align_jax.training.redraw import redraws_at
 from tests.tiny_config import Squares, get_config
 from tests.training.test_loop import same_but_for_timing, states
 
@@ -22,7 +21,6 @@ from tests.training.test_loop import same_but_for_timing, states
 def redrawing(algorithm="background_swap"):
     config = get_config()
     config.algorithm = algorithm
-    config.background_swap.redraw.every = 2
     return config
 
 
@@ -46,17 +44,6 @@ def test_the_classifiers_mistakes_at_the_end_of_warm_up_are_a_part_of_the_positi
         label = np.array(column(sources[domain], "label"))
         assert 0 < wrong.sum() < 30, domain
         assert len({(wrong[label == colour].mean() > 0.5) for colour in range(3)}) == 2
-
-
-def test_mistakes_are_looked_for_after_warm_up_and_in_the_first_round_of_each_stretch():
-    def steps(warmup, every, taken):
-        return [step for step in range(0, 31, taken) if redraws_at(step, warmup, every, taken)]
-
-    assert steps(0, 5, 1) == []
-    assert steps(6, 0, 1) == [6]
-    assert steps(6, 10, 1) == [6, 16, 26]
-    assert steps(6, 10, 3) == [6, 18, 27]
-    assert steps(6, 1, 3) == [6, 9, 12, 15, 18, 21, 24, 27, 30]
 
 
 def test_stopped_after_every_step_it_ends_bit_identical(uninterrupted, tmp_path, monkeypatch):
@@ -101,5 +88,5 @@ def test_without_warm_up_there_are_no_mistakes_to_draw():
     config.schedule.warmup = 0.0
     with pytest.raises(UserError, match=r"warm-up 10 times as often, but config.schedule.warmup is 0"):
         plan(config)
-    config.background_swap.redraw.mistakes = 1
+    config.background_swap.mistakes = 1
     assert not plan(config).redraws
