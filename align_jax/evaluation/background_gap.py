@@ -72,7 +72,9 @@ def by_object(
     return orders
 
 
-def background_gaps(tested: Sequence[tuple[EvaluationSplit, Examples]]) -> list[dict[str, Any]]:
+def background_gaps(
+    tested: Sequence[tuple[EvaluationSplit, Mapping[str, Shaped[np.ndarray, "..."]]]],
+) -> list[dict[str, Any]]:
     """The gap of every domain that was tested on aligned and on conflicting backgrounds, as `summary.json` has it.
 
     Args:
