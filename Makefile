@@ -14,7 +14,7 @@ JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 .PHONY: help quickstart test lint types format docs clean
 
 help:
-	@echo 'make quickstart   train ALIGN and ERM on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
+	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
 	@echo 'make lint types   ruff and mypy'
 	@echo 'make format       ruff mends what it can'
