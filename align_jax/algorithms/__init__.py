@@ -24,7 +24,6 @@ from align_jax.algorithms.algorithm import Algorithm
 # By `config.algorithm`.
 ALGORITHMS: dict[str, Algorithm] = {
     "align": align.ALGORITHM,
-    "background_swap": background_swap.ALGORITHM,
     "erm": erm.ALGORITHM,
     "dre": dre.ALGORITHM,
     "sgt": sgt.ALGORITHM,
@@ -37,4 +36,5 @@ ALGORITHMS: dict[str, Algorithm] = {
     "rrr": rrr.ALGORITHM,
     "gradia": gradia.ALGORITHM,
     "haics": haics.ALGORITHM,
+    "background_swap": background_swap.ALGORITHM,
 }
