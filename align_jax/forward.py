@@ -17,7 +17,7 @@ from align_jax import mixup, saliency
 from align_jax.batch import Batch, BatchForward, Image
 from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
-from align_jax.swaps import AS_THEY_ARE, SwapSettings, background_of, pasted, sharpened, swap_partner
+from align_jax.swaps import SwapSettings, background_of, pasted, sharpened, swap_partner
 
 Mask = Float[Array, "b h w 1"]
 
@@ -74,7 +74,7 @@ class ClassifierForward(BatchForward):
     saliency_settings: SaliencySettings
     num_domains: int = 1
     num_groups: int = 1
-    swap_settings: SwapSettings = AS_THEY_ARE
+    swap_settings: SwapSettings = SwapSettings()  # noqa: RUF009 (frozen)
 
     def unavailable(self) -> dict[str, str]:
         """Masks, domains, groups and what is computed from them, if the step was not given them, with the reasons."""

@@ -158,8 +158,8 @@ def energy(evidence: Float[Array, "b k u v"], mask: Float[Array, "b H W 1"]) -> 
     """`1 - sum M [e]_+ / sum [e]_+`, over all classes and cells: the share of evidence beside the mask; in [0, 1].
 
     Neither the scale of an example's evidence matters nor how it is spread over cells. In each cell evidence sums to 0
-    over classes, so that the share of what is positive is the share of what is not 0: evidence against the label and
-    for other classes counts as that for the label. Without any evidence there is nothing to move: the share is 0.
+    over classes, so that what is positive is half of all: evidence against the label and for other classes counts as
+    that for the label. Without any evidence there is nothing to move: the share is 0.
 
     Args:
       evidence: see `saliency.evidence`.

@@ -79,17 +79,17 @@ def after(start: int, weight: float) -> Callable[[Int[Array, ""]], Float[Array, 
     return lambda step: jnp.where(step >= start, weight, 0.0)
 
 
-def ramped(before: Weight, after: Weight, start: int, steps: int) -> Weight:
-    """A weight that is `before` until step `start`, and goes linearly to `after`, which it is `steps` later."""
-    if not (callable(before) or callable(after)) and before == after:
-        return after
+def ramped(before: Weight, then: Weight, start: int, steps: int) -> Weight:
+    """A weight that is `before` until step `start`, and goes linearly to `then`, which it is `steps` later."""
+    if before == then:
+        return then
 
     def at(step: Int[Array, ""], weight: Weight) -> Float[Array, ""] | float:
         return weight(step) if callable(weight) else weight
 
     def weight(step: Int[Array, ""]) -> Float[Array, ""]:
         share = jnp.clip((step - start) / steps, 0.0, 1.0) if steps else jnp.where(step >= start, 1.0, 0.0)
-        return (1 - share) * at(step, before) + share * at(step, after)
+        return (1 - share) * at(step, before) + share * at(step, then)
 
     return weight
 

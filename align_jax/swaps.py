@@ -48,10 +48,6 @@ class SwapSettings:
     sharpness: float = 0.0
 
 
-# Masks as they are, over images as they are.
-AS_THEY_ARE = SwapSettings()
-
-
 def sharpened(mask: Float[Array, "b h w 1"], sharpness: float) -> Float[Array, "b h w 1"]:
     """`sigmoid(s (M - 1/2))`: values near 1/2 move towards 0 and 1; s = 0 leaves the mask as it is."""
     return jax.nn.sigmoid(sharpness * (mask - 0.5)) if sharpness else mask

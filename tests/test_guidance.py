@@ -21,6 +21,7 @@ from align_jax.guidance import GUIDANCES, given_masks, grey_mask, reads_masks
 from align_jax.objectives import Sizes
 from align_jax.reporting.names import method_name
 from align_jax.states import create_classifier_state, create_masker_state
+from align_jax.swaps import SwapSettings
 from align_jax.training import train_and_evaluate
 from align_jax.training.method import build_method
 from align_jax.training.phases import rounds_phase, warmup_phase
@@ -94,6 +95,44 @@ def test_every_source_guides_every_method(name, guidance):
     (warm, _), metrics = jax.eval_shape(warmup_phase(method).advance, states, (batch(with_masks=False),), KEY)
     assert not guided & metrics.keys()
     assert jax.tree.structure(warm) == jax.tree.structure(states[0])
+
+
+def test_every_part_of_background_swap_is_built_from_its_settings():
+    config = chosen("background_swap")
+    config.background_swap.update_from_flattened_dict(
+        {"swap.fill": "blur", "swap.partner": "other_class", "swap.sharpness": 5.0, "masker.growth": 3.0}
+    )
+    config.align.masker.sparsity, config.align.delay = 0.5, 4
+    config.schedule.length, config.schedule.warmup = 16, 6.0
+    method = built(config, 16, 6)
+    assert method.classifier.swap_settings == SwapSettings("blur", "other_class", 5.0)
+    assert method.masker.swap_settings is None
+    # Ten steps after warm-up are ten updates of the masker.
+    l1 = method.masker.objective.terms["sparsity"].weight
+    assert [float(l1(jnp.int32(step))) for step in (0, 5, 10)] == pytest.approx([0.5, 1.0, 1.5])
+    weights = {name: weight for name, (_, weight) in method.classifier.objective.terms.items()}
+    at = {name: [float(weights[name](jnp.int32(step))) for step in (9, 10)] for name in ("cls", "swapped_cls", "egl")}
+    assert at == {"cls": [1, 0], "swapped_cls": [0, 1], "egl": [0, 1]}
+    assert {name: weight for name, (_, weight) in method.warmup.objective.terms.items() if weight} == {"cls": 1.0}
+    config.background_swap.masker.composites = True
+    assert built(config, 16, 6).masker.swap_settings == SwapSettings("blur", "other_class", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "sentence"),
+    [
+        ("align", {"align.classifier.cls": 0.0}, "nothing would teach the classes"),
+        ("background_swap", {"background_swap.classifier.swapped_cls": 0.0}, "nothing would teach the classes"),
+        ("jtt", {"schedule.warmup": 4.0}, "the warm-up has 4 of 4 steps"),
+        ("background_swap", {"schedule.warmup": 0.1, "schedule.warmup_unit": "fraction"}, "has 0 of 4 steps"),
+        ("align", {"align.delay": 2}, "leaves none of the 2 steps after warm-up to masks"),
+    ],
+)
+def test_settings_under_which_a_part_would_never_act_are_refused(name, fields, sentence):
+    config = chosen(name)
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(UserError, match=sentence):
+        plan(config)
 
 
 def test_guidance_comes_in_over_the_ramp_and_explains_what_is_asked():
@@ -328,5 +367,7 @@ def test_masks_missing_in_the_folder_are_told_before_anything_is_compiled(tmp_pa
 
 
 def test_a_config_that_cannot_work_is_refused_before_anything_is_compiled(tmp_path, monkeypatch):
-    match = r"config\.algorithm is 'nonsense'; it must be one of align, erm, dre, sgt, irm, group_dro, mixup, coral, "
-    refused(chosen("nonsense"), tmp_path / "run", monkeypatch, match + "vrex, rrr, gradia, haics")
+    match = r"config\.algorithm is 'nonsense'; it must be one of align, erm, dre, sgt, irm, group_dro, jtt, mixup, "
+    refused(
+        chosen("nonsense"), tmp_path / "run", monkeypatch, match + "coral, vrex, rrr, gradia, haics, background_swap"
+    )

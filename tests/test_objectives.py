@@ -11,8 +11,10 @@ import pytest
 
 from align_jax import losses
 from align_jax.algorithms import align
+from align_jax.fills import FILLS
 from align_jax.forward import ClassifierForward, MaskerForward, SaliencySettings
 from align_jax.objectives import Carried, Mean, Sizes, after, fetch, merge, ramped, switch, term, weighted
+from align_jax.swaps import SwapSettings
 from tests.small_networks import SIZE, small_batch, small_states, small_updates
 
 
@@ -157,6 +159,55 @@ def test_a_swapped_background_is_another_images_where_the_mask_is_0():
     assert sorted(other) == list(range(12)) != other
     value = losses.swapped_cross_entropy(quantities.swapped_logits, quantities.label)
     chex.assert_trees_all_close(value, losses.cross_entropy(quantities.classify(swapped), quantities.label), rtol=1e-5)
+
+
+def test_a_swapped_background_has_its_object_filled_in_and_the_mask_is_sharpened():
+    (classifier, _), (state, _) = networks()
+    seen = []
+
+    def watched(params, batch_stats, image, train, key):
+        seen.append(image)
+        return classifier.network.features(params, batch_stats, image, train, key)
+
+    batch = small_batch()
+    mask = jnp.full((12, SIZE, SIZE, 1), 0.25).at[:, : SIZE // 2].set(0.75)
+    quantities = ClassifierForward(
+        classifier.network._replace(features=watched), state.params, state.batch_stats, batch, jax.random.key(0),
+        lambda batch: mask, SaliencySettings(), swap_settings=SwapSettings("black", "other_class", 8.0),
+    )  # fmt: skip
+    _ = quantities.swapped_logits
+    kept = 1 / (1 + np.exp(-8 * (np.asarray(mask) - 0.5)))
+    black = FILLS["black"](batch["image"])
+    backgrounds = np.asarray(jnp.where(mask > 0.5, black, batch["image"]))
+    background = (np.asarray(seen[0]) - kept * batch["image"]) / (1 - kept)
+    other = [int(np.argmin([np.abs(row - known).max() for known in backgrounds])) for row in background]
+    np.testing.assert_allclose(background, backgrounds[other], atol=1e-4)
+    assert (np.asarray(batch["label"])[other] != np.asarray(batch["label"])).all()
+
+
+def test_the_masker_may_be_shown_other_images_in_place_of_what_it_removes():
+    (_, masker), (_, state) = networks()
+    seen = []
+
+    def frozen_logits(image):
+        seen.append(np.asarray(image).reshape(12, 2, SIZE, SIZE, 3))
+        return image.mean((1, 2))
+
+    half = jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0)
+    batch = small_batch()
+    quantities = MaskerForward(
+        masker.network._replace(mask=lambda *_: (half, {})), state.params, state.batch_stats, batch, jax.random.key(0),
+        frozen_logits, jnp.zeros_like, SwapSettings("black"),
+    )  # fmt: skip
+    _ = quantities.probability_kept
+    image, (kept, removed) = np.asarray(batch["image"]), seen[0].swapaxes(0, 1)
+    top, bottom = slice(None, SIZE // 2), slice(SIZE // 2, None)
+    np.testing.assert_allclose(kept[:, top], image[:, top], atol=1e-6)
+    np.testing.assert_allclose(removed[:, bottom], image[:, bottom], atol=1e-6)
+    other = [int(np.argmin([np.abs(row - known).max() for known in image[:, bottom]])) for row in kept[:, bottom]]
+    np.testing.assert_allclose(kept[:, bottom], image[other][:, bottom], atol=1e-6)
+    np.testing.assert_allclose(removed[:, top], image[other][:, top], atol=1e-6)
+    assert sorted(other) == list(range(12)) != other
 
 
 def test_switch_changes_a_weight():

@@ -22,7 +22,7 @@ class Algorithm(NamedTuple):
       masker_objective: L_mask, given a config and the number of the masker's updates; by default ALIGN's.
       swap: how backgrounds are swapped, given a config; read by terms that swap them.
       composites: whether other images replace what a mask removes in the masker's objective too, given a config.
-      mistakes: how many times as often images are drawn after warm-up if the classifier then gets them wrong, given a
+      mistakes: how many times as often the classifier's mistakes at the end of warm-up are drawn from then on, given a
         config.
       anew: whether the classifier begins anew after warm-up, given a config.
       restart: the step before which the optimiser's moments are reset, given a config; or None.
@@ -33,15 +33,15 @@ class Algorithm(NamedTuple):
 
     classifier_objective: Callable[[ml_collections.ConfigDict], Objective]
     guided_terms: tuple[str, ...] = ()
-    warmup_objective: Callable[[ml_collections.ConfigDict], Objective] | None = None
     guidance: str = "none"
     warms_up: bool = False
+    restart: Callable[[ml_collections.ConfigDict], int | None] = lambda config: None
+    title: str = ""
+    settings: Mapping[str, Setting] = {}
+    citation: str = ""
+    warmup_objective: Callable[[ml_collections.ConfigDict], Objective] | None = None
     masker_objective: Callable[[ml_collections.ConfigDict, int], Objective] | None = None
     swap: Callable[[ml_collections.ConfigDict], SwapSettings] = lambda config: SwapSettings(**config.align.swap)
     composites: Callable[[ml_collections.ConfigDict], bool] = lambda config: False
     mistakes: Callable[[ml_collections.ConfigDict], int] = lambda config: 1
     anew: Callable[[ml_collections.ConfigDict], bool] = lambda config: False
-    restart: Callable[[ml_collections.ConfigDict], int | None] = lambda config: None
-    title: str = ""
-    settings: Mapping[str, Setting] = {}
-    citation: str = ""

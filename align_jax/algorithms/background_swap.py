@@ -6,22 +6,23 @@ another. Each part can be switched, in `config.background_swap`:
 
 | part | what it does | setting | off |
 |---|---|---|---|
-| swapped cross-entropy | the classifier learns from composites, see `swaps` | `classifier.swapped_cls` | 0 |
-| plain cross-entropy | ... and how much from the images as they are | `classifier.cls` | 1 leaves ALIGN's |
+| swapped cross-entropy | f learns from composites, see `swaps` | `classifier.swapped_cls` | 0, with `cls` 1 |
+| plain cross-entropy | ... and from the images as they are | `classifier.cls` | 0; ALIGN has 1 |
 | redrawing | images that the classifier gets wrong at the end of warm-up are drawn more often | `mistakes` | 1 |
-| composites for the masker | other images replace what L_dist removes, too | `masker.composites` | the default |
-| growing l1 | the masker's l1 grows from ALIGN's to another value | `masker.final_sparsity` | ALIGN's l1 |
+| composites for the masker | other images replace what L_dist removes, too | `masker.composites` | False |
+| growing l1 | the masker's l1 grows to so many times ALIGN's | `masker.growth` | 1 |
 | filling | the object of the image that lends its background is filled in | `swap.fill` | "none" |
-| partner | the image that lends its background is any, or one of another class | `swap.partner` | the default |
+| partner | the image that lends its background is any, or one of another class | `swap.partner` | "any" |
 | sharpening | masks are pushed towards 0 and 1 before they cut | `swap.sharpness` | 0 |
 | L_egl | the evidence beside the mask, for and against all classes | `classifier.guidance`, `classifier.form` | 0 |
-| L_reg | ALIGN's | `classifier.regularisation` | the default |
+| L_reg | ALIGN's | `classifier.regularisation` | 0 |
 
 Redrawing is what breaks a circle: a classifier that reads backgrounds teaches masks to keep them, and a background that
 is kept travels along with its object. The images whose background contradicts their class are the only evidence against
 it in the labels, and a classifier that reads backgrounds gets them wrong (JTT; Liu et al. 2021).
 
-The masker's l1 and l2, and how Phi is computed, are ALIGN's settings, `config.align`.
+The masker's l1 and l2, and whether Grad-CAM's weights are differentiated (`alpha`), are ALIGN's settings,
+`config.align`.
 """
 
 from collections.abc import Mapping
@@ -67,12 +68,14 @@ def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
 
 
 def masker_objective(config: ml_collections.ConfigDict, updates: int) -> Objective:
-    """L_mask with an l1 that goes from ALIGN's to `masker.final_sparsity` over the masker's `updates`.
+    """L_mask with an l1 that grows from ALIGN's to `masker.growth` times as much over the masker's `updates`.
 
     Early, a strong l1 would outweigh L_dist, and the masks would vanish; late, a weak one leaves background in them.
     """
-    l1 = ramped(config.align.masker.sparsity, config.background_swap.masker.final_sparsity, 0, updates)
-    return align.masker_objective(sparsity=l1, smoothness=config.align.masker.smoothness)
+    l1, growth = config.align.masker.sparsity, config.background_swap.masker.growth
+    return align.masker_objective(
+        sparsity=ramped(l1, growth * l1, 0, updates), smoothness=config.align.masker.smoothness
+    )
 
 
 def swap_settings(*, fill: str = "around", partner: Partner = "any", sharpness: float = 12.0) -> SwapSettings:
@@ -109,8 +112,8 @@ ALGORITHM = Algorithm(
         sharpness=number(0.0, 1000.0),
     )
     | {
-        # The masker's l1 at the end of the run; it begins with `config.align.masker.sparsity`.
-        "masker.final_sparsity": Setting(1.5, ZERO_OR_MORE),
+        # The masker's l1 at the end of the run, as a multiple of `config.align.masker.sparsity`.
+        "masker.growth": Setting(1.5, number(0.0, 1000.0)),
         "masker.composites": Setting(False, BOOLEAN),
         # How many times as often the images are drawn that the classifier gets wrong at the end of warm-up.
         "mistakes": Setting(10, whole_number(at_least=1, at_most=100)),

@@ -82,7 +82,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
     logged = saved = step
     due = events(config, length, step, phase_at(step - 1).steps)
     while True:
-        if due.gallery:
+        if due.gallery and run.plan.guidance != "none":
             write_gallery_of(run, "before_guidance", states)
         try:
             if due.evaluation:
@@ -91,6 +91,8 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
                 return finish(run, Reached(step, states, selected))
             states = before_update(run, step, states)
         except Stopped:
+            if step != saved:  # the end of warm-up need not have a checkpoint
+                _save(run, Reached(step, states, selected, unlogged))
             raise interrupted(run, step) from None
         if step == logged:
             run.clock.restart_stretch()  # an evaluation is not training

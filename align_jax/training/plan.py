@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def warms_up(self) -> bool:
-        """Whether the run begins without its guided terms, as long as `config.schedule.warmup` says."""
+        """Whether the run begins with the objective of warm-up, as long as `config.schedule.warmup` says."""
         return self.algorithm.warms_up and (self.guidance != "none" or self.redraws)
 
     @property
@@ -60,8 +60,25 @@ class Plan:
         return f"{quality} masks" if self.guidance == "true" and quality != "true" else self.guidance
 
     def length(self, steps_per_epoch: int) -> Length:
-        """The run's length; see `durations`."""
-        return durations(self.config.schedule, steps_per_epoch, self.warms_up)
+        """The run's length; see `durations`.
+
+        Raises:
+          UserError: as `durations`; or mistakes would never be looked for, or masks never guide.
+        """
+        length = durations(self.config.schedule, steps_per_epoch, self.warms_up)
+        if self.redraws and not 0 < length.warmup < length.steps:
+            raise UserError(
+                f"{self.config.algorithm} draws the classifier's mistakes at the end of warm-up more often, but the "
+                f"warm-up has {length.warmup} of {length.steps} steps; change config.schedule.warmup, or set the "
+                "method's `mistakes` to 1."
+            )
+        delay = self.config.align.delay
+        if delay and self.warms_up and length.warmup + delay >= length.steps:
+            raise UserError(
+                f"config.align.delay is {delay}, which leaves none of the {length.steps - length.warmup} steps after "
+                "warm-up to masks; shorten it."
+            )
+        return length
 
 
 def plan(config: ml_collections.ConfigDict) -> Plan:
@@ -73,11 +90,7 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     check(config)
     algorithm = ALGORITHMS[config.algorithm]
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
-    if planned.redraws and config.schedule.warmup == 0:
-        raise UserError(
-            f"{config.algorithm} draws the mistakes of the classifier after warm-up {algorithm.mistakes(config)} times "
-            "as often, but config.schedule.warmup is 0; give a warm-up, or set the method's `mistakes` to 1."
-        )
+    _check_something_is_learned(planned)
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)
     data_set = find_dataset(config.data.name)
@@ -87,6 +100,17 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
         training, _ = training_and_unseen(data_set.domains, config.data.protocol, config.data.domain)
         check_batch(config, training)
     return planned
+
+
+def _check_something_is_learned(planned: Plan) -> None:
+    """Raises a UserError if masks guide, and no term with a weight teaches the classes."""
+    weights = {name: weight for name, (_, weight) in planned.objective.terms.items()}
+    cross_entropies = [weights[name] for name in ("cls", "swapped_cls") if name in weights]
+    if planned.guidance != "none" and len(cross_entropies) == 2 and not any(cross_entropies):
+        raise UserError(
+            f"classifier.cls and classifier.swapped_cls of config.{planned.config.algorithm} are both 0, so that "
+            "nothing would teach the classes; raise one of them."
+        )
 
 
 def guidance_of(config: ml_collections.ConfigDict) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from align_jax.data.domains import EvaluationSplit
 from align_jax.data.redraw import packed
+from align_jax.errors import UserError
 from align_jax.states import States
 from align_jax.training.initial_states import initial_states, with_pretrained
 from align_jax.training.run import OpenRun
@@ -38,7 +39,7 @@ def _redraw(run: OpenRun, states: States) -> None:
       Stopped: the run was asked to stop.
     """
     mistakes = {}
-    for domain, source in run.train.items():
+    for domain, source in run.data.train.items():
         examples = run.evaluator.examples(states, EvaluationSplit(domain, "train", "validation", source))
         mistakes[domain] = examples["probabilities"].argmax(-1) != examples["label"]
     run.batches.redraw(packed(mistakes))
@@ -48,13 +49,22 @@ def _redraw(run: OpenRun, states: States) -> None:
 
 
 def _begun_anew(run: OpenRun, states: States) -> States:
-    """The states with the classifier as it was before the first step, its optimiser's schedule aside."""
+    """The states with the classifier as it was before the first step; the learning rate goes on as scheduled.
+
+    Raises:
+      UserError: the file of pretrained weights is gone, or is another one.
+    """
     config = run.plan.config
     new = initial_states(
         run.method, run.key, run.mesh, num_classes=len(run.data.class_names), image_size=config.data.image_size
     )
     if config.classifier.pretrained:
-        new, _ = with_pretrained(new, config.classifier.pretrained, run.mesh)
+        new, weights = with_pretrained(new, config.classifier.pretrained, run.mesh)
+        if run.pretrained is not None and weights.sha256 != run.pretrained["sha256"]:
+            raise UserError(
+                f"The weights of config.classifier.pretrained, {config.classifier.pretrained!r}, are not those "
+                "that the run began with; give it the same file, or another --workdir."
+            )
     classifier, masker = states
     return (
         dataclasses.replace(classifier, params=new[0].params, batch_stats=new[0].batch_stats, carried=new[0].carried),

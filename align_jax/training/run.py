@@ -68,7 +68,6 @@ class OpenRun:
       folder: its folder.
       stop: whether it was asked to stop.
       data: its data set.
-      train: its training domains, with the masks that guide if these are given.
       pretrained: source and hash of the weights that it began with, or None.
       length: its length in steps.
       method: networks, objectives and optimisers.
@@ -83,7 +82,6 @@ class OpenRun:
     folder: Path
     stop: StopRequest
     data: DomainData
-    train: Mapping[str, Source]
     pretrained: Mapping[str, str] | None
     length: Length
     method: Method
@@ -128,7 +126,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     key = jax.device_put(jax.random.key(config.seed), replicated(mesh))
     states = initial_states(method, key, mesh, num_classes=num_classes, image_size=config.data.image_size)
     description, weights = describe_data(config, data), None
-    # A resumed run has its weights in its checkpoint, and does not need the file.
+    # A resumed run has its weights in its checkpoint. Only a classifier that begins anew later needs the file again.
     if config.classifier.pretrained and not saved_steps(folder / "checkpoints"):
         states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
         description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
@@ -158,7 +156,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = OpenRun(
-        plan, folder, stop, data, train, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
+        plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
         Clock(position.timing, batches), progress, CollapseWarning(progress.say),
     )  # fmt: skip
     selected = Selected(**position.selected) if position.selected else None
@@ -235,5 +233,10 @@ def _open_batches(
         redrawn=redrawn_examples,
     )
     if position.data:
-        batches.restore(position.data)
+        try:
+            batches.restore(position.data)
+        except ValueError as error:
+            raise UserError(
+                f"The checkpoint of step {position.step} is damaged: {error}; delete its folder."
+            ) from error
     return batches

@@ -1,6 +1,7 @@
-"""How much each method's predictions depend on the background, and how much of ERM's gap it closes.
+"""How much each method's predictions depend on the background, compared with ERM and with the ceiling.
 
-The gap is accuracy on aligned backgrounds - accuracy on conflicting ones, object by object. A method closes the share
+The gap is accuracy on aligned backgrounds - accuracy on conflicting ones, object by object. Of the way from ERM's gap
+to that of ERM at correlation 0, a method goes the share
 `(gap(ERM) - gap(method)) / (gap(ERM) - gap(ERM at correlation 0))`, with an interval over concepts and seeds, see
 `shares`.
 """
@@ -51,7 +52,7 @@ def background_table(results: Sequence[Result], correlation: str) -> Table:
         ]
         for name, runs in by_method(results, correlation).items()
     }
-    return table_of_correlation(correlation, ("seeds", *COLUMNS, "worst group, %"), rows)
+    return table_of_correlation(correlation, ("seeds", *COLUMNS, "worst group, conflicting, all vendors, %"), rows)
 
 
 def worst_group_of_all_vendors(result: Result) -> float | None:
@@ -71,10 +72,10 @@ def worst_group_of_all_vendors(result: Result) -> float | None:
 def gap_table(results: Sequence[Result], correlation: str) -> Table:
     """The share of ERM's gap that each method closes, and its differences from ERM, with 95 % intervals."""
     titles = (
-        "of ERM's gap closed, %",
+        "gap: of the way to correlation 0, %",
         "random: minus ERM, points",
         "conflicting: minus ERM, points",
-        "held-out: of ERM's gap closed, %",
+        "held-out, gap: of the way to correlation 0, %",
         "held-out, random: minus ERM, points",
     )
     methods = by_method(results, correlation)

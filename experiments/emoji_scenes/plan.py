@@ -58,7 +58,7 @@ ROWS: tuple[Row, ...] = (
     REDRAWN,
     without("no redrawing", mistakes="1"),
     without("masker with composites", masker__composites="True"),
-    without("l1 as it is", masker__final_sparsity="1.0"),
+    without("l1 as it is", masker__growth="1.0"),
     without("holes not filled", swap__fill="none"),
     without("partner of another class", swap__partner="other_class"),
     without("masks not sharpened", swap__sharpness="0.0"),
@@ -70,6 +70,7 @@ ROWS: tuple[Row, ...] = (
     Row("ERM, selected by validation", "erm", SELECTED, OTHERS),
     Row("background swap, selected by validation", "background_swap", SELECTED, OTHERS),
     Row("JTT", "jtt", {}, OTHERS),
+    Row("JTT, 10 times as often", "jtt", {"jtt.mistakes": "10"}, OTHERS),
     Row("GroupDRO, class x background", "group_dro", {"group_dro.over": "group"}, OTHERS),
     Row(
         "GroupDRO, class x background, balanced",

@@ -39,7 +39,7 @@ METHODS: dict[str, dict[str, str]] = {
     "background_swap": {"schedule.warmup": "0.0", "background_swap.mistakes": "1"},
 }
 # The fields that differ between cells, and so cannot be set for all of them.
-VARIED = ("algorithm", "compare", "guidance", "data.mask_quality", *METHODS["background_swap"])
+VARIED = ("algorithm", "compare", "guidance", "data.mask_quality")
 
 
 def conditions(method: str) -> dict[str, tuple[str, dict[str, str]]]:
@@ -101,16 +101,16 @@ def plan(arguments: Sequence[str], config: str) -> tuple[Sweep, dict[SweepCell, 
       UserError: as `cli.sweep.parse`; or a flag or field that this experiment sets itself.
     """
     answer_help(arguments, USAGE)
+    methods = [argument.partition("=")[2] for argument in arguments[1:] if argument.startswith("--method=")]
+    method = methods[-1] if methods else "align"
+    if method not in METHODS or "--method" in arguments:
+        raise UserError(f"--method is {shown(method)}; write --method=NAME with one of {', '.join(METHODS)}.")
     given = [argument.lstrip("-").partition("=")[0] for argument in arguments[1:] if argument.startswith("-")]
     for name in given:
-        if name in (f"config.{field}" for field in VARIED):
+        if name in (f"config.{field}" for field in (*VARIED, *METHODS[method])):
             raise UserError(f"--{name} is varied by the experiment; leave it out.")
         if name not in FLAGS and not name.startswith("config."):
             raise UserError(f"--{name} is not a flag of this program; write {USAGE}.")
-    methods = [argument.partition("=")[2] for argument in arguments[1:] if argument.startswith("--method=")]
-    method = methods[-1] if methods else "align"
-    if method not in METHODS:
-        raise UserError(f"--method is {shown(method)}; it must be one of {', '.join(METHODS)}.")
     own = [f"--methods={method}"]
     if "config" not in given:
         own.append(f"--config={config}")

@@ -121,6 +121,8 @@ def test_a_command_is_the_quickstart_with_two_seeds_unless_told_otherwise(tmp_pa
 def test_another_method_cuts_objects_out_with_the_same_masks(tmp_path):
     _, named, method = plan(["mask_quality.py", f"--workdir={tmp_path}", "--method=background_swap"], QUICKSTART)
     assert method == "background_swap"
+    with pytest.raises(UserError, match=r"--config.schedule.warmup is varied by the experiment"):
+        plan(["mask_quality.py", "--method=background_swap", "--config.schedule.warmup=0.5"], QUICKSTART)
     for cell, condition in named.items():
         given = {"guidance": "true", "data.mask_quality": condition, "schedule.warmup": "0.0",
                  "background_swap.mistakes": "1"}  # fmt: skip
@@ -139,8 +141,8 @@ def test_another_method_cuts_objects_out_with_the_same_masks(tmp_path):
         ("--config.data.fold=x", "fold"),
         ("--config.optim.lr=-1", "must be between"),
         ("--jobs=0", "at least 1"),
-        ("--method=erm", "--method is 'erm'; it must be one of align, background_swap"),
-        ("--config.schedule.warmup=0.5", "is varied by the experiment"),
+        ("--method=erm", "--method is 'erm'; write --method=NAME with one of align, background_swap"),
+        ("--method", "write --method=NAME"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_runs(tmp_path, flag, match):

@@ -10,8 +10,9 @@ import pytest
 from align_jax.data.domains import column
 from align_jax.data.redraw import unpacked
 from align_jax.errors import UserError
+from align_jax.runs.read_checkpoint import saved_steps
 from align_jax.runtime.interruption import Interrupted
-from align_jax.training import train_and_evaluate
+from align_jax.training import redraw, train_and_evaluate
 from align_jax.training.plan import plan
 from align_jax.training.progress import Progress
 from tests.tiny_config import Squares, get_config
@@ -64,8 +65,23 @@ def test_stopped_after_every_step_it_ends_bit_identical(uninterrupted, tmp_path,
     same_but_for_timing(run, uninterrupted)
 
 
+def test_a_request_that_comes_while_mistakes_are_looked_for_loses_nothing(tmp_path, monkeypatch):
+    """The end of warm-up, step 3, has no checkpoint of its own."""
+    looked = redraw.EvaluationSplit
+
+    def stopping(*fields):
+        signal.raise_signal(signal.SIGTERM)
+        return looked(*fields)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(redraw, "EvaluationSplit", stopping)
+        with pytest.raises(Interrupted, match="after step 3 of 8, which is saved"):
+            train_and_evaluate(redrawing(), tmp_path / "run")
+    assert saved_steps(tmp_path / "run" / "checkpoints")[-1] == 3
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
 def test_jtt_begins_anew_after_warm_up(tmp_path):
-    """With a learning rate of nearly 0 a step changes nothing, so that the start shows."""
     config = redrawing("jtt")
     config.schedule.length, config.schedule.warmup, config.evaluation.every = 4, 3.0, 4
     config.checkpoint_every = 1
@@ -76,6 +92,8 @@ def test_jtt_begins_anew_after_warm_up(tmp_path):
     other.schedule.length, other.schedule.warmup = 1, 0.0
     other.jtt.mistakes = 1
     train_and_evaluate(other, tmp_path / "fresh")
+    # Nothing guides it, so there is no picture from before guidance.
+    assert not (tmp_path / "anew" / "gallery" / "before_guidance.npz").exists()
     # Adam's first step is of the learning rate, whatever the gradient: from the same start, parameters are 2 lr apart
     # at most. After three steps of warm-up they are up to 4 lr from it.
     first, anew = (states(tmp_path / name, step)[0]["params"] for name, step in (("fresh", 1), ("anew", 4)))
@@ -86,7 +104,7 @@ def test_jtt_begins_anew_after_warm_up(tmp_path):
 def test_without_warm_up_there_are_no_mistakes_to_draw():
     config = redrawing()
     config.schedule.warmup = 0.0
-    with pytest.raises(UserError, match=r"warm-up 10 times as often, but config.schedule.warmup is 0"):
+    with pytest.raises(UserError, match=r"the warm-up has 0 of 8 steps"):
         plan(config)
     config.background_swap.mistakes = 1
     assert not plan(config).redraws
