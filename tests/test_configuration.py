@@ -193,7 +193,7 @@ def test_entries_and_groups_of_the_users_own_are_valid(monkeypatch):
     monkeypatch.setitem(ALGORITHMS, "mine", ALGORITHMS["erm"])
     check(config)
     config.algorithm = "theirs"
-    assert refusal(config).endswith("haics, mine.")
+    assert refusal(config).endswith("background_swap, mine.")
 
 
 def test_a_method_brings_its_settings(monkeypatch):
