@@ -143,11 +143,11 @@ def mixed_cross_entropy(mixed_logits: Float[Array, "b k"], label: Int[Array, " b
 
 
 def swapped_cross_entropy(swapped_logits: Float[Array, "b k"], label: Int[Array, " b"]) -> Float[Array, " b"]:
-    """Cross-entropy on `M(x) x + (1 - M(x)) x'`: another image replaces what the mask removes, and the label stays.
+    """Cross-entropy on `M(x) x + (1 - M(x)) b(x')`: another image replaces what the mask removes, and the label stays.
 
-    x' is whole, its own object included: this is a CutMix whose patch is cut out by the mask and keeps the whole label.
-    The term asks the prediction to depend on what the mask keeps; L_egl asks Grad-CAM to lie there. Labels are treated
-    as by `cross_entropy`.
+    Where x' keeps its own object (see `swaps.SwapSettings`), this is a CutMix whose patch is cut out by the mask and
+    keeps the whole label. The term asks the prediction to depend on what the mask keeps; L_egl asks Grad-CAM to lie
+    there. Labels are treated as by `cross_entropy`.
 
     Source: beyond the paper.
     """

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from align_jax.fills import FILLS, around
+from align_jax.settings import Rule, number, one_of
 
 Partner = Literal["any", "other_class"]
 PARTNERS = get_args(Partner)
@@ -46,6 +47,14 @@ class SwapSettings:
     fill: str = "none"
     partner: Partner = "any"
     sharpness: float = 0.0
+
+
+# What is valid for each of these settings, whatever a method's defaults are.
+SWAP_RULES: dict[str, Rule] = {
+    "fill": one_of(HOLE_FILLS),
+    "partner": one_of(PARTNERS),
+    "sharpness": number(0.0, 1000.0),
+}
 
 
 def sharpened(mask: Float[Array, "b h w 1"], sharpness: float) -> Float[Array, "b h w 1"]:

@@ -136,7 +136,8 @@ def test_one_objective_turns_into_another_gradually():
     assert ramped(1.0, 1.0, 10, 4) == 1.0
 
 
-def test_a_swapped_background_is_another_images_where_the_mask_is_0():
+def with_composites(mask, **settings):
+    """A forward pass on the small batch with this mask, and the list of the images that go through the network."""
     (classifier, _), (state, _) = networks()
     seen = []
 
@@ -144,12 +145,16 @@ def test_a_swapped_background_is_another_images_where_the_mask_is_0():
         seen.append(image)
         return classifier.network.features(params, batch_stats, image, train, key)
 
-    batch = small_batch()
-    half = batch | {"mask": jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0)}
     quantities = ClassifierForward(
-        classifier.network._replace(features=watched), state.params, state.batch_stats, half,
-        jax.random.key(0), lambda batch: batch["mask"], SaliencySettings(),
+        classifier.network._replace(features=watched), state.params, state.batch_stats, small_batch(),
+        jax.random.key(0), lambda batch: mask, SaliencySettings(), swap_settings=SwapSettings(**settings),
     )  # fmt: skip
+    return quantities, seen
+
+
+def test_a_swapped_background_is_another_images_where_the_mask_is_0():
+    batch = small_batch()
+    quantities, seen = with_composites(jnp.zeros((12, SIZE, SIZE, 1)).at[:, : SIZE // 2].set(1.0))
     assert quantities.swapped_logits.shape == (12, 3)
     (swapped,) = seen
     chex.assert_trees_all_close(swapped[:, : SIZE // 2], batch["image"][:, : SIZE // 2], atol=1e-6)
@@ -162,19 +167,9 @@ def test_a_swapped_background_is_another_images_where_the_mask_is_0():
 
 
 def test_a_swapped_background_has_its_object_filled_in_and_the_mask_is_sharpened():
-    (classifier, _), (state, _) = networks()
-    seen = []
-
-    def watched(params, batch_stats, image, train, key):
-        seen.append(image)
-        return classifier.network.features(params, batch_stats, image, train, key)
-
     batch = small_batch()
     mask = jnp.full((12, SIZE, SIZE, 1), 0.25).at[:, : SIZE // 2].set(0.75)
-    quantities = ClassifierForward(
-        classifier.network._replace(features=watched), state.params, state.batch_stats, batch, jax.random.key(0),
-        lambda batch: mask, SaliencySettings(), swap_settings=SwapSettings("black", "other_class", 8.0),
-    )  # fmt: skip
+    quantities, seen = with_composites(mask, fill="black", partner="other_class", sharpness=8.0)
     _ = quantities.swapped_logits
     kept = 1 / (1 + np.exp(-8 * (np.asarray(mask) - 0.5)))
     black = FILLS["black"](batch["image"])

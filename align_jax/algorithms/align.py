@@ -29,23 +29,17 @@ from align_jax.fills import FILLS
 from align_jax.forward import SaliencySettings
 from align_jax.objectives import Objective, Weight, term, weighted
 from align_jax.saliency import NORMALISATIONS, ExplainedScore
-from align_jax.settings import (
-    BOOLEAN,
-    POSITIVE,
-    ZERO_OR_MORE,
-    Setting,
-    keyword_settings,
-    number,
-    one_of,
-    whole_number,
-)
-from align_jax.swaps import HOLE_FILLS, PARTNERS, SwapSettings
+from align_jax.settings import BOOLEAN, POSITIVE, ZERO_OR_MORE, Setting, keyword_settings, one_of, whole_number
+from align_jax.swaps import SWAP_RULES, SwapSettings
 
 # L_egl by `classifier.form`, then by `classifier.resolution`.
 ALIGNMENTS: dict[str, dict[str, Callable[..., Array]]] = {
     "bce": {"cam": losses.alignment, "image": losses.alignment_at_image_resolution},
     "energy": {"cam": losses.energy, "image": losses.energy_at_image_resolution},
 }
+
+# The weights of `classifier_objective` that leave L_cls + l4 * L_reg, as in warm-up.
+UNGUIDED = {"cls": 1.0, "guidance": 0.0, "swapped_cls": 0.0}
 
 
 def masker_objective(*, sparsity: Weight = 1.5, smoothness: float = 0.3) -> Objective:
@@ -115,7 +109,7 @@ def classifier_objective(
 
 def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
     """L_cls + l4 * L_reg: L_clf in warm-up, which is DRE, given a config."""
-    return classifier_objective(**(dict(config.align.classifier) | {"cls": 1.0, "guidance": 0.0, "swapped_cls": 0.0}))
+    return classifier_objective(**(dict(config.align.classifier) | UNGUIDED))
 
 
 ALGORITHM = Algorithm(
@@ -155,13 +149,7 @@ ALGORITHM = Algorithm(
         explained=one_of(get_args(ExplainedScore)),
     )
     # Beyond the paper: how backgrounds are swapped for `classifier.swapped_cls`.
-    | keyword_settings(
-        SwapSettings,
-        "swap.",
-        fill=one_of(HOLE_FILLS),
-        partner=one_of(PARTNERS),
-        sharpness=number(0.0, 1000.0),
-    )
+    | keyword_settings(SwapSettings, "swap.", **SWAP_RULES)
     | {
         # For how many steps after warm-up the classifier goes on as before, while masks are learned already.
         "delay": Setting(0, whole_number(at_least=0)),

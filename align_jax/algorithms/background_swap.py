@@ -34,7 +34,7 @@ from align_jax.algorithms import align
 from align_jax.algorithms.algorithm import Algorithm
 from align_jax.objectives import Objective, ramped
 from align_jax.settings import BOOLEAN, ZERO_OR_MORE, Setting, keyword_settings, number, one_of, whole_number
-from align_jax.swaps import HOLE_FILLS, PARTNERS, Partner, SwapSettings
+from align_jax.swaps import SWAP_RULES, Partner, SwapSettings
 
 
 def classifier_objective(
@@ -63,8 +63,8 @@ def classifier_objective(
 
 def warmup_objective(config: ml_collections.ConfigDict) -> Objective:
     """L_cls + l4 * L_reg: L_clf in warm-up, given a config."""
-    weights = {"cls": 1.0, "swapped_cls": 0.0, "guidance": 0.0}
-    return classifier_objective(dict(config.align.classifier), **(dict(config.background_swap.classifier) | weights))
+    own = dict(config.background_swap.classifier) | align.UNGUIDED
+    return classifier_objective(dict(config.align.classifier), **own)
 
 
 def masker_objective(config: ml_collections.ConfigDict, updates: int) -> Objective:
@@ -104,13 +104,7 @@ ALGORITHM = Algorithm(
         form=one_of(align.ALIGNMENTS),
         regularisation=ZERO_OR_MORE,
     )
-    | keyword_settings(
-        swap_settings,
-        "swap.",
-        fill=one_of(HOLE_FILLS),
-        partner=one_of(PARTNERS),
-        sharpness=number(0.0, 1000.0),
-    )
+    | keyword_settings(swap_settings, "swap.", **SWAP_RULES)
     | {
         # The masker's l1 at the end of the run, as a multiple of `config.align.masker.sparsity`.
         "masker.growth": Setting(1.5, number(0.0, 1000.0)),

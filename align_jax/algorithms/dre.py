@@ -16,7 +16,7 @@ def classifier_objective(**settings: Any) -> Objective:
     Args:
       **settings: those of `align.classifier_objective`; the weights of L_cls and of guided terms are not read.
     """
-    return align.classifier_objective(**(settings | {"cls": 1.0, "guidance": 0.0, "swapped_cls": 0.0}))
+    return align.classifier_objective(**(settings | align.UNGUIDED))
 
 
 ALGORITHM = Algorithm(

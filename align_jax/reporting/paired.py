@@ -44,7 +44,7 @@ def gap_of(run: Run, role: str) -> BackgroundGap | None:
     Returns:
       None where the run has no such tests, or a data set without concepts.
     """
-    pairs = _on_both_backgrounds(run, role)
+    pairs = on_both_backgrounds(run, role)
     if pairs is None:
         return None
     aligned, conflicting = pairs
@@ -53,14 +53,14 @@ def gap_of(run: Run, role: str) -> BackgroundGap | None:
 
 def gap_difference(run: Run, reference: Run, role: str) -> PairedDifference | None:
     """A method's gap minus the reference's over the same objects; None where the objects are not the same."""
-    own, others = _on_both_backgrounds(run, role), _on_both_backgrounds(reference, role)
+    own, others = on_both_backgrounds(run, role), on_both_backgrounds(reference, role)
     if own is None or others is None or not np.array_equal(own[0].identity, others[0].identity):
         return None
     first, second = (aligned.correct - conflicting.correct for aligned, conflicting in (own, others))
     return paired_difference(first, second, own[0].concept)
 
 
-def _on_both_backgrounds(run: Run, role: str) -> tuple[Predictions, Predictions] | None:
+def on_both_backgrounds(run: Run, role: str) -> tuple[Predictions, Predictions] | None:
     """The same objects in one order, on aligned and on conflicting backgrounds; the domains follow one another."""
     aligned_role, _, conflicting_role = names.BY_BACKGROUND[role]
     tests = {(result.role, result.domain): f"{result.domain}/{result.split}" for result in run.results}

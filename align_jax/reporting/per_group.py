@@ -43,7 +43,7 @@ def per_group_table(run: Run) -> Table:
     shown = sorted(name for name, _ in images.most_common(MOST_SHOWN))
     groups = []
     for role in names.tested_roles([result.role for result in run.results]):
-        totals = _totals(run, role)
+        totals = group_totals(run, role)
         judged = {hits / count for hits, count in totals.values() if count >= FEWEST_EXAMPLES}
         worst = min(judged) if len(judged) > 1 else -1.0  # where all are alike, none is marked
         rows = [
@@ -58,7 +58,7 @@ def per_group_table(run: Run) -> Table:
     return Table("Accuracy by group, %", ("Class",), tuple(map(Column, shown)), tuple(groups), tuple(caption))
 
 
-def _totals(run: Run, role: str) -> dict[tuple[str, str], tuple[float, int]]:
+def group_totals(run: Run, role: str) -> dict[tuple[str, str], tuple[float, int]]:
     """How many images of each class and environment were right, and how many there are, over a role's domains."""
     totals: dict[tuple[str, str], tuple[float, int]] = {}
     for result in run.results:

@@ -6,18 +6,19 @@ to that of ERM at correlation 0, a method goes the share
 `shares`.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from align_jax.evaluation.background_gap import by_object
-from align_jax.reporting.paired import correct_images
+from align_jax.reporting.paired import on_both_backgrounds
+from align_jax.reporting.per_group import group_totals
+from align_jax.runs.read import Run
 from align_jax.tables.table import Cell, Table
 from experiments.emoji_scenes.plan import CEILING, ERM
 from experiments.emoji_scenes.shares import gain
 from experiments.emoji_scenes.tables import (
+    PerImage,
     Result,
     by_method,
     cell_of_accuracy,
@@ -25,6 +26,7 @@ from experiments.emoji_scenes.tables import (
     of_common_seeds,
     score,
     table_of_correlation,
+    values_by_method,
     with_interval,
 )
 
@@ -60,13 +62,8 @@ def worst_group_of_all_vendors(result: Result) -> float | None:
 
     A vendor has some 29 images of each of 20 pairs, of which the worst would be mostly chance.
     """
-    hits: Counter[tuple[str, str]] = Counter()
-    images: Counter[tuple[str, str]] = Counter()
-    for test in result.run.results:
-        for pair in test.groups if test.role == "conflicting" else ():
-            hits[pair[:2]] += round((pair.accuracy or 0.0) * pair.examples)
-            images[pair[:2]] += pair.examples
-    return min((hits[pair] / images[pair] for pair in images), default=None)
+    totals = group_totals(result.run, "conflicting").values()
+    return min((hits / images for hits, images in totals), default=None)
 
 
 def gap_table(results: Sequence[Result], correlation: str) -> Table:
@@ -83,10 +80,10 @@ def gap_table(results: Sequence[Result], correlation: str) -> Table:
         return table_of_correlation(correlation, titles, {})
     seeds = {name: [run.seed for run in runs] for name, runs in methods.items()}
     measured = (
-        (_negative_gaps(methods, "aligned", "conflicting"), True),
+        (_negative_gaps(methods, "id"), True),
         (correct_by_method(methods, "background_shift"), False),
         (correct_by_method(methods, "conflicting"), False),
-        (_negative_gaps(methods, "ood_aligned", "ood_conflicting"), True),
+        (_negative_gaps(methods, "ood"), True),
         (correct_by_method(methods, "ood"), False),
     )
     rows: dict[str, list[Cell]] = {name: [] for name in methods if name != ERM.name}
@@ -100,13 +97,15 @@ def gap_table(results: Sequence[Result], correlation: str) -> Table:
 
 
 def _negative_gaps(
-    methods: Mapping[str, Sequence[Result]], aligned: str, conflicting: str
+    methods: Mapping[str, Sequence[Result]], role: str
 ) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
     """correct on conflicting - correct on aligned, object by object: their mean is less the gap."""
-    (on_own, concept), (on_others, _) = (correct_by_method(methods, role) for role in (aligned, conflicting))
-    any_run = next(iter(methods.values()))[0].run
-    own, others = (correct_images(any_run, role) for role in (aligned, conflicting))
-    assert own is not None
-    assert others is not None
-    first, second = by_object(own.object, others.object)
-    return {name: on_others[name][:, second] - on_own[name][:, first] for name in methods}, concept[first]
+
+    def negative_gap(run: Run) -> PerImage | None:
+        both = on_both_backgrounds(run, role)
+        if both is None:
+            return None
+        aligned, conflicting = both
+        return PerImage(conflicting.correct - aligned.correct, aligned.concept, aligned.object)
+
+    return values_by_method(methods, negative_gap)

@@ -1,7 +1,7 @@
 """The runs' results as CSV and as tables."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -166,27 +166,47 @@ def by_method(results: Sequence[Result], correlation: str) -> dict[str, list[Res
 def correct_by_method(
     methods: Mapping[str, Sequence[Result]], role: str
 ) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
-    """Which of a role's images each run classified correctly, and the images' concepts.
+    """Which of a role's images each run classified correctly, and the images' concepts."""
+
+    def correct(run: Run) -> PerImage | None:
+        images = correct_images(run, role)
+        return images and PerImage(images.correct, images.concept, images.identity)
+
+    return values_by_method(methods, correct)
+
+
+class PerImage(NamedTuple):
+    """A run's value for each image, or object, of a test."""
+
+    value: Float[np.ndarray, " n"]
+    concept: Shaped[np.ndarray, " n"]
+    identity: Shaped[np.ndarray, " n"]
+
+
+def values_by_method(
+    methods: Mapping[str, Sequence[Result]], measure: Callable[[Run], PerImage | None]
+) -> tuple[dict[str, Float[np.ndarray, "s n"]], Shaped[np.ndarray, " n"]]:
+    """The values of each method's runs, one row a run, and the images' concepts.
 
     Raises:
       UserError: two runs were tested on different images.
     """
-    correct: dict[str, Float[np.ndarray, "s n"]] = {}
+    values: dict[str, Float[np.ndarray, "s n"]] = {}
     concept = identity = None
     for name, runs in methods.items():
         rows = []
         for result in runs:
-            images = correct_images(result.run, role)
-            if images is None or (identity is not None and not np.array_equal(images.object, identity)):
+            images = measure(result.run)
+            if images is None or (identity is not None and not np.array_equal(images.identity, identity)):
                 raise UserError(
                     f"{result.run.path} was not tested on the images of the other runs; delete it, "
                     "and the same command trains it again."
                 )
-            concept, identity = images.concept, images.object
-            rows.append(images.correct)
-        correct[name] = np.stack(rows)
+            concept, identity = images.concept, images.identity
+            rows.append(images.value)
+        values[name] = np.stack(rows)
     assert concept is not None
-    return correct, concept
+    return values, concept
 
 
 def table_of_correlation(correlation: str, titles: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> Table:

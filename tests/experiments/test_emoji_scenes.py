@@ -258,16 +258,16 @@ def test_the_share_of_the_gap_is_paired_by_object(results):
 
 
 def test_the_worst_group_is_that_of_all_training_vendors_together(results):
-    def test(role, domain, **accuracies):
+    def tested(role, domain, **accuracies):
         groups = tuple(Group("bird", name, *values) for name, values in accuracies.items())
         return TestResult(domain, role, "test", 10, {}, {}, groups=groups)
 
     run = dataclasses.replace(
         results[0].run,
         results=(
-            test("conflicting", "noto", park=(10, 0.1), city=(30, 0.6)),
-            test("conflicting", "openmoji", park=(30, 0.9), city=(10, 0.2)),
-            test("ood_conflicting", "fluent3d", park=(10, 0.0)),
+            tested("conflicting", "noto", park=(10, 0.1), city=(30, 0.6)),
+            tested("conflicting", "openmoji", park=(30, 0.9), city=(10, 0.2)),
+            tested("ood_conflicting", "fluent3d", park=(10, 0.0)),
         ),
     )
     assert worst_group_of_all_vendors(results[0]._replace(run=run)) == pytest.approx(20 / 40)
@@ -309,7 +309,7 @@ def test_the_csv_has_every_test_set_of_every_run(results):
 def test_runs_on_other_images_are_not_compared(results, tmp_path):
     path = results[0].run.path / "predictions.npz"
     with np.load(path) as arrays:
-        changed = {name: values[::-1] if name.endswith("/object") else values for name, values in arrays.items()}
+        changed = {name: values[::-1] if name.endswith("/id") else values for name, values in arrays.items()}
     np.savez(path, **changed)
     with pytest.raises(UserError, match="was not tested on the images of the other runs"):
         gain_table(results, "0.3")

@@ -1,5 +1,6 @@
 """The forms of L_egl: their values by NumPy, their gradients at the edges, their maps, and the runs of the study."""
 
+import argparse
 import csv
 import inspect
 import io
@@ -217,7 +218,7 @@ def test_every_run_is_there_once_with_a_config_that_works(monkeypatch, tmp_path)
     from experiments.guidance_forms.__main__ import plan
 
     monkeypatch.setitem(ALGORITHMS, NAME, ALGORITHM)
-    sweep = plan(str(tmp_path), 1, "data")
+    sweep = plan(argparse.Namespace(workdir=tmp_path, jobs=1, prepared="data"))
     assert len({run.path for run in sweep.cells}) == len(ROWS) == len({row.name for row in ROWS})
     assert {row.form for row in ROWS if row.form} == set(FORMS)
     assert dict(cell(CEILING).overrides)["data.correlation"] == "0"

@@ -168,18 +168,24 @@ def log_without_times(run):
     ]
 
 
-def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uninterrupted, tmp_path, monkeypatch):
-    run, advance = tmp_path / "run", Progress.advance
+def stop_after_each(config, run, steps, monkeypatch):
+    """Starts a run, and goes on with it, once for each of these steps; it is asked to stop after every update."""
+    advance = Progress.advance
 
-    def stopping(self, steps):
+    def stopping(self, taken):
         signal.raise_signal(signal.SIGTERM)
-        return advance(self, steps)
+        return advance(self, taken)
 
     with monkeypatch.context() as patched:
         patched.setattr(Progress, "advance", stopping)
-        for step in (1, 2, 3):
+        for step in steps:
             with pytest.raises(Interrupted, match=f"after step {step} of 8, which is saved"):
-                train_and_evaluate(get_config(), run)
+                train_and_evaluate(config, run)
+
+
+def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uninterrupted, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    stop_after_each(get_config(), run, (1, 2, 3), monkeypatch)
     train_and_evaluate(get_config(), run)
     assert log_without_times(run) == log_without_times(uninterrupted[0])
 

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from align_jax.data.domains import column
-from align_jax.data.redraw import unpacked
+from align_jax.data.redraw import redrawn, unpacked
 from align_jax.errors import UserError
 from align_jax.runs.read_checkpoint import saved_steps
 from align_jax.runtime.interruption import Interrupted
 from align_jax.training import redraw, train_and_evaluate
 from align_jax.training.plan import plan
-from align_jax.training.progress import Progress
 from tests.tiny_config import Squares, get_config
-from tests.training.test_loop import same_but_for_timing, states
+from tests.training.test_loop import same_but_for_timing, states, stop_after_each
 
 
 def redrawing(algorithm="background_swap"):
@@ -48,21 +47,27 @@ def test_the_classifiers_mistakes_at_the_end_of_warm_up_are_a_part_of_the_positi
 
 
 def test_stopped_after_every_step_it_ends_bit_identical(uninterrupted, tmp_path, monkeypatch):
-    run, advance = tmp_path / "run", Progress.advance
-
-    def stopping(self, steps):
-        signal.raise_signal(signal.SIGTERM)
-        return advance(self, steps)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Progress, "advance", stopping)
-        for step in (1, 2, 3, 4, 5):
-            with pytest.raises(Interrupted, match=f"after step {step} of 8, which is saved"):
-                train_and_evaluate(redrawing(), run)
-            assert ("draws" in position(run, step)["data"]) == (step > 3)
+    run = tmp_path / "run"
+    for step in (1, 2, 3, 4, 5):
+        stop_after_each(redrawing(), run, (step,), monkeypatch)
+        assert ("draws" in position(run, step)["data"]) == (step > 3)
     train_and_evaluate(redrawing(), run)
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted))
     same_but_for_timing(run, uninterrupted)
+
+
+def test_mistakes_are_drawn_as_often_as_the_config_says(tmp_path, monkeypatch):
+    seen = []
+
+    def watched(sources, mistakes, times):
+        seen.append(times)
+        return redrawn(sources, mistakes, times)
+
+    monkeypatch.setattr("align_jax.training.run.redrawn", watched)
+    config = redrawing("jtt")
+    config.jtt.mistakes = 7
+    train_and_evaluate(config, tmp_path / "run")
+    assert seen == [7]
 
 
 def test_a_request_that_comes_while_mistakes_are_looked_for_loses_nothing(tmp_path, monkeypatch):
