@@ -1,10 +1,12 @@
 """Fills: what replaces the removed pixels of an image.
 
-Fills act on normalised images. `mean` is 0, the mean that the normalisation subtracts; `image_mean` is the image's own
-mean, channel by channel; `blur` is the image after a Gaussian blur; `black` is the value of black pixels. `around` is
-for holes: it fills them with what lies beside them.
+By name: `zero` is 0, whatever that means to the model; `mean` is the mean that the normalisation subtracts, and so 0,
+too; `image_mean` is the image's own mean, channel by channel; `blur` is the image after a Gaussian blur; `black` is the
+value of black pixels. A fill may also be a colour, an array or a function (`filled`). `around` is for holes: it fills
+them with what lies beside them.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -12,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
+from align_jax.preprocessing import IMAGENET, Preprocessing
+
+Fill = str | Float[Array, " c"] | Float[Array, "b h w c"] | Callable[[Array], Array]
 
 
 def gaussian_blur(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -66,18 +70,65 @@ def _gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-def _image_mean(image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    return jnp.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape)
+def filled(
+    image: Float[Array, "b h w c"], fill: Fill, preprocessing: Preprocessing | None = None
+) -> Float[Array, "b h w c"]:
+    """The images of what replaces removed pixels.
+
+    Args:
+      image: as the model sees it.
+      fill: one of `NAMES`; a colour [c], in the image's values; an array [h w c], or like the images; or a function
+        image -> image.
+      preprocessing: how the image was normalised. `mean` and `black` need it; nothing is assumed of a model.
+
+    Raises:
+      ValueError: an unknown name, a name that needs `preprocessing` without it, or a shape that does not fit.
+    """
+    if callable(fill):
+        result = fill(image)
+    elif isinstance(fill, str):
+        if fill not in NAMES:
+            raise ValueError(
+                f"unknown fill {fill!r}: choose one of {', '.join(NAMES)}, a colour [c], an array, or a function"
+            )
+        if preprocessing is None and fill in COLOURS:
+            raise ValueError(
+                f"the fill {fill!r} depends on how images were normalised: give preprocessing=Preprocessing(mean, "
+                "std), a colour [c] in the image's values, or another fill, such as 'image_mean' or 'blur'"
+            )
+        result = _named(image, fill, preprocessing)
+    else:
+        result = jnp.asarray(fill)
+        if result.shape in (image.shape[-1:], image.shape[1:]):
+            result = jnp.broadcast_to(result, image.shape)
+    if result.shape != image.shape:
+        raise ValueError(
+            f"a fill of shape {list(result.shape)} does not fit images of shape {list(image.shape)}: give a colour "
+            f"[{image.shape[-1]}], or an array like the images"
+        )
+    return result.astype(image.dtype)
 
 
-def _black(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    black = -jnp.array(CHANNEL_MEAN) / jnp.array(CHANNEL_STANDARD_DEVIATION)
-    return jnp.broadcast_to(black.astype(image.dtype), image.shape)
+# These need the normalisation; the others are computed from the image.
+COLOURS = ("mean", "black")
+NAMES = ("zero", "mean", "image_mean", "blur", "black")
 
 
+def _named(image: Float[Array, "b h w c"], name: str, preprocessing: Preprocessing | None) -> Float[Array, "b h w c"]:
+    if name == "zero":
+        return jnp.zeros_like(image)
+    if name == "blur":
+        return gaussian_blur(image)
+    if name == "image_mean":
+        return jnp.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape)
+    assert preprocessing is not None
+    preprocessing.channels(image)  # refuses another number of them
+    if name == "mean":
+        return jnp.zeros_like(image)
+    return jnp.broadcast_to(preprocessing.black().astype(image.dtype), image.shape)
+
+
+# The fills by name, for images that are normalised as this library's data sets are.
 FILLS: dict[str, Callable[[Array], Array]] = {
-    "mean": jnp.zeros_like,
-    "image_mean": _image_mean,
-    "blur": gaussian_blur,
-    "black": _black,
+    name: functools.partial(filled, fill=name, preprocessing=IMAGENET) for name in NAMES if name != "zero"
 }

@@ -32,6 +32,15 @@ def test_grad_cam_of_a_curved_head_uses_each_examples_own_gradient():
     chex.assert_trees_all_close(together, jnp.stack(alone), rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", [saliency.grad_cam, saliency.grad_cam_plus_plus])
+def test_channels_are_summed_at_full_precision(method):
+    """A GPU's product of matrices would round float32 to 10 bits; the head's own products are the model's affair."""
+    program = jax.jit(lambda features: method(lambda features: (features**2).sum((1, 2)), features, 0))
+    products = [line for line in program.lower(FEATURES).as_text().splitlines() if "dot_general" in line]
+    assert products
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)
+
+
 def test_constant_alpha_has_the_same_value_and_no_gradient_in_the_heads_weights():
     def total(kernel, alpha):
         return (saliency.grad_cam(lambda h: h.mean((1, 2)) @ kernel, FEATURES, LABEL, alpha) ** 2).sum()
@@ -167,3 +176,19 @@ def test_upsampling_keeps_constants_and_interpolates_between_centres():
     assert (saliency.upsample(jnp.ones((1, 2, 2)), 8, 8) == 1).all()
     row = saliency.upsample(jnp.array([[[0.0, 1.0]]]), 1, 4)[0, 0]
     chex.assert_trees_all_close(row, jnp.array([0, 0.25, 0.75, 1]))
+
+
+def test_targets_that_are_functions():
+    """The log-probability and a margin of one class, or of one for each image."""
+    features = FEATURES
+    first = saliency.grad_cam(linear_head, features, saliency.log_probability(LABEL))
+    chex.assert_trees_all_close(first, saliency.grad_cam(linear_head, features, LABEL, explained="log_probability"))
+    one = saliency.grad_cam(linear_head, features, saliency.log_probability(1))
+    chex.assert_trees_all_close(one, saliency.grad_cam(linear_head, features, 1, explained="log_probability"))
+    margin = saliency.grad_cam(linear_head, features, saliency.margin(0, LABEL))
+    apart = saliency.grad_cam(linear_head, features, 0) - saliency.grad_cam(linear_head, features, LABEL)
+    chex.assert_trees_all_close(margin, apart, rtol=1e-4, atol=1e-6)
+    predicted = linear_head(features).argmax(-1)
+    of_predicted = saliency.grad_cam(linear_head, features, explained="log_probability")
+    expected = saliency.grad_cam(linear_head, features, predicted, explained="log_probability")
+    chex.assert_trees_all_close(of_predicted, expected)
