@@ -8,7 +8,7 @@ import pytest
 from align_jax import losses, saliency
 from align_jax.algorithms import irm, sgt
 from align_jax.evaluation import metrics
-from align_jax.explanations import faithfulness
+from align_jax.explanations import comprehensiveness, perturb
 from align_jax.labels import of_label
 
 B, K = 3, 4
@@ -40,15 +40,14 @@ FUNCTIONS = {
         IMAGE,
     ),
     "label_gradient": (lambda image, label: sgt.label_gradient(lambda x: jnp.tanh(head(x)), image, label), IMAGE),
-    "faithfulness": (lambda image, label: sum(faithfulness.faithfulness(probabilities, image, MAP, label)), IMAGE),
-    "comprehensiveness": (lambda image, label: faithfulness.comprehensiveness(probabilities, image, MAP, label), IMAGE),
-    "sufficiency": (lambda image, label: faithfulness.sufficiency(probabilities, image, MAP, label), IMAGE),
-    "deletion_auc": (
-        lambda image, label: faithfulness.deletion_auc(probabilities, image, MAP, label, steps=2),
+    "perturb": (
+        lambda image, label: perturb(probabilities, image, MAP, label, fill="blur", remove=(0.5,), keep=(0.5,)).clean,
         IMAGE,
     ),
-    "insertion_auc": (
-        lambda image, label: faithfulness.insertion_auc(probabilities, image, MAP, label, steps=2),
+    "comprehensiveness": (
+        lambda image, label: comprehensiveness(
+            perturb(probabilities, image, MAP, label, fill="blur", remove=(0.5,)), (0.5,)
+        ),
         IMAGE,
     ),
 }

@@ -2,8 +2,8 @@
 
 To add a metric of an example, add a line to `scores`; of a whole domain, such as the AUC, a line to `summarise`.
 Scores are computed for each example on the devices and averaged on the host, so that padding, empty masks and zero maps
-are left out rather than counted, and errors can be clustered. Saliency here is the usual Grad-CAM (ReLU, divided by its
-maximum, upsampled bilinearly), of the predicted class unless the config says otherwise.
+are left out rather than counted, and errors can be clustered. Saliency here is the usual Grad-CAM (ReLU, upsampled
+bilinearly, divided by its maximum), of the predicted class unless the config says otherwise.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from align_jax import saliency
+from align_jax import explanations, saliency
 from align_jax.evaluation.bootstrap import clustered_standard_error
 from align_jax.evaluation.groups import group_accuracies, worst_group
 from align_jax.evaluation.metrics import accuracy, auc, balanced_accuracy, mean_where_defined, per_class_accuracy
-from align_jax.explanations import faithfulness, localisation
+from align_jax.explanations import localisation
 from align_jax.forward import Batch
 from align_jax.losses import cross_entropy
 from align_jax.networks import Classifier, Masker
+from align_jax.preprocessing import IMAGENET
 from align_jax.states import ClassifierState, MaskerState
 
 # A summary lists no more of them for each test.
@@ -58,7 +59,7 @@ def explain(
     logits = classifier.head(classifier_state.params, features).astype(jnp.float32)
     target = logits.argmax(-1) if explained_class == "predicted" else batch["label"]
     raw = saliency.grad_cam(lambda h: classifier.head(classifier_state.params, h), features, target)
-    grad_cam = saliency.upsample(saliency.normalise_max(raw), *image.shape[1:3])
+    grad_cam = saliency.shown(raw, *image.shape[1:3])
     mask = None
     if masker is not None and masker_state is not None:
         mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
@@ -99,17 +100,24 @@ def faithfulness_scores(
     def probabilities(image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         return jax.nn.softmax(classifier.logits(state.params, state.batch_stats, image).astype(jnp.float32))
 
+    image = batch["image"]
+    control = explanations.random_map(keys, image[..., 0].shape)
+    curves = explanations.perturb_all(
+        probabilities,
+        image,
+        {"": explained.grad_cam, "random_": control},
+        explained.target,
+        (
+            explanations.Alterations(fill, explanations.ERASER, explanations.ERASER),
+            explanations.Alterations("blur", keep=explanations.in_steps(insertion_steps)),
+        ),
+        preprocessing=IMAGENET,
+    )
     result = {}
-    image, target = batch["image"], explained.target
-    height, width = image.shape[1:3]
-    control = jax.vmap(lambda key: faithfulness.random_map(key, (1, height, width))[0])(keys)
-    for prefix, saliency_map in (("", explained.grad_cam), ("random_", control)):
-        both = faithfulness.faithfulness(probabilities, image, saliency_map, target, fill=fill)
-        result[f"{prefix}comprehensiveness"] = both.comprehensiveness
-        result[f"{prefix}sufficiency"] = both.sufficiency
-        result[f"{prefix}insertion_auc"] = faithfulness.insertion_auc(
-            probabilities, image, saliency_map, target, steps=insertion_steps
-        )
+    for prefix, (erased, inserted) in curves.items():
+        result[f"{prefix}comprehensiveness"] = explanations.comprehensiveness(erased)
+        result[f"{prefix}sufficiency"] = explanations.sufficiency(erased)
+        result[f"{prefix}insertion_auc"] = explanations.insertion_auc(inserted, insertion_steps)
     return result
 
 

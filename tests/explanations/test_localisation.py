@@ -3,11 +3,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from align_jax.explanations.localisation import energy_inside, mask_iou, pointing_game
+from align_jax.explanations.localisation import (
+    average_precision,
+    energy_inside,
+    mask_iou,
+    pointing_game,
+    rank_accuracy,
+    roc_auc,
+    top_k_inside,
+)
 
 from .small_network import ERASER, MODEL
 
-METRICS = (mask_iou, energy_inside, pointing_game)
+
+def top_10(saliency, true_mask):
+    return top_k_inside(saliency, true_mask, 10)
+
+
+ORDERED = (pointing_game, rank_accuracy, top_10, roc_auc, average_precision)
+METRICS = (mask_iou, energy_inside, *ORDERED)
 GRAD_CAM = jnp.asarray(ERASER["saliency/gradcam"], jnp.float32)
 TRUE_MASK = jnp.asarray(MODEL["mask"], jnp.float32)
 NOTHING, EVERYTHING = jnp.zeros_like(TRUE_MASK), jnp.ones_like(TRUE_MASK)
@@ -72,7 +86,6 @@ def test_the_maximum_points():
     np.testing.assert_array_equal(pointing_game(rows([1.0, 4.0], [3.0, -9.0]), rows([0.0, 1.0], [0.0, 0.0])), 1)
     np.testing.assert_array_equal(pointing_game(rows([1.0, 4.0], [3.0, -9.0]), rows([1.0, 0.5], [1.0, 1.0])), 0)
     np.testing.assert_array_equal(pointing_game(saliency, rows([1.0, 1.0], [0.0, 0.0])), 0.5)
-    np.testing.assert_allclose(pointing_game(NOTHING, TRUE_MASK), TRUE_MASK.mean(axis=(1, 2)), rtol=1e-6)
     assert np.isnan(pointing_game(GRAD_CAM, NOTHING)).all()
     highest = ERASER["saliency/gradcam"].reshape(8, -1).argmax(axis=1)
     inside = MODEL["mask"].reshape(8, -1)[np.arange(8), highest]
@@ -80,10 +93,81 @@ def test_the_maximum_points():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_true_masks_of_any_type(metric):
+def test_true_masks_are_boolean_or_floating_point(metric):
     expected = metric(GRAD_CAM, TRUE_MASK)
-    for dtype in (bool, jnp.uint8, jnp.int32, jnp.bfloat16):
+    for dtype in (bool, jnp.bfloat16):
         np.testing.assert_array_equal(metric(GRAD_CAM, TRUE_MASK.astype(dtype)), expected)
+    for dtype in (jnp.uint8, jnp.int32):
+        with pytest.raises(TypeError, match=r"could be 0/1 or 0/255: give mask.astype\(bool\), or mask / 255"):
+            metric(GRAD_CAM, TRUE_MASK.astype(dtype))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_nan_in_the_map_or_the_mask_has_no_score(metric):
+    nan = GRAD_CAM.at[2, 3, 4].set(jnp.nan)
+    for given in ((nan, TRUE_MASK), (GRAD_CAM, TRUE_MASK.at[2, 3, 4].set(jnp.nan))):
+        found = np.asarray(metric(*given))
+        assert np.isnan(found[2])
+        np.testing.assert_array_equal(np.delete(found, 2), np.delete(metric(GRAD_CAM, TRUE_MASK), 2))
+
+
+@pytest.mark.parametrize("metric", ORDERED)
+def test_a_map_that_orders_no_pixels_has_no_score(metric):
+    for level in (0.0, 3.0):
+        assert np.isnan(metric(jnp.full_like(GRAD_CAM, level), TRUE_MASK)).all()
+    assert np.isnan(metric(GRAD_CAM, NOTHING)).all()
+
+
+@pytest.mark.parametrize("metric", ORDERED)
+def test_maps_of_whole_numbers_have_their_order(metric):
+    whole = jnp.round(200 * GRAD_CAM)
+    np.testing.assert_array_equal(metric(whole.astype(jnp.uint8), TRUE_MASK), metric(whole, TRUE_MASK))
+
+
+@pytest.mark.parametrize("metric", ORDERED)
+def test_a_perfect_order_is_best_and_only_the_order_counts(metric):
+    np.testing.assert_allclose(metric(TRUE_MASK + GRAD_CAM / 2, TRUE_MASK), 1, rtol=1e-6)
+    assert (np.asarray(metric(-TRUE_MASK + GRAD_CAM / 2, TRUE_MASK)) < 0.3).all()
+    np.testing.assert_allclose(metric(jnp.exp(3 * GRAD_CAM), TRUE_MASK), metric(GRAD_CAM, TRUE_MASK), rtol=1e-5)
+
+
+# A few values only, so that many pixels are equal.
+TIED = jnp.floor(GRAD_CAM * 6)
+
+
+@pytest.mark.parametrize("maps", [GRAD_CAM, TIED])
+def test_the_metrics_of_a_detector_are_those_of_scikit_learns_definitions(maps):
+    """Counted pair by pair, and threshold by threshold, in float64."""
+    for s, m, area, precision in zip(
+        np.asarray(maps, np.float64),
+        MODEL["mask"] > 0,
+        roc_auc(maps, TRUE_MASK),
+        average_precision(maps, TRUE_MASK),
+        strict=True,
+    ):
+        inside, outside = s[m][:, None], s[~m][None]
+        np.testing.assert_allclose(area, (inside > outside).mean() + (inside == outside).mean() / 2, atol=1e-6)
+        recall, expected = 0.0, 0.0
+        for threshold in np.unique(s)[::-1]:
+            found = s >= threshold
+            expected += (m[found].sum() / m.sum() - recall) * m[found].mean()
+            recall = m[found].sum() / m.sum()
+        np.testing.assert_allclose(precision, expected, atol=1e-6)
+
+
+def test_the_top_of_the_map_is_counted_inside():
+    for s, m, accuracy, top in zip(
+        np.asarray(GRAD_CAM),
+        MODEL["mask"] > 0,
+        rank_accuracy(GRAD_CAM, TRUE_MASK),
+        top_10(GRAD_CAM, TRUE_MASK),
+        strict=True,
+    ):
+        falling = np.argsort(-s.ravel(), kind="stable")
+        np.testing.assert_allclose(accuracy, m.ravel()[falling[: m.sum()]].mean(), atol=1e-6)
+        np.testing.assert_allclose(top, m.ravel()[falling[:10]].mean(), atol=1e-6)
+    with pytest.raises(ValueError, match="k 0 must lie in 1 to 256"):
+        top_k_inside(GRAD_CAM, TRUE_MASK, 0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
