@@ -176,10 +176,10 @@ def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[flo
     axes.margins(y=0.08)
     # One range for every panel, so that the eye can go from one to the next.
     axes.set_xlim(0, 1.02 * max(last_step, 1))
-    return _page_svg(figure)
+    return page_svg(figure)
 
 
-def _page_svg(figure: Figure) -> Markup:
+def page_svg(figure: Figure) -> Markup:
     """The figure as an SVG element that takes the page's font, width and colours."""
     stream = io.StringIO()
     # Text stays text (the page's font, selectable), and equal runs give equal bytes.

@@ -1,0 +1,41 @@
+"""What the metrics of explanations are called, and what they say, in a few words each."""
+
+from align_jax.reporting.columns import METRICS, Metric
+from align_jax.reporting.names import series_title
+from align_jax.tables.table import Better, shortened
+
+TITLES = {
+    "deletion_auc": "Deletion AUC",
+    "adcc": "ADCC",
+    "road": "ROAD",
+    "roc_auc": "ROC AUC",
+    "energy_inside": "Energy inside",
+    "gini": "Gini",
+}
+
+MEANINGS = {
+    "comprehensiveness": "how much the probability falls without the most important pixels",
+    "sufficiency": "how much it falls with nothing but them",
+    "deletion_auc": "the area under the curve of deletion",
+    "insertion_auc": "the area under the curve of insertion",
+    "soft_comprehensiveness": "how much it falls if each pixel fades by its importance",
+    "soft_sufficiency": "how much it falls if each pixel stays by its importance",
+    "average_drop": "the part of it that is lost on the image times the map",
+    "increase": "whether it rises on the image times the map",
+    "adcc": "one number of drop, coherency and complexity",
+    "road": "unimportant pixels removed minus important ones removed, with holes filled from around them",
+    "energy_inside": "the share of the map's mass inside the object",
+    "pointing_game": "whether the map's maximum lies inside the object",
+    "rank_accuracy": "the share of the object's number of most important pixels that lie inside it",
+    "roc_auc": "how well the map tells the object's pixels from the others",
+    "average_precision": "the map as a detector of the object's pixels",
+    "gini": "how few pixels hold the map's mass",
+    "entropy": "how evenly the map's mass is spread",
+}
+
+
+def metric_named(key: str, higher_is_better: bool | None) -> Metric:
+    """How a metric is printed; None if neither direction is better."""
+    better: Better = "neither" if higher_is_better is None else "higher" if higher_is_better else "lower"
+    known = METRICS[key].title if key in METRICS else ""
+    return Metric(key, shortened(TITLES.get(key) or known or series_title(key)), better)
