@@ -11,11 +11,12 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test lint types format docs clean
+.PHONY: help quickstart test bare lint types format docs clean
 
 help:
 	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
+	@echo 'make bare         install the package alone, without what trains, and run its tutorial'
 	@echo 'make lint types   ruff and mypy'
 	@echo 'make format       ruff mends what it can'
 	@echo 'make docs         build the documentation, site/index.html'
@@ -25,6 +26,14 @@ quickstart: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+# `pip install .` in an environment of its own. -I keeps the checkout off the path: what was installed is what runs.
+bare:
+	rm -rf build
+	$(PYTHON) -m venv build/bare
+	build/bare/bin/python -m pip install --quiet --constraint requirements.txt .
+	sed -n '/^```python$$/,/^```$$/{/^```/!p;}' docs/tutorials/explain_your_model.md > build/bare/page.py
+	build/bare/bin/python -I build/bare/page.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -179,3 +179,23 @@ def test_a_model_of_ones_own_is_aligned_saved_and_explained(tmp_path):
     assert scores["CAM energy"] > 0.14
     assert scores["Grad-CAM's comprehensiveness"] > scores["random map's comprehensiveness"]
     assert scores["Grad-CAM's sufficiency"] < scores["random map's sufficiency"]
+
+
+def test_a_model_from_elsewhere_is_explained_and_a_zero_map_is_said(tmp_path):
+    page = (TUTORIALS / "explain_your_model.md").read_text()
+    (tmp_path / "page.py").write_text("\n".join(blocks("explain_your_model.md")))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "page.py"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    shown = [line.removeprefix("    ") for line in page.splitlines() if re.match(r"    \w+ +\S.*(calls|\d)$", line)]
+    assert lines[: len(shown)] == shown
+    assert lines[len(shown) :] == [
+        "(2, 8, 8) (2, 32, 32) 1.0",
+        *("(2, 8, 8)", "(2, 3, 8, 8)", "(2, 8, 8)"),
+        "(2, 8, 8)",
+        "0.0 True",
+    ]
+    (warning,) = re.findall(r"^    UserWarning: (.*?)\n\n", page, flags=re.MULTILINE | re.DOTALL)
+    assert " ".join(warning.split()) in result.stderr
