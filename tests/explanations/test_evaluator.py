@@ -1,8 +1,3 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +6,7 @@ import pytest
 from align_jax import explanations, saliency
 from align_jax.explanations import CONTROLS, METRICS, evaluator
 
+from ..virtual_devices import run_on_eight_devices
 from .small_network import ERASER, IMAGE, MODEL, PREDICTED, logits
 
 MAPS = {name: jnp.asarray(ERASER[f"saliency/{name}"], jnp.float32) for name in ("gradcam", "ig_abs_sum")}
@@ -142,16 +138,7 @@ print("same")
 
 
 def test_eight_devices_are_one():
-    """In a process of its own: the number of devices is fixed at start-up."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    result = subprocess.run(
-        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert result.stdout.strip() == "same", result.stderr
+    run_on_eight_devices(SHARDED)
 
 
 def test_methods_may_be_cuts():

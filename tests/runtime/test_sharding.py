@@ -1,9 +1,6 @@
-"""Eight virtual devices do what one does. In a process of its own: the number of devices is fixed at start-up."""
+"""Eight virtual devices do what one does."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from ..virtual_devices import run_on_eight_devices
 
 PROGRAM = """
 import functools, jax, numpy as np, optax
@@ -38,12 +35,4 @@ print("same")
 
 
 def test_eight_devices_are_one():
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert result.stdout.strip() == "same", result.stderr
+    run_on_eight_devices(PROGRAM)
