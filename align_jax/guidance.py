@@ -16,8 +16,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
 from align_jax.forward import Batch, Mask
+from align_jax.preprocessing import IMAGENET
 
 GUIDANCES = ("learned", "true", "folder", "grey", "none")
 
@@ -30,7 +30,7 @@ def grey_mask(image: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
 
     Source: ALIGN's ablation m-Gray.
     """
-    pixels = image.astype(jnp.float32) * jnp.array(CHANNEL_STANDARD_DEVIATION) + jnp.array(CHANNEL_MEAN)
+    pixels = IMAGENET.denormalise(image)
     return jnp.clip(pixels @ jnp.array(LUMINANCE), 0.0, 1.0)[..., None]
 
 

@@ -7,8 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from align_jax.data.normalise import CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION
-
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
@@ -86,4 +84,5 @@ class Preprocessing:
         return jnp.array(self.mean, jnp.float32), jnp.array(self.std, jnp.float32)
 
 
-IMAGENET = Preprocessing(CHANNEL_MEAN, CHANNEL_STANDARD_DEVIATION)
+# The statistics of ImageNet's RGB channels, which pretrained backbones expect.
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
