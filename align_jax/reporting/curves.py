@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -145,12 +146,7 @@ def _panels(
 
 
 def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[float], best_step: int | None) -> Markup:
-    figure = Figure(figsize=(3.6, 2.0))
-    FigureCanvasSVG(figure)
-    # Fixed margins, so that the axes of neighbouring panels are in line (and no layout has to be solved).
-    axes = figure.add_axes((0.15, 0.13, 0.83, 0.83))
-    figure.patch.set_visible(False)
-    axes.patch.set_visible(False)
+    figure, axes = page_axes((3.6, 2.0), (0.15, 0.13, 0.83, 0.83))
     for end in warmup_ends:
         axes.axvline(end, color=TEXT, linewidth=0.9, linestyle=(0, (1, 2)))
     if best_step is not None:
@@ -165,11 +161,6 @@ def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[flo
             marker="o" if len(steps) <= 15 else None,
             markersize=2.8,
         )
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)
-    axes.grid(axis="y", color=LINE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=TEXT, length=0, labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
@@ -177,6 +168,27 @@ def _drawn(series: Sequence[Series], last_step: float, warmup_ends: Sequence[flo
     # One range for every panel, so that the eye can go from one to the next.
     axes.set_xlim(0, 1.02 * max(last_step, 1))
     return page_svg(figure)
+
+
+def page_axes(size: tuple[float, float], place: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """A figure for a page, without a ground of its own, and its axes with a line below and a grid.
+
+    Args:
+      size: width and height in inches.
+      place: of the axes in the figure. Fixed margins keep the axes of neighbouring panels in line, and no layout has
+        to be solved.
+    """
+    figure = Figure(figsize=size)
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes(place)
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.grid(axis="y", color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=TEXT, length=0, labelsize=9)
+    return figure, axes
 
 
 def page_svg(figure: Figure) -> Markup:

@@ -9,12 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from align_jax.evaluation.bootstrap import clustered_interval
-from align_jax.reporting.curves import LINE, TEXT, page_svg
+from align_jax.reporting.curves import TEXT, page_axes, page_svg
 from align_jax.reporting.explanations_page.data import Explanations
 from align_jax.tables.table import MISSING, Table, plain_table, shortened
 
@@ -137,11 +135,7 @@ def _lines(run: Explanations, which: str, styles: Mapping[str, Style], resamples
 
 
 def _svg(title: str, lines: Sequence[Line], highest: float) -> Markup:
-    figure = Figure(figsize=(5.0, 3.3))
-    FigureCanvasSVG(figure)
-    axes = figure.add_axes((0.14, 0.17, 0.82, 0.81))
-    figure.patch.set_visible(False)
-    axes.patch.set_visible(False)
+    figure, axes = page_axes((5.0, 3.3), (0.14, 0.17, 0.82, 0.81))
     for line in lines:
         colour = line.style.drawn
         if line.low is not None and line.high is not None:
@@ -149,11 +143,6 @@ def _svg(title: str, lines: Sequence[Line], highest: float) -> Markup:
         (drawn,) = axes.plot(100 * line.fractions, line.mean, color=colour, linewidth=LINE_WIDTH)
         if line.style.dashes:
             drawn.set_dashes(line.style.dashes)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)
-    axes.grid(axis="y", color=LINE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=TEXT, length=0, labelsize=9)
     axes.set_xlim(0, 100)
     axes.set_ylim(0, highest)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1f}"))
