@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from align_jax.explanations.maps import check_masks, has_nan, pixel_ranks, where_ordered
+from align_jax.explanations.maps import check_masks, flat, has_nan, pixel_ranks, where_ordered
 
 
 def mask_iou(
@@ -139,7 +139,7 @@ def roc_auc(saliency: Shaped[Array, "b h w"], true_mask: Shaped[Array, "b h w"])
         share = jnp.where(inside, beaten / jnp.maximum(others, 1), 0).sum() / jnp.maximum(objects, 1)
         return jnp.where(others > 0, share, jnp.nan)
 
-    auc = jax.vmap(of_image)(_flat(saliency), inside)
+    auc = jax.vmap(of_image)(flat(saliency), inside)
     return _where_applies(auc.astype(jnp.float32), saliency, true_mask)
 
 
@@ -165,7 +165,7 @@ def average_precision(saliency: Shaped[Array, "b h w"], true_mask: Shaped[Array,
         true = jnp.cumsum(inside[order])[found - 1]
         return jnp.where(inside[order], true / found, 0).sum() / jnp.maximum(inside.sum(), 1)
 
-    precision = jax.vmap(of_image)(_flat(saliency), inside)
+    precision = jax.vmap(of_image)(flat(saliency), inside)
     return _where_applies(precision.astype(jnp.float32), saliency, true_mask)
 
 
@@ -181,11 +181,6 @@ def _check_in_unit_interval(mask: Shaped[Array, "b h w"]) -> None:
         raise TypeError(f"a mask of type {mask.dtype} could be 0/1 or 0/255: give mask.astype(bool), or mask / 255")
     if not isinstance(mask, jax.core.Tracer) and bool(((mask < 0) | (mask > 1)).any()):
         raise ValueError(f"a mask with values from {mask.min():g} to {mask.max():g} does not lie in [0, 1]: scale it")
-
-
-def _flat(saliency: Shaped[Array, "b h w"]) -> Float[Array, "b n"]:
-    """In floating point: the negative of an unsigned integer would wrap round."""
-    return saliency.astype(jnp.promote_types(saliency.dtype, jnp.float32)).reshape(len(saliency), -1)
 
 
 def _has_object(mask: Shaped[Array, "b h w"]) -> Bool[Array, " b"]:

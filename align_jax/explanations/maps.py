@@ -52,12 +52,15 @@ def where_ordered(values: Float[Array, "b *n"], saliency: Shaped[Array, "b h w"]
     return jnp.where(ordered, values, jnp.nan)
 
 
+def flat(saliency: Shaped[Array, "b h w"]) -> Float[Array, "b n"]:
+    """The pixels of each map in floating point: the negative of an unsigned integer would wrap round."""
+    return saliency.astype(jnp.promote_types(saliency.dtype, jnp.float32)).reshape(len(saliency), -1)
+
+
 def pixel_ranks(saliency: Shaped[Array, "b h w"]) -> Int[Array, "b h w"]:
     """0 for the most salient pixel of each map, h w - 1 for the least; the earlier of two equal pixels comes first.
 
     NaN ranks last.
     """
-    # In floating point: the negative of an unsigned integer would wrap round.
-    falling = -saliency.astype(jnp.promote_types(saliency.dtype, jnp.float32)).reshape(saliency.shape[0], -1)
-    order = jnp.argsort(falling, axis=-1, stable=True)
+    order = jnp.argsort(-flat(saliency), axis=-1, stable=True)
     return jnp.argsort(order, axis=-1).reshape(saliency.shape)

@@ -16,7 +16,7 @@ from align_jax.explanations.soft import correlation
 from align_jax.fills import Fill, filled
 from align_jax.preprocessing import Preprocessing
 from align_jax.saliency.passes import one_by_one
-from align_jax.saliency.targets import Target, fixed, one_class, score
+from align_jax.saliency.targets import Classes, Target, fixed, one_class, score
 from align_jax.saliency.versions import Model, outputs_of
 
 Noise = Callable[[Int[Array, ""]], Float[Array, "b h w c"]]
@@ -107,8 +107,7 @@ def infidelity(
             f"the attribution has the shape {list(attribution.shape)}, and the images have {list(image.shape)}: give "
             "one value for each input"
         )
-    chosen = fixed(one_class(target, image.shape[0]), image.shape[0], lambda: outputs_of(model, image))
-    before = score(outputs_of(model, image), chosen)
+    chosen, before = _explained(target, model, image)
 
     def of_number(number: Int[Array, ""]) -> Float[Array, "b 2"]:
         change = _like(noise(number), image)
@@ -202,9 +201,8 @@ def faithfulness_correlation(
     """
     check_map(maps, image)
     _check_samples(samples, at_least=2)
-    chosen = fixed(one_class(target, image.shape[0]), image.shape[0], lambda: outputs_of(model, image))
+    chosen, before = _explained(target, model, image)
     replaced = filled(image, fill, preprocessing)
-    before = score(outputs_of(model, image), chosen)
 
     def of_number(number: Int[Array, ""]) -> Float[Array, "b 2"]:
         subset = subsets(number)
@@ -214,6 +212,13 @@ def faithfulness_correlation(
 
     of_subsets = jnp.moveaxis(one_by_one(of_number, (jnp.arange(samples),)), 0, -1)  # [b 2 n]
     return where_ordered(correlation(of_subsets[:, :1], of_subsets[:, 1:]), maps)
+
+
+def _explained(target: Target, model: Model, image: Float[Array, "b h w c"]) -> tuple[Classes, Float[Array, " b"]]:
+    """The target with the predicted class found, and its scores of the images as they are, from one forward pass."""
+    outputs = outputs_of(model, image)
+    chosen = fixed(one_class(target, image.shape[0]), image.shape[0], lambda: outputs)
+    return chosen, score(outputs, chosen)
 
 
 def _like(noise: Float[Array, "b h w c"], image: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
