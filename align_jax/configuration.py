@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_collections
 
+from align_jax import explanations, saliency
 from align_jax.algorithms import ALGORITHMS
 from align_jax.data.augment import Augmentation
 from align_jax.data.degraded_masks import QUALITIES
@@ -36,6 +37,7 @@ from align_jax.settings import (
     Rule,
     Setting,
     keyword_settings,
+    names_of,
     number,
     one_of,
     rule,
@@ -142,13 +144,15 @@ SETTINGS: dict[str, Setting] = {
     "selection": Setting("training_domain_validation", one_of(SELECTIONS)),
     "evaluation.every": Setting(300, AT_LEAST_1),  # steps
     "evaluation.batch_size": Setting(64, BATCH_SIZE),
-    "evaluation.explained_class": Setting("predicted", one_of(("predicted", "label"))),
-    # What replaces the pixels that comprehensiveness and sufficiency remove.
-    "evaluation.fill": Setting("mean", one_of(FILLS)),
-    "evaluation.faithfulness_images": Setting(300, AT_LEAST_1),  # at most, a domain; at the end of the run only
-    # Forward passes for each image: RISE takes 224.
-    "evaluation.insertion_steps": Setting(20, whole_number(at_least=1, at_most=1000)),
     "evaluation.gallery_images": Setting(12, whole_number(at_least=1, at_most=1000)),
+    # Explanations: measured at the end of a run, on at most `images` of each plain test, and by launch/explain.py.
+    # Tables show the first method; methods are named in saliency.METHODS, metrics in explanations.METRICS.
+    "explain.methods": Setting(("grad_cam",), names_of(saliency.METHODS)),
+    "explain.metrics": Setting(("comprehensiveness", "sufficiency", "insertion_auc"), names_of(explanations.METRICS)),
+    "explain.fill": Setting("mean", one_of(FILLS)),  # what removed pixels become; insertion starts from a blur
+    "explain.target": Setting("predicted", one_of(("predicted", "label"))),
+    "explain.images": Setting(300, AT_LEAST_1),
+    "explain.steps": Setting(20, whole_number(at_least=1, at_most=1000)),  # of deletion and insertion: RISE takes 224
     "checkpoint_every": Setting(300, AT_LEAST_1),  # steps; evaluations checkpoint too
     "log_every": Setting(20, AT_LEAST_1),  # steps
     "tensorboard": Setting(True, BOOLEAN),

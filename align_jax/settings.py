@@ -61,6 +61,15 @@ def one_of(choices: Collection[str], remedy: str = "") -> Rule:
     return Rule(object, lambda value: value in tuple(choices), lambda: f"one of {', '.join(choices)}{remedy}")
 
 
+def names_of(choices: Collection[str]) -> Rule:
+    """A tuple of at least one of these names, none of them twice."""
+
+    def holds(values: tuple[Any, ...]) -> bool:
+        return 0 < len(values) == len(set(map(repr, values))) and all(value in tuple(choices) for value in values)
+
+    return Rule(tuple, holds, lambda: f"one or more of {', '.join(choices)}, separated by commas, each once")
+
+
 def whole_number(at_least: int, at_most: int = MOST) -> Rule:
     """A whole number within these bounds, both included. Give `at_most` for what takes memory, threads or compiling."""
     return rule(int, lambda value: at_least <= value <= at_most, f"between {at_least} and {at_most}")

@@ -45,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.evaluation.every = 150
     config.evaluation.batch_size = 96
-    config.evaluation.faithfulness_images = 96
-    config.evaluation.insertion_steps = 10
+    config.explain.images = 96
+    config.explain.steps = 10
     config.checkpoint_every = 150
     return config

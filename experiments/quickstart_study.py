@@ -37,7 +37,7 @@ def study_sweep(arguments: argparse.Namespace, domain: str, cells: Sequence[Swee
         # backgrounds. So the last step is reported, and evaluated once.
         "--config.selection=last",
         "--config.evaluation.every=600",
-        f"--config.evaluation.faithfulness_images={faithfulness}",
+        f"--config.explain.images={faithfulness}",
     ]
     sweep = dataclasses.replace(parse(flags), cells=tuple(cells))
     check_cells(sweep)

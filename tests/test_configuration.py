@@ -124,7 +124,7 @@ def test_the_limits_leave_room_for_large_experiments(image_size):
     config = changed("data.image_size", image_size)
     config.schedule.length, config.schedule.batch_size, config.evaluation.batch_size = 100_000_000, 512, 512
     config.data.threads, config.data.prefetch, config.masker.widths = 256, 16, (64, 128, 256, 512, 1024)
-    config.irm.weight, config.evaluation.insertion_steps, config.evaluation.faithfulness_images = 1e5, 224, 50_000
+    config.irm.weight, config.explain.steps, config.explain.images = 1e5, 224, 50_000
     check(config)
 
 

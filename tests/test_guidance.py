@@ -38,7 +38,7 @@ def chosen(algorithm, guidance="method", **data):
     config.algorithm, config.guidance = algorithm, guidance
     config.schedule.batch_size, config.schedule.length, config.schedule.warmup = 4, 4, 2.0
     config.evaluation.every = config.checkpoint_every = 4
-    config.evaluation.faithfulness_images = config.evaluation.gallery_images = 1
+    config.explain.images = config.evaluation.gallery_images = 1
     config.data.update(data)
     return config
 

@@ -88,7 +88,7 @@ def get_config():
     config.optim.lr = 1e-2
     config.schedule.batch_size, config.schedule.length, config.schedule.warmup = 6, 8, 3.0
     config.evaluation.every, config.evaluation.batch_size = 4, 8
-    config.evaluation.faithfulness_images, config.evaluation.insertion_steps = 8, 2
+    config.explain.images, config.explain.steps = 8, 2
     config.evaluation.gallery_images = 3
     config.checkpoint_every, config.log_every = 2, 2
     config.tensorboard = False

@@ -12,11 +12,11 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
-    "[--config.evaluation.FIELD=VALUE ...] [--out=FILE]"
+    "[--config.evaluation.FIELD=VALUE ...] [--config.explain.FIELD=VALUE ...] [--out=FILE]"
 )
 
 # What may differ from training when a run is evaluated again.
-EVALUATED = ("data", "evaluation")
+EVALUATED = ("data", "evaluation", "explain")
 
 
 def main(arguments: Sequence[str]) -> int:

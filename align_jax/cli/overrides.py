@@ -10,6 +10,7 @@ from ml_collections import config_flags
 
 from align_jax.cli.arguments import parse_flags
 from align_jax.errors import UserError
+from align_jax.runs.moved_settings import MOVED
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -77,6 +78,8 @@ def _check_field(config: ml_collections.ConfigDict, field: str) -> None:
     at, path = config, "config"
     for name in field.split("."):
         fields = sorted(at) if isinstance(at, ml_collections.ConfigDict) else []
+        if field in MOVED:
+            raise UserError(f"--config.{field} is called --config.{MOVED[field]} now; write that.")
         if name not in fields:
             raise UserError(f"--config.{field}: {path} has no field {name!r}; it has {', '.join(fields) or 'none'}.")
         at, path = at[name], f"{path}.{name}"

@@ -6,7 +6,7 @@ The data set defines the ids. In folders of images they are `DOMAIN/CLASS/FILE`,
 `photo/dog/003.jpg` is `FOLDER/photo/dog/003.png`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,30 +45,49 @@ def with_masks(sources: Mapping[str, Source], folder: Path) -> dict[str, Source]
         raise UserError(
             f"config.data.mask_folder is {str(folder)!r}, which is not a folder; give one with ID.png in it."
         )
+    identifiers = [identifier for source in sources.values() for identifier in column(source, "id")]
+    masks = mask_files(folder, identifiers, "training images")
+
+    def with_mask(example: dict[str, Any]) -> dict[str, Any]:
+        height, width = example["image"].shape[:2]
+        return example | {"mask": read_mask(masks[example["id"]], height, width)}
+
+    return {domain: Changed(source, with_mask) for domain, source in sources.items()}
+
+
+def mask_files(folder: Path, identifiers: Sequence[str], whose: str) -> dict[str, Path]:
+    """The mask of each image.
+
+    Args:
+      folder: with the masks.
+      identifiers: the images' ids.
+      whose: what these are in words, such as "training images".
+
+    Raises:
+      UserError: a mask is missing, an image has two, or two images would share one.
+    """
     owners: dict[Path, str] = {}
-    for source in sources.values():
-        for identifier in column(source, "id"):
-            path = mask_path(folder, identifier)
-            if (other := owners.setdefault(path, identifier)) != identifier:
-                raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
+    for identifier in identifiers:
+        path = mask_path(folder, identifier)
+        if (other := owners.setdefault(path, identifier)) != identifier:
+            raise UserError(f"{other} and {identifier} would share the mask {path}; rename one of the images.")
     by_stem = {place: masks_by_stem(place) for place in {path.parent for path in owners}}
     masks = {of: Path(by_stem[path.parent].get(path.stem, path)) for path, of in owners.items()}
     missing = [path for path in masks.values() if not path.is_file()]
     if missing:
         named = [f"{path} (a link to nothing)" if path.is_symlink() else str(path) for path in missing]
-        total = sum(map(len, sources.values()))
         raise UserError(
-            f"{len(missing):,} of {total:,} training images have no mask: {listed(named, SHOWN)} must be there."
+            f"{len(missing):,} of {len(identifiers):,} {whose} have no mask: {listed(named, SHOWN)} must be there."
         )
-
-    def with_mask(example: dict[str, Any]) -> dict[str, Any]:
-        height, width = example["image"].shape[:2]
-        return example | {"mask": _read(masks[example["id"]], height, width)}
-
-    return {domain: Changed(source, with_mask) for domain, source in sources.items()}
+    return masks
 
 
-def _read(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:
+def read_mask(path: Path, height: int, width: int) -> UInt8[np.ndarray, "h w 1"]:
+    """A mask of an image of this size.
+
+    Raises:
+      UserError: it cannot be read, or has another size.
+    """
     try:
         mask = decode_mask(read_content(path))
     except BadImage as error:

@@ -1,6 +1,6 @@
 """The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,12 +13,12 @@ from align_jax.data.domains import EvaluationSplit
 from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
+from align_jax.evaluation.explained_methods import score_of
 from align_jax.evaluation.scores import (
     ExplainedBatch,
     by_class,
     by_group,
     explain,
-    faithfulness_scores,
     scores,
     summarise,
 )
@@ -45,7 +45,7 @@ class Evaluator:
         config: ml_collections.ConfigDict,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Reads `config.evaluation`, and the image size and threads of `config.data`.
+        """Reads `config.evaluation`, `config.explain`, and the image size and threads of `config.data`.
 
         Args:
           networks: the classifier, and the masker if one was trained.
@@ -53,11 +53,11 @@ class Evaluator:
           config: the whole run's.
           stop: called between batches; if it returns True, the evaluation raises `Stopped`.
         """
-        self._mesh, self._data, self._evaluation, self._stop = mesh, config.data, config.evaluation, stop
-        settings = config.evaluation
+        self._mesh, self._data, self._stop = mesh, config.data, stop
+        self._evaluation, self._explain_settings = config.evaluation, config.explain
 
         def explained(states: States, batch: Batch) -> ExplainedBatch:
-            return explain(*networks, settings.explained_class, *states, batch)
+            return explain(*networks, config.explain.target, *states, batch)
 
         def scored(states: States, batch: Batch) -> dict[str, Array]:
             batch = as_network_input(batch)
@@ -65,17 +65,13 @@ class Evaluator:
 
         def faithful(states: States, batch: Batch, number: Int[Array, ""]) -> dict[str, Array]:
             batch = as_network_input(batch)
-            place = number * settings.batch_size + jnp.arange(settings.batch_size)  # in the subset
+            size = config.evaluation.batch_size
+            place = number * size + jnp.arange(size)  # in the subset
             keys = jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
-            return faithfulness_scores(
-                networks[0],
-                states[0],
-                explained(states, batch),
-                batch,
-                keys,
-                fill=settings.fill,
-                insertion_steps=settings.insertion_steps,
-            )
+            masks = {"mask": batch["mask"][..., 0]} if "mask" in batch else {}
+            score = score_of(networks, config.explain, with_masks=bool(masks))
+            values = score(states, batch | {"key": keys} | masks)
+            return {f"{method}/{metric}": v for method, of in values.items() for metric, v in of.items()}
 
         self._scores = compile_step(scored, mesh)
         self._faithfulness = compile_step(faithful, mesh)
@@ -90,8 +86,9 @@ class Evaluator:
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """A split's metrics, as `summary.json` has them, and the examples' scores that they come from.
 
-        Faithfulness is measured on a seeded subset of at most `config.evaluation.faithfulness_images` examples, but not
-        for a split that is evaluated only at the end.
+        Explanations are scored on a seeded subset of at most `config.explain.images` examples, but not for a split that
+        is evaluated only at the end. The first method's metrics have their own names, the random map's begin with
+        `random_`, and those of other methods are in `further_methods`.
 
         Args:
           states: classifier and masker.
@@ -101,11 +98,11 @@ class Evaluator:
         examples = self.examples(states, split)
         means = summarise(examples)
         if not split.only_at_the_end:
-            subset = seeded_subset(len(split.source), self._evaluation.faithfulness_images, CONTROL_SEED)
+            subset = seeded_subset(len(split.source), self._explain_settings.images, CONTROL_SEED)
             faithful = self._collect(
                 lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
             )
-            means = summarise({name: values for name, values in faithful.items() if name not in examples}) | means
+            means = _of_methods(summarise(faithful), self._explain_settings.methods) | means
             means["faithfulness_images"] = len(subset)
         means |= {"per_class_accuracy": by_class(examples, class_names)} | by_group(examples, class_names)
         return means, examples
@@ -141,3 +138,18 @@ class Evaluator:
             values |= jax.device_get(program(self._place(batch), number))
             collected.append({name: np.asarray(value)[batch["valid"]] for name, value in values.items()})
         return {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
+
+
+def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str, Any]:
+    """Means by `METHOD/METRIC` as a result has them, see `Evaluator.results`."""
+    first, *others = methods
+    found: dict[str, Any] = {}
+    for name, value in means.items():
+        method, _, metric = name.partition("/")
+        if method == first:
+            found[metric] = value
+        elif method == "random":
+            found[f"random_{metric}"] = value
+        elif method in others:
+            found.setdefault("further_methods", {}).setdefault(method, {})[metric] = value
+    return found

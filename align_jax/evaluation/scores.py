@@ -1,6 +1,7 @@
 """Scores of each example's prediction and explanation, and a domain's metrics from them.
 
-To add a metric of an example, add a line to `scores`; of a whole domain, such as the AUC, a line to `summarise`.
+To add a metric of an example, add a line to `scores`; of a whole domain, such as the AUC, a line to `summarise`; of an
+explanation, see `explanations.metrics`.
 Scores are computed for each example on the devices and averaged on the host, so that padding, empty masks and zero maps
 are left out rather than counted, and errors can be clustered. Saliency here is the usual Grad-CAM (ReLU, upsampled
 bilinearly, divided by its maximum), of the predicted class unless the config says otherwise.
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from align_jax import explanations, saliency
+from align_jax import saliency
 from align_jax.evaluation.bootstrap import clustered_standard_error
 from align_jax.evaluation.groups import group_accuracies, worst_group
 from align_jax.evaluation.metrics import accuracy, auc, balanced_accuracy, mean_where_defined, per_class_accuracy
@@ -22,7 +23,6 @@ from align_jax.explanations import localisation
 from align_jax.forward import Batch
 from align_jax.losses import cross_entropy
 from align_jax.networks import Classifier, Masker
-from align_jax.preprocessing import IMAGENET
 from align_jax.states import ClassifierState, MaskerState
 
 # A summary lists no more of them for each test.
@@ -79,45 +79,6 @@ def scores(explained: ExplainedBatch, batch: Batch) -> dict[str, Array]:
         result["cam_energy"] = localisation.energy_inside(explained.grad_cam, true_mask)
         if explained.mask is not None:
             result["mask_iou"] = localisation.mask_iou(explained.mask, true_mask, threshold=0.5)
-    return result
-
-
-def faithfulness_scores(
-    classifier: Classifier,
-    state: ClassifierState,
-    explained: ExplainedBatch,
-    batch: Batch,
-    keys: Key[Array, " b"],
-    *,
-    fill: str,
-    insertion_steps: int,
-) -> dict[str, Array]:
-    """Comprehensiveness, sufficiency and insertion AUC [b] of the Grad-CAMs, and of a random map as the control.
-
-    The map is drawn from the example's own key, so that it does not depend on the other examples of the batch.
-    """
-
-    def probabilities(image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        return jax.nn.softmax(classifier.logits(state.params, state.batch_stats, image).astype(jnp.float32))
-
-    image = batch["image"]
-    control = explanations.random_map(keys, image[..., 0].shape)
-    curves = explanations.perturb_all(
-        probabilities,
-        image,
-        {"": explained.grad_cam, "random_": control},
-        explained.target,
-        (
-            explanations.Alterations(fill, explanations.ERASER, explanations.ERASER),
-            explanations.Alterations("blur", keep=explanations.in_steps(insertion_steps)),
-        ),
-        preprocessing=IMAGENET,
-    )
-    result = {}
-    for prefix, (erased, inserted) in curves.items():
-        result[f"{prefix}comprehensiveness"] = explanations.comprehensiveness(erased)
-        result[f"{prefix}sufficiency"] = explanations.sufficiency(erased)
-        result[f"{prefix}insertion_auc"] = explanations.insertion_auc(inserted, insertion_steps)
     return result
 
 

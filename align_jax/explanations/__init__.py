@@ -7,12 +7,14 @@ explanations.comprehensiveness(curves)
 from align_jax.explanations.complexity import entropy, gini
 from align_jax.explanations.controls import centre_map, edge_map, random_map
 from align_jax.explanations.curves import ERASER, Alterations, Curves, in_steps, perturb, perturb_all
-from align_jax.explanations.evaluator import CONTROLS, evaluator
+from align_jax.explanations.evaluator import CONTROLS, Examined, Method, Score, evaluator
 from align_jax.explanations.faithfulness import (
     comprehensiveness,
     comprehensiveness_points,
     deletion_auc,
+    deletion_points,
     insertion_auc,
+    insertion_points,
     sufficiency,
     sufficiency_points,
 )
@@ -55,9 +57,12 @@ __all__ = [
     "METRICS",
     "Alterations",
     "Curves",
+    "Examined",
     "Masked",
     "Mean",
+    "Method",
     "Preprocessing",
+    "Score",
     "adcc",
     "average_drop",
     "average_precision",
@@ -65,6 +70,7 @@ __all__ = [
     "comprehensiveness",
     "comprehensiveness_points",
     "deletion_auc",
+    "deletion_points",
     "edge_map",
     "energy_inside",
     "entropy",
@@ -77,6 +83,7 @@ __all__ = [
     "increase",
     "infidelity",
     "insertion_auc",
+    "insertion_points",
     "mask",
     "mask_iou",
     "max_sensitivity",

@@ -4,12 +4,14 @@
         apply, methods={"Grad-CAM": grad_cam}, metrics=("comprehensiveness", "insertion_auc"), fill="image_mean")
     values = score(variables, {"image": image, "key": key})       # {method: {metric: [b]}}
     total = explanations.mean(values["Grad-CAM"]["insertion_auc"])
+    shown = score.examined(variables, {"image": image, "key": key})  # the maps and the curves behind them, too
 
 `metrics` has the metrics by name.
 """
 
-import functools
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -17,17 +19,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from align_jax.explanations.controls import centre_map, edge_map, random_map
-from align_jax.explanations.curves import ERASER, Alterations, in_steps, perturb_all
+from align_jax.explanations.curves import ERASER, Alterations, Curves, in_steps, perturb_all
 from align_jax.explanations.keys import keys_of
 from align_jax.explanations.metrics import AGAINST_A_MASK, CURVES, METRICS, MapForward, Settings
-from align_jax.fills import Fill
+from align_jax.fills import Fill, filled
 from align_jax.preprocessing import Preprocessing
 from align_jax.saliency.targets import Classes, Target, class_outputs, fixed
 
 Variables = Any
 Batch = Mapping[str, Array]
 Method = Callable[[Variables, Float[Array, "b h w c"], Classes], Float[Array, "b h w"]]
-Score = Callable[[Variables, Batch], dict[str, dict[str, Float[Array, " b"]]]]
+Values = dict[str, dict[str, Float[Array, " b"]]]
 
 CONTROLS = ("random", "centre", "edges")
 
@@ -45,7 +47,7 @@ def evaluator(
     controls: Collection[str] = CONTROLS,
     preprocessing: Preprocessing | None = None,
     probabilities: Callable[[Float[Array, "b k"]], Float[Array, "b k"]] = jax.nn.softmax,
-) -> Score:
+) -> "Score":
     """A compiled function from (variables, batch) to every metric of every method, image by image.
 
     The variables are its arguments: another checkpoint compiles nothing anew. All methods' curves are made in one loop,
@@ -62,10 +64,10 @@ def evaluator(
       probabilities: from the outputs; the sigmoid for a model of several labels.
 
     Returns:
-      `score(variables, batch)`. The batch has `image` [b h w c]; `label` [b], if that is the target; `mask` [b h w],
-      boolean or in [0, 1], for metrics against a mask; and `key`, for the random map and ROAD: a new one for each
-      batch, or, so that nothing depends on the batch, one for each image. The values are float32, and NaN where a
-      metric does not apply.
+      `score(variables, batch)`, see `Score`. The batch has `image` [b h w c]; `label` [b], if that is the target;
+      `mask` [b h w], boolean or in [0, 1], for metrics against a mask; and `key`, for the random map and ROAD: a new
+      one for each batch, or, so that nothing depends on the batch, one for each image. The values are float32, and NaN
+      where a metric does not apply.
 
     Raises:
       ValueError: an unknown metric or control, two methods of one name, or a batch without what a metric needs.
@@ -77,12 +79,35 @@ def evaluator(
     if not methods and not controls:
         raise ValueError("no methods and no controls were given: give at least one")
     settings = Settings(fill, insertion_fill, fractions, steps, preprocessing)
-    wanted = _Evaluation(apply, methods, tuple(metrics), tuple(controls), target, probabilities, settings)
-    return jax.jit(functools.partial(_values, wanted))
+    return Score(apply, methods, tuple(metrics), tuple(controls), target, probabilities, settings)
 
 
-class _Evaluation(NamedTuple):
-    """What `evaluator` was given."""
+class Examined(NamedTuple):
+    """What `Score.examined` finds out about a batch.
+
+    Attributes:
+      values: by method and metric, as `Score` has them.
+      maps: by method, controls included.
+      curves: by method: with the fill, at the fractions that the metrics need.
+      insertion: by method: with the fill of insertion; likewise.
+      probabilities: of the images as they are; the outputs, if the target is a function.
+      filled: of what becomes a removed pixel, as the model sees it.
+    """
+
+    values: Values
+    maps: dict[str, Float[Array, "b h w"]]
+    curves: dict[str, Curves]
+    insertion: dict[str, Curves]
+    probabilities: Float[Array, "b ..."]
+    filled: Float[Array, "b h w c"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Score:
+    """A compiled function from (variables, batch) to `{method: {metric: values [b]}}`; `evaluator` makes it.
+
+    Attributes: as the arguments of `evaluator`.
+    """
 
     apply: Callable[[Variables, Array], Array]
     methods: Mapping[str, Method]
@@ -92,8 +117,24 @@ class _Evaluation(NamedTuple):
     probabilities: Callable[[Array], Array]
     settings: Settings
 
+    def __call__(self, variables: Variables, batch: Batch) -> Values:
+        """Every metric of every method and control, image by image."""
+        return self._values(variables, batch)
 
-def _values(wanted: _Evaluation, variables: Variables, batch: Batch) -> dict[str, dict[str, Float[Array, " b"]]]:
+    def examined(self, variables: Variables, batch: Batch) -> Examined:
+        """The same, with the maps and curves that the values come from; compiled apart, when it is first called."""
+        return self._examined(variables, batch)
+
+    @cached_property
+    def _values(self) -> Callable[[Variables, Batch], Values]:
+        return jax.jit(lambda variables, batch: _examine(self, variables, batch).values)
+
+    @cached_property
+    def _examined(self) -> Callable[[Variables, Batch], Examined]:
+        return jax.jit(lambda variables, batch: _examine(self, variables, batch))
+
+
+def _examine(wanted: Score, variables: Variables, batch: Batch) -> Examined:
     image = _part(batch, "image", "what is explained")
     masked = [name for name in wanted.metrics if name in AGAINST_A_MASK]
     true_mask = _part(batch, "mask", ", ".join(masked)) if masked else None
@@ -113,33 +154,18 @@ def _values(wanted: _Evaluation, variables: Variables, batch: Batch) -> dict[str
     explain = {name: _at_classes(method, variables, classes) for name, method in wanted.methods.items()}
     explain |= {name: _control(name, key) for name in wanted.controls}
     maps = {name: function(image) for name, function in explain.items()}
-    settings = wanted.settings
-    curves = perturb_all(
-        probabilities_of,
-        image,
-        maps,
-        classes,
-        _alterations(wanted.metrics, settings),
-        preprocessing=settings.preprocessing,
-        clean=clean,
-    )
-    found = {
-        name: MapForward(
-            probabilities_of,
-            clean,
-            explain[name],
-            image,
-            maps[name],
-            classes,
-            true_mask,
-            key,
-            erased,
-            inserted,
-            settings,
-        )
-        for name, (erased, inserted) in curves.items()
-    }
-    return {name: {metric: METRICS[metric](of) for metric in wanted.metrics} for name, of in found.items()}
+    settings, preprocessing = wanted.settings, wanted.settings.preprocessing
+    alterations = _alterations(wanted.metrics, settings)
+    both = perturb_all(probabilities_of, image, maps, classes, alterations, preprocessing=preprocessing, clean=clean)
+    curves, insertion = ({name: pair[place] for name, pair in both.items()} for place in (0, 1))
+    values: Values = {}
+    for name, function in explain.items():
+        of = MapForward(
+            probabilities_of, clean, function, image, maps[name], classes, true_mask, key,
+            curves[name], insertion[name], settings,
+        )  # fmt: skip
+        values[name] = {metric: METRICS[metric](of) for metric in wanted.metrics}
+    return Examined(values, maps, curves, insertion, clean, filled(image, settings.fill, preprocessing))
 
 
 def _part(batch: Batch, name: str, needed_by: str) -> Array:

@@ -75,6 +75,11 @@ def deletion_auc(curves: Curves, steps: int = 20) -> Float[Array, " b"]:
     return _area(curves.removed[:, np.array(places)], [curves.removed_pixels[place] for place in places], curves.pixels)
 
 
+def deletion_points(curves: Curves, steps: int = 20) -> Float[Array, "b n"]:
+    """p_c(f_0) ... p_c(f_steps), whose area is `deletion_auc`, for a figure."""
+    return curves.removed[:, np.array(_places(curves.remove, in_steps(steps), "remove"))]
+
+
 def insertion_auc(curves: Curves, steps: int = 20) -> Float[Array, " b"]:
     """Area under p_c while the top pixels are put into the filled image, from none to all; higher is better.
 
@@ -84,6 +89,11 @@ def insertion_auc(curves: Curves, steps: int = 20) -> Float[Array, " b"]:
     """
     places = _places(curves.keep, in_steps(steps), "keep")
     return _area(curves.kept[:, np.array(places)], [curves.kept_pixels[place] for place in places], curves.pixels)
+
+
+def insertion_points(curves: Curves, steps: int = 20) -> Float[Array, "b n"]:
+    """p_c(f_0) ... p_c(f_steps), whose area is `insertion_auc`, for a figure."""
+    return curves.kept[:, np.array(_places(curves.keep, in_steps(steps), "keep"))]
 
 
 def _places(found: Sequence[float], wanted: Sequence[float], which: str) -> list[int]:

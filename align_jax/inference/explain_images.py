@@ -7,7 +7,7 @@ read, explained and written batch by batch; only the page's small tiles stay in 
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,24 +16,21 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from align_jax.data.augment import resample
-from align_jax.data.image_files import read_content
-from align_jax.data.images import SUFFIXES, BadImage, as_png, decode, without_pillow_warnings
+from align_jax.data.images import SUFFIXES, as_png
 from align_jax.data.normalise import as_network_input
-from align_jax.errors import UserError, one_line
+from align_jax.errors import UserError
 from align_jax.evaluation.scores import explain
 from align_jax.forward import Batch
 from align_jax.inference.find_images import DRAWN, Found, find_images
+from align_jax.inference.read_images import Readable, readable_images
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
 from align_jax.reporting.output_folder import check_output_folder
-from align_jax.reporting.overlays import enlarged_image, heat_overlay, mask_overlay
+from align_jax.reporting.overlays import heat_overlay, mask_overlay
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.sharding import compile_step, data_mesh, place_batch
 from align_jax.states import States
 
-# Bounds of the longer side of a written picture, in pixels: large enough to see, and no finer than a map can be.
-SHORTEST, LONGEST = 256, 1024
 BATCH = 8
 TITLES = {"image": "Image", "mask": "Learned mask", "grad_cam": "Grad-CAM"}
 
@@ -48,15 +45,6 @@ class Explanations:
     page: Path
     explained: int
     skipped: tuple[Skipped, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Readable:
-    """An image as it is drawn, in its own shape, and as the networks see it."""
-
-    found: Found
-    shown: UInt8[np.ndarray, "h w 3"]
-    seen: UInt8[np.ndarray, "s s 3"]
 
 
 def explain_images(
@@ -83,7 +71,7 @@ def explain_images(
     # All batches have one shape, so that one program is compiled; a single image does not need a batch of eight.
     batch_size = -(-min(BATCH, len(images)) // mesh.size) * mesh.size
     program = _program(trained, mesh)
-    readable = _readable(images, trained.config.data.image_size, skipped, say)
+    readable = readable_images(images, trained.config.data.image_size, skipped, say)
     while batch := list(itertools.islice(readable, batch_size)):
         pixels = np.stack([image.seen for image in batch])
         padding = np.repeat(pixels[-1:], batch_size - len(batch), 0)
@@ -114,7 +102,7 @@ def explain_images(
 
 
 def _overlays(
-    image: _Readable, grad_cam: Float[np.ndarray, "s s"], mask: Float[np.ndarray, "s s"] | None
+    image: Readable, grad_cam: Float[np.ndarray, "s s"], mask: Float[np.ndarray, "s s"] | None
 ) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
     """The image under its mask, if there is one, and under its Grad-CAM."""
     overlays = {} if mask is None else {"mask": mask_overlay(image.shown, _in_shape(mask, image.shown))}
@@ -139,22 +127,6 @@ def _prediction(card: Card, class_names: Sequence[str], files: Mapping[str, str]
     } | dict(files)
 
 
-def _readable(
-    images: Sequence[Found], size: int, skipped: list[Skipped], say: Callable[[str], None]
-) -> Iterator[_Readable]:
-    """Reads the images one at a time; those that cannot be read are added to `skipped`."""
-    for found in images:
-        try:
-            with without_pillow_warnings():
-                pixels = decode(read_content(found.path))
-        except BadImage as error:
-            reason = str(error)
-            skipped.append(Skipped(one_line(str(found.path)), one_line(" ".join(reason.split()))))
-            say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
-            continue
-        yield _Readable(found, _as_drawn(pixels), resample(pixels, size))
-
-
 def _program(trained: TrainedRun, mesh: jax.sharding.Mesh) -> Callable[[States, Batch], Explained]:
     """Compiled: probabilities, Grad-CAM of the predicted class, and learned mask of a batch of pixels."""
     classifier, masker = trained.networks
@@ -171,10 +143,3 @@ def _in_shape(values: Float[np.ndarray, "s s"], image: UInt8[np.ndarray, "h w 3"
     height, width = image.shape[:2]
     resized = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(resized, 0.0, 1.0)
-
-
-def _as_drawn(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "drawn_h drawn_w 3"]:
-    """The image, resized if its longer side is not between SHORTEST and LONGEST pixels."""
-    longer = max(image.shape[:2])
-    side = min(max(longer, SHORTEST), LONGEST)
-    return image if side == longer else enlarged_image(image, side)

@@ -18,10 +18,17 @@ DRAWN = "overlays"
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """An image file, and its name on the page and below `overlays/`, which is unique and relative."""
+    """An image file.
+
+    Attributes:
+      path: where it is.
+      name: on the page and below `overlays/`; unique and relative.
+      inside: where it is in the folder that the user named; the file's name, if the user named that.
+    """
 
     path: Path
     name: PurePosixPath
+    inside: PurePosixPath
 
 
 def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = lambda text: None) -> list[Found]:
@@ -43,23 +50,23 @@ def find_images(paths: Sequence[Path], out: Path, say: Callable[[str], None] = l
     taken: set[str] = set()
     others: Others = collections.Counter()
 
-    def add(path: Path, name: PurePosixPath) -> None:
+    def add(path: Path, name: PurePosixPath, inside: PurePosixPath) -> None:
         real = Path(os.path.realpath(path))  # resolve() fails for a link to itself
         if real not in found and not real.is_relative_to(drawn):
             # What is written has names that can be printed and linked; the names of files can be any bytes.
             written = PurePosixPath(*map(one_line, name.parts))
-            found[real] = Found(path, _unique(_shortened(written), taken))
+            found[real] = Found(path, _unique(_shortened(written), taken), inside)
 
     for path in paths:
         if path.is_dir():
             inside: Others = collections.Counter()
             for name, image in images_below(path, inside):
-                add(Path(image.path), PurePosixPath(path.resolve().name, name))
+                add(Path(image.path), PurePosixPath(path.resolve().name, name), PurePosixPath(name))
             if +inside:
                 say(f"{path}: not taken: {listing(inside)}")
             others += inside
         elif os.path.lexists(path):
-            add(path, PurePosixPath(path.name))
+            add(path, PurePosixPath(path.name), PurePosixPath(path.name))
         else:
             raise UserError(f"{path} does not exist; give images, or folders with images.")
     if not found:

@@ -19,6 +19,7 @@ from align_jax.data.load import load
 from align_jax.errors import UserError, listed
 from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.evaluator import Evaluator
+from align_jax.evaluation.explained_methods import check_metrics, explain_settings
 from align_jax.reporting import names
 from align_jax.reporting.columns import FLIPS, GAP, PREDICTION, Metric
 from align_jax.reporting.per_group import worst_group_sentences
@@ -39,7 +40,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
 
     Args:
       trained: the run.
-      config: the run's own, except for `data` and `evaluation`.
+      config: the run's own, except for `data`, `evaluation` and `explain`.
 
     Returns:
       JSON: the run, the data, `background_gaps` as in `summary.json`, and in `results` a row for each split, as there
@@ -56,6 +57,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
             f"evenly; give a multiple of {mesh.size}."
         )
     data = load(config.data)
+    check_metrics(config.explain, data)
     evaluation = _with_labels_of_the_run(trained, data)
     evaluator = Evaluator(trained.networks, mesh, config)
     own = _is_own_data(trained, config, data)
@@ -82,6 +84,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         "class_names": list(trained.class_names),
         "data": json.loads(config.data.to_json()),
         "evaluation": json.loads(config.evaluation.to_json()),
+        "explain": explain_settings(config.explain),
         "device": mesh.devices.flat[0].device_kind,
         "results": results,
         "background_gaps": background_gaps(tested),
@@ -103,10 +106,10 @@ def write_evaluation(trained: TrainedRun, evaluation: Mapping[str, Any], out: Pa
     """
     if out is None:
         parts = [evaluation["dataset"], evaluation["protocol"], evaluation["domain"], f"step{evaluation['step']}"]
-        for group in ("data", "evaluation"):
+        for group in ("data", "evaluation", "explain"):
             before = json.loads(trained.config[group].to_json())
-            changed = {f: v for f, v in evaluation[group].items() if v != before.get(f) and f not in NOT_IN_NAME}
-            parts += [f"{field}{value}" for field, value in changed.items()]
+            changed = {f: evaluation[group][f] for f, v in before.items() if evaluation[group].get(f, v) != v}
+            parts += [f"{field}{value}" for field, value in changed.items() if field not in NOT_IN_NAME]
         # The names of data sets and domains can be those of folders, with any characters.
         name = "-".join(re.sub(r"[^A-Za-z0-9_]+", "_", part) for part in parts)
         out = trained.folder / "evaluations" / f"{name}.json"

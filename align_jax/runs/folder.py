@@ -9,6 +9,7 @@ import ml_collections
 
 from align_jax.configuration import default_config
 from align_jax.errors import UserError, listed, shown
+from align_jax.runs.moved_settings import with_new_names
 from align_jax.runs.read import flat
 from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically
@@ -43,7 +44,8 @@ def check_run_folder(config: ml_collections.ConfigDict, run: Path) -> None:
     if run.exists() and not run.is_dir():
         raise UserError(f"--workdir {run} is a file; give a folder.")
     if path.exists():
-        before, now = _settings(read_object(path).content), _settings(json.loads(config.to_json()))
+        before = _settings(with_new_names(read_object(path).content))
+        now = _settings(json.loads(config.to_json()))
         # A field that the run's version did not have yet had the value of its default.
         before = _settings(json.loads(default_config().to_json())) | before
         changed = [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from align_jax.data.protocols import PROTOCOLS
+from align_jax.runs.moved_settings import with_new_names
 from align_jax.runs.read_groups import ABOUT_GROUPS, Group, read_groups, read_worst_group
 from align_jax.runs.untrusted_json import (
     Fields,
@@ -30,8 +31,11 @@ SHARES = (
 GAPS = ("gap", "gap_standard_error", "flips", "flips_standard_error")
 """What `background_gaps` measures of a domain."""
 
-ABOUT_A_RESULT = ("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy", *ABOUT_GROUPS)
-"""What a result says beside its measurements."""
+ABOUT_A_RESULT = (
+    *("domain", "role", "split", "examples", "faithfulness_images", "per_class_accuracy", "further_methods"),
+    *ABOUT_GROUPS,
+)
+"""What a result says beside its measurements, and those of further methods of explanation."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def read_run(folder: pathlib.Path) -> Run:
         held_out_domains=tuple(map(printable, summary.items("held_out_domains", str))),
         class_names=tuple(map(printable, summary.names("class_names"))),
         results=results,
-        config={printable(name): setting_text(value) for name, value in flat(config.content).items()},
+        config={printable(name): setting_text(value) for name, value in flat(with_new_names(config.content)).items()},
         weights=_weights(summary),
         timing=timing.numbers(timing.content, lambda key: False)[0],
         examples={

@@ -20,6 +20,7 @@ from align_jax.errors import UserError
 from align_jax.models.build import build_classifier, build_masker
 from align_jax.networks import Classifier, Masker
 from align_jax.runs.checksums import verify, without_checksums
+from align_jax.runs.moved_settings import with_new_names
 from align_jax.runs.read import Data, read_data
 from align_jax.runs.read_checkpoint import read_position, reading, saved_steps
 from align_jax.runs.untrusted_json import BrokenFile, as_float, read_object
@@ -117,7 +118,7 @@ def _read_config(run: Path) -> tuple[ml_collections.ConfigDict, tuple[str, ...]]
         inside = sorted(str(found.parent) for found in run.glob("*/config.json"))
         remedy = f"the runs in it are {', '.join(inside)}" if inside else "give the --workdir that a run was trained in"
         raise UserError(f"{run} is not a run: it has no config.json; {remedy}.")
-    config, content = default_config(), read_object(path).content
+    config, content = default_config(), with_new_names(read_object(path).content)
     # A method of the user's own brings a group of settings, which using its networks does not need.
     own = {name: group for name, group in content.items() if isinstance(group, dict) and name not in config}
     known = {name: value for name, value in content.items() if name not in own}

@@ -6,6 +6,7 @@ shown = saliency.shown(cam, height, width)
 """
 
 from align_jax.preprocessing import IMAGENET, Preprocessing
+from align_jax.saliency.by_name import METHODS, Method
 from align_jax.saliency.cams import (
     ExplainedScore,
     element_wise_cam,
@@ -37,12 +38,14 @@ __all__ = [
     "CHANNEL_RULES",
     "FLAT",
     "IMAGENET",
+    "METHODS",
     "NORMALISATIONS",
     "QUADRATURES",
     "Cut",
     "ExplainedScore",
     "Layer",
     "Layers",
+    "Method",
     "Preprocessing",
     "Tokens",
     "convergence_delta",

@@ -6,6 +6,7 @@ import numpy as np
 
 from align_jax.data.domains import EvaluationSplit
 from align_jax.evaluation.background_gap import background_gaps
+from align_jax.evaluation.explained_methods import explain_settings
 from align_jax.evaluation.gallery import background_examples, gallery_examples, write_gallery
 from align_jax.runs.folder import write_summary
 from align_jax.runs.untrusted_json import BrokenFile
@@ -51,6 +52,7 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         "num_classes": len(data.class_names),
         "class_names": list(data.class_names),
         "results": results,
+        "explain": explain_settings(config.explain),
         "background_gaps": background_gaps(tested),
         **({"pretrained": run.pretrained} if run.pretrained else {}),
         "timing": run.clock.summary(reached.step * config.schedule.batch_size),

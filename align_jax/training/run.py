@@ -21,6 +21,7 @@ from align_jax.data.pipeline import TrainingBatches, training_examples
 from align_jax.data.redraw import redrawn, unpacked
 from align_jax.errors import UserError
 from align_jax.evaluation.evaluator import Evaluator
+from align_jax.evaluation.explained_methods import check_metrics
 from align_jax.evaluation.selection import Selected
 from align_jax.guidance import reads_masks
 from align_jax.runs.checkpoints import Checkpoints
@@ -185,8 +186,9 @@ def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
 
 
 def check_data(plan: Plan, data: DomainData) -> None:
-    """Raises a UserError if the domains cannot share a batch evenly, or if true masks are to guide and are absent."""
+    """Raises a UserError if the domains cannot share a batch evenly, or if true masks are needed and are absent."""
     check_batch(plan.config, list(data.train))
+    check_metrics(plan.config.explain, data)
     if plan.guidance == "true" and not data.has_masks:
         raise UserError(
             f"{plan.config.algorithm} is to be guided by true masks, but {data.name} has none; set config.guidance to "

@@ -242,7 +242,7 @@ def test_what_is_carried_survives_a_stop(tmp_path, monkeypatch, name, over):
     config.algorithm, config.group_dro.step_size, config.irm.switch_step = name, 0.5, 2
     config.group_dro.over = over
     config.schedule.length = config.evaluation.every = config.checkpoint_every = 6
-    config.evaluation.faithfulness_images = 1
+    config.explain.images = 1
     train_and_evaluate(config, tmp_path / "whole")
 
     advance, steps = Progress.advance, []

@@ -517,8 +517,8 @@ def test_a_dry_run_shows_every_state_and_leaves_nothing(tmp_path, capsys):
 def test_a_real_sweep_of_two_cells(tmp_path, capsys):
     arguments = (
         "--methods=erm", "--domains=dark", "--seeds=3,4", "--jobs=2", "--config.schedule.length=2",
-        "--config.schedule.warmup=1", "--config.evaluation.every=2", "--config.evaluation.faithfulness_images=2",
-        "--config.evaluation.insertion_steps=1", "--config.evaluation.gallery_images=1",
+        "--config.schedule.warmup=1", "--config.evaluation.every=2", "--config.explain.images=2",
+        "--config.explain.steps=1", "--config.evaluation.gallery_images=1",
     )  # fmt: skip
     command = [sys.executable, str(ROOT / "launch" / "sweep.py"), TINY, f"--workdir={tmp_path}", *arguments]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}

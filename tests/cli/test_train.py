@@ -86,7 +86,7 @@ def test_a_tuple_of_numbers_may_be_written_in_any_obvious_way(text):
         ([QUICKSTART, "--workdir=x", "--config.classifier.name=vit"], ["'vit'", "resnet18", "resnet_small"]),
         ([QUICKSTART, "--workdir=x", "--config.data.image_size=50"], ["image_size is 50", "multiple of"]),
         ([QUICKSTART, "--workdir=x", "--config.schedule.warmup=7"], ["schedule.warmup is 7.0", "between 0 and 1"]),
-        ([QUICKSTART, "--workdir=x", "--config.evaluation.fill=grey"], ["'grey'", "mean, image_mean, blur, black"]),
+        ([QUICKSTART, "--workdir=x", "--config.explain.fill=grey"], ["'grey'", "mean, image_mean, blur, black"]),
         ([QUICKSTART, "--workdir=x", "--wrkdir=y"], ["wrkdir"]),
         ([QUICKSTART, "--workdir=x", "stray"], ["'stray' is not a flag"]),
         (["--workdir=x"], ["--config is missing"]),

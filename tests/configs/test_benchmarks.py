@@ -30,8 +30,8 @@ SHRUNK = (
     "--config.classifier.name=resnet_small", "--config.classifier.pretrained=", "--config.data.image_size=32",
     "--config.masker.widths=(4,8)", "--config.schedule.unit=steps", "--config.schedule.length=4",
     "--config.schedule.warmup=2", "--config.schedule.warmup_unit=steps", "--config.schedule.batch_size=6",
-    "--config.evaluation.every=2", "--config.evaluation.batch_size=8", "--config.evaluation.faithfulness_images=4",
-    "--config.evaluation.insertion_steps=2", "--config.evaluation.gallery_images=3", "--config.checkpoint_every=2",
+    "--config.evaluation.every=2", "--config.evaluation.batch_size=8", "--config.explain.images=4",
+    "--config.explain.steps=2", "--config.evaluation.gallery_images=3", "--config.checkpoint_every=2",
     "--config.log_every=2", "--config.tensorboard=false", "--config.data.threads=2",
 )  # fmt: skip
 

@@ -22,8 +22,8 @@ SHRUNK = (
     "--config.classifier.name=resnet_tiny", "--config.classifier.pretrained=", "--config.masker.name=tiny",
     "--config.masker.widths=(4,8)", "--config.data.image_size=32", "--config.schedule.batch_size=6",
     "--config.schedule.length=4", "--config.schedule.warmup=2", "--config.schedule.warmup_unit=steps",
-    "--config.evaluation.every=4", "--config.evaluation.faithfulness_images=4",
-    "--config.evaluation.insertion_steps=2", "--config.evaluation.gallery_images=3", "--config.tensorboard=false",
+    "--config.evaluation.every=4", "--config.explain.images=4",
+    "--config.explain.steps=2", "--config.evaluation.gallery_images=3", "--config.tensorboard=false",
 )  # fmt: skip
 PROGRAMS = {"launch/prepare.py": prepare.main, "launch/main.py": train.main, "launch/report.py": report.main}
 

@@ -164,3 +164,19 @@ def test_with_keys_of_their_own_images_do_not_depend_on_the_batch():
     for name, metrics in part.items():
         for metric, value in metrics.items():
             np.testing.assert_allclose(value, whole[name][metric][2:5], atol=2e-5, err_msg=f"{name} {metric}")
+
+
+def test_what_is_examined_is_what_the_values_come_from():
+    metrics = ("comprehensiveness", "deletion_auc", "insertion_auc", "energy_inside")
+    score = evaluator(apply, methods={"gradient": gradient}, metrics=metrics, fill="image_mean", steps=4)
+    values, found = score(KERNEL, BATCH), score.examined(KERNEL, BATCH)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), values, found.values)
+    np.testing.assert_allclose(found.maps["gradient"], gradient(KERNEL, IMAGE, PREDICTED), atol=1e-5)
+    np.testing.assert_allclose(found.probabilities, jax.nn.softmax(logits(IMAGE)), atol=1e-6)
+    np.testing.assert_allclose(found.filled, np.broadcast_to(IMAGE.mean((1, 2), keepdims=True), IMAGE.shape), atol=1e-5)
+    for method in ("gradient", *CONTROLS):
+        area = explanations.deletion_auc(found.curves[method], 4)
+        np.testing.assert_allclose(area, values[method]["deletion_auc"], atol=1e-6)
+        assert explanations.deletion_points(found.curves[method], 4).shape == (8, 5)
+        whole = explanations.insertion_points(found.insertion[method], 4)[:, -1]
+        np.testing.assert_allclose(whole, found.probabilities.max(axis=1), atol=1e-6)

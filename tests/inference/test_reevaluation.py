@@ -161,8 +161,8 @@ def test_classes_that_the_run_does_not_know_are_refused_by_name(run, monkeypatch
 
 
 def test_what_was_changed_is_in_the_files_name(run, step):
-    assert evaluate(["", f"--workdir={run}", "--config.evaluation.faithfulness_images=2"]) == 0
-    assert (run / "evaluations" / f"squares-leave_one_out-bright-step{step}-faithfulness_images2.json").exists(), (
+    assert evaluate(["", f"--workdir={run}", "--config.explain.images=2"]) == 0
+    assert (run / "evaluations" / f"squares-leave_one_out-bright-step{step}-images2.json").exists(), (
         "other settings must not replace the evaluation with training's own"
     )
 

@@ -82,7 +82,7 @@ def test_a_method_of_the_users_own_does_not_stand_in_the_way(run):
     change(run / "config.json", algorithm="mine", mine={"weight": 2.0, "kind": ["a", "b"]})
     trained = load_trained(run)
     assert trained.config.mine.weight == 2.0
-    assert evaluate(["", f"--workdir={run}", "--config.evaluation.faithfulness_images=2"]) == 0
+    assert evaluate(["", f"--workdir={run}", "--config.explain.images=2"]) == 0
 
 
 def test_reading_changes_nothing(run):

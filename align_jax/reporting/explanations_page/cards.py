@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from align_jax.reporting.columns import Metric
-from align_jax.reporting.explanations_page.data import ExplainedImage, Explanations
+from align_jax.reporting.explanations_page.data import ExplainedImage, Explanations, is_labelled
 from align_jax.reporting.explanations_page.pictures import Sides, heat_uri, mask_uri, most_important, picture_uri
 from align_jax.tables.table import shortened
 
@@ -37,18 +37,21 @@ class RunOfCard(NamedTuple):
     run: str
     predicted: str
     percent: str
-    right: bool
+    right: bool | None
     tiles: Sequence[Tile]
 
 
 class Card(NamedTuple):
-    """An image; `domain_number` and `label_number` count the options of the page's controls."""
+    """An image; `domain_number` and `class_number` count the options of the page's controls.
+
+    Its class is its label, or on a page without labels what the first run predicts.
+    """
 
     name: str
     domain: str
     label: str
     domain_number: int
-    label_number: int
+    class_number: int
     image: str
     filled: str
     shape: str
@@ -66,15 +69,19 @@ def domains_of(run: Explanations) -> list[str]:
     return sorted({image.domain for image in run.images})
 
 
-def labels_of(run: Explanations) -> list[str]:
-    """Likewise, their classes."""
-    return sorted({image.label for image in run.images})
+def classes_of(run: Explanations) -> list[str]:
+    """Likewise, their classes: labels, or on a page without labels the predictions."""
+    return sorted({_class_of(run, image) for image in run.images})
+
+
+def _class_of(run: Explanations, image: ExplainedImage) -> str:
+    return (image.label or "") if is_labelled(run) else image.predicted
 
 
 def cards_of(runs: Mapping[str, Explanations], metrics: Sequence[Metric], sides: Sides) -> list[Card]:
     """A card for each image of the runs, which explain the same ones."""
     first = next(iter(runs.values()))
-    domains, labels = domains_of(first), labels_of(first)
+    domains, classes = domains_of(first), classes_of(first)
     cards = []
     for position, image in enumerate(first.images):
         height, width = image.image.shape[:2]
@@ -86,9 +93,9 @@ def cards_of(runs: Mapping[str, Explanations], metrics: Sequence[Metric], sides:
             Card(
                 name=shortened(image.name),
                 domain=shortened(image.domain),
-                label=shortened(image.label),
+                label=shortened(image.label or ""),
                 domain_number=domains.index(image.domain),
-                label_number=labels.index(image.label),
+                class_number=classes.index(_class_of(first, image)),
                 image=picture_uri(image.image, sides.image),
                 filled=picture_uri(image.filled, sides.map),
                 shape=f"{width}/{height}",

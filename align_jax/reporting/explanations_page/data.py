@@ -17,7 +17,7 @@ class ExplainedImage:
       place: where it stands among the images that were measured, from 0.
       name: which image it is, such as its file's path.
       domain: where it is from.
-      label: its class.
+      label: its class; None if nobody has said it.
       predicted: the class that the classifier predicted.
       probability: of the predicted class.
       image: as the classifier saw it.
@@ -28,7 +28,7 @@ class ExplainedImage:
     place: int
     name: str
     domain: str
-    label: str
+    label: str | None
     predicted: str
     probability: float
     image: UInt8[np.ndarray, "h w 3"]
@@ -36,9 +36,9 @@ class ExplainedImage:
     maps: Mapping[str, Float[np.ndarray, "h w"]]
 
     @property
-    def right(self) -> bool:
-        """Whether the prediction is the label."""
-        return self.predicted == self.label
+    def right(self) -> bool | None:
+        """Whether the prediction is the label; None without a label."""
+        return None if self.label is None else self.predicted == self.label
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,11 @@ def check(runs: Mapping[str, Explanations]) -> None:
                 f"the runs {first_name!r} and {name!r} explain different images: explain the same images in the same "
                 "order with both, or draw a page of each"
             )
+
+
+def is_labelled(run: Explanations) -> bool:
+    """Whether any of its images has a label."""
+    return any(image.label is not None for image in run.images)
 
 
 def _check_run(name: str, run: Explanations) -> None:

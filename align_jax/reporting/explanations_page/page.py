@@ -16,9 +16,9 @@ from markupsafe import Markup
 from align_jax.reporting import names
 from align_jax.reporting.columns import Metric
 from align_jax.reporting.explanations_page import value_tables
-from align_jax.reporting.explanations_page.cards import cards_of, domains_of, labels_of
+from align_jax.reporting.explanations_page.cards import cards_of, classes_of, domains_of
 from align_jax.reporting.explanations_page.curve_figures import curve_panels
-from align_jax.reporting.explanations_page.data import Explanations, check
+from align_jax.reporting.explanations_page.data import Explanations, check, is_labelled
 from align_jax.reporting.explanations_page.metric_names import MEANINGS, metric_named
 from align_jax.reporting.explanations_page.pictures import MOST_BYTES, SIDES, Sides
 from align_jax.reporting.page import TEMPLATES
@@ -76,7 +76,8 @@ def explanations_page(
         "legend": legend,
         "methods": _methods(runs),
         "domains": list(map(shortened, domains_of(first))),
-        "labels": list(map(shortened, labels_of(first))),
+        "classes": list(map(shortened, classes_of(first))),
+        "labelled": is_labelled(first),
         "percent": f"{100 * first.settings.shown_fraction:g}",
         "run_names": list(map(shortened, runs)),
         "method_names": _method_names(runs),

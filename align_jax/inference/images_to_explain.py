@@ -1,0 +1,147 @@
+"""Which images `explain_methods` explains: a run's own tests, or images of the user's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align_jax.data.augment import resample
+from align_jax.data.domains import EvaluationSplit
+from align_jax.data.load import load
+from align_jax.data.mask_folder import mask_files, read_mask
+from align_jax.data.pipeline import evaluation_batches
+from align_jax.data.splits import seeded_subset
+from align_jax.errors import UserError, listed, shown
+from align_jax.evaluation.evaluator import CONTROL_SEED
+from align_jax.inference.explain_methods import Batch, Images
+from align_jax.inference.find_images import Found, find_images
+from align_jax.inference.read_images import Readable, readable_images
+from align_jax.reporting import names
+from align_jax.reporting.explain_page import Skipped
+from align_jax.runs.trained import TrainedRun
+from align_jax.runtime.sharding import data_mesh
+
+
+def test_images(trained: TrainedRun, most: int) -> Images:
+    """The images of the run's plain tests, at most `most` of each: those whose explanations its summary scores.
+
+    Raises:
+      UserError: the data set is not where the run found it.
+    """
+    config = trained.config
+    data = load(config.data)
+    splits = [split for split in data.evaluation if split.role != "validation" and not split.only_at_the_end]
+    chosen = [(split, seeded_subset(len(split.source), most, CONTROL_SEED)) for split in splits]
+    batch_size = _shared(min(config.evaluation.batch_size, max(len(indices) for _, indices in chosen)))
+
+    def batches() -> Iterator[Batch]:
+        for split, indices in chosen:
+            for batch in evaluation_batches(
+                split.source,
+                size=config.data.image_size,
+                batch_size=batch_size,
+                threads=config.data.threads,
+                indices=indices,
+            ):
+                yield _with_texts(batch, split)
+
+    return Images(batches, sum(len(indices) for _, indices in chosen), data.has_masks)
+
+
+def own_images(
+    trained: TrainedRun,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    masks: Path | None = None,
+    labels: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[Images, list[Skipped]]:
+    """A user's images, and a list to which those that cannot be read are added while they are explained.
+
+    Args:
+      trained: the run.
+      paths: images, and folders, which are searched to any depth.
+      out: the output folder.
+      masks: a folder with the mask of FOLDER/a/b.jpg at a/b.png, and that of a single image b.jpg at b.png.
+      labels: whether the name of an image's folder is its class.
+      say: called with a line for every image that cannot be read, and for folders in which other files are, too.
+
+    Raises:
+      UserError: a path that does not exist, no image, a mask that is missing, or a folder that is not named as a class.
+    """
+    found = find_images(paths, out, say)
+    mask_of = _masks(masks, found) if masks is not None else None
+    label_of = _labels(found, trained.class_names) if labels else None
+    skipped: list[Skipped] = []
+    size = trained.config.data.image_size
+    batch_size = _shared(min(trained.config.evaluation.batch_size, len(found)))
+
+    def batches() -> Iterator[Batch]:
+        skipped.clear()
+        rows: list[dict[str, Any]] = []
+        for image in readable_images(found, size, skipped, say):
+            rows.append(_row(image, size, mask_of, label_of))
+            if len(rows) == batch_size:
+                yield _stacked(rows, batch_size)
+                rows = []
+        if rows:
+            yield _stacked(rows, batch_size)
+
+    return Images(batches, len(found), mask_of is not None), skipped
+
+
+def _shared(images: int) -> int:
+    """The number of rows of a batch that the devices can share, at least `images`."""
+    devices = data_mesh().size
+    return -(-images // devices) * devices
+
+
+def _with_texts(batch: Batch, split: EvaluationSplit) -> Batch:
+    """A test's batch with the texts of the page: an image's id, where it is from, and the object that it shows."""
+    of = f"{split.domain}, {names.role_title(split.role).lower()}"
+    texts = {"name": batch["id"], "domain": np.full(len(batch["id"]), of)}
+    return {**batch, **texts, **({"cluster": batch["concept"]} if "concept" in batch else {})}
+
+
+def _masks(folder: Path, found: Sequence[Found]) -> dict[Path, Path]:
+    if not folder.is_dir():
+        raise UserError(f"--masks {folder} is not a folder; give one with the mask of each image.")
+    inside = [str(image.inside) for image in found]
+    if len(set(inside)) < len(inside):
+        twice = next(name for name in inside if inside.count(name) > 1)
+        raise UserError(f"Two of the images are called {twice}, and have one mask; give the folder above both instead.")
+    files = mask_files(folder, inside, "images")
+    return {image.path: files[str(image.inside)] for image in found}
+
+
+def _labels(found: Sequence[Found], class_names: Sequence[str]) -> dict[Path, int]:
+    folders = {image.path: image.path.absolute().parent.name for image in found}
+    unknown = sorted(set(folders.values()) - set(class_names))
+    if unknown:
+        raise UserError(
+            f"--labels=folders: {listed(unknown)} are not classes of the run, which are {shown(list(class_names))}; "
+            "give CLASS/IMAGE, or leave the flag out."
+        )
+    return {path: class_names.index(name) for path, name in folders.items()}
+
+
+def _row(
+    image: Readable, size: int, mask_of: dict[Path, Path] | None, label_of: dict[Path, int] | None
+) -> dict[str, Any]:
+    found = image.found
+    folder = str(found.name.parent)
+    row: dict[str, Any] = {"image": image.seen, "name": str(found.name), "domain": folder if folder != "." else ""}
+    if mask_of is not None:
+        row["mask"] = resample(read_mask(mask_of[found.path], *image.shape), size)
+    if label_of is not None:
+        row["label"] = np.int64(label_of[found.path])
+    return row
+
+
+def _stacked(rows: Sequence[dict[str, Any]], batch_size: int) -> Batch:
+    """A batch, padded to its size with copies of the last row."""
+    valid = np.arange(batch_size) < len(rows)
+    padded = [*rows, *[rows[-1]] * (batch_size - len(rows))]
+    return {name: np.stack([np.asarray(row[name]) for row in padded]) for name in rows[0]} | {"valid": valid}
