@@ -1,15 +1,18 @@
 """What explaining and scoring costs, in forward passes: Grad-CAM and its relatives, and the metrics of faithfulness.
 
-    python -m benchmarks.explanations
+    python -m benchmarks.explanations --peer-python=PYTHON_WITH_TORCH_GRAD-CAM_AND_TORCHCAM
 
 resnet_small at 64 pixels, 32 images. The rows take turns, and each is a median of CPU seconds over the turns, so that
 what else runs on the machine matters little. `image by image` is how libraries do it that take one image: the same
-altered images, each in a forward pass of its own.
+altered images, each in a forward pass of its own. With `--peer-python` PyTorch's rows take turns with these, in a
+process of their own, on the same network (see torch_explanations.py).
 """
 
 import argparse
 import functools
+import pathlib
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,9 +28,11 @@ from jaxtyping import Array
 
 from align_jax import explanations, saliency
 from align_jax.cli.exit_status import exit_status
+from align_jax.errors import UserError
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen
 
+PEER = pathlib.Path(__file__).parent / "torch_explanations.py"
 NETWORK = classifier_from_linen(resnet("resnet_small", 7))
 CAMS = (
     saliency.grad_cam,
@@ -43,8 +48,11 @@ METRICS = {
     "sufficiency": ((), ERASER, ()),
     "deletion AUC": (STEPS, (), ()),
     "insertion AUC": ((), (), STEPS),
+    "both AUCs": (STEPS, (), STEPS),
     "all four": (ERASER + STEPS, ERASER, STEPS),
 }
+# The row that a row of the peer's is compared with, where it has another name.
+OURS = {"deletion and insertion AUC of torchcam, and its Grad-CAM": "both AUCs"}
 
 
 class Programs:
@@ -104,7 +112,38 @@ def _curves(wanted: tuple[tuple[float, ...], ...], variables: Any, image: Array,
     return _perturbed(wanted, functools.partial(_probabilities, variables), image, saliency_map)
 
 
-def measure(images: int, size: int, repeats: int) -> None:
+class Peer:
+    """The other process; it runs one row at a time, and says how long that took."""
+
+    def __init__(self, python: str, images: int, size: int) -> None:
+        command = [python, str(PEER), f"--images={images}", f"--size={size}"]
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        except OSError as error:
+            raise UserError(f"--peer-python {python} cannot be run ({error.strerror}).") from error
+        self.names = self._answer().split("\t")
+
+    def seconds(self, name: str) -> float:
+        """CPU seconds of a row."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{name}\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise UserError(f"{PEER.name} ended early; does --peer-python have torch, grad-cam and torchcam?")
+        return line.rstrip("\n")
+
+
+def measure(images: int, size: int, repeats: int, peer: Peer | None) -> None:
     """Prints the table."""
     programs = Programs(images, size)
     arguments = (programs.variables, programs.image)
@@ -115,7 +154,14 @@ def measure(images: int, size: int, repeats: int) -> None:
         rows[name] = functools.partial(program, *arguments, programs.map)
         rows[f"{name}, image by image"] = functools.partial(programs.image_by_image, name)
     times: dict[str, list[float]] = {name: [] for name in rows}
+    of_peer: dict[str, list[float]] = {name: [] for name in (peer.names if peer else [])}
     for turn in range(repeats + 1):
+        for name in of_peer:
+            assert peer
+            stop_if_asked("nothing is left.")
+            seconds = peer.seconds(name)
+            if turn:
+                of_peer[name].append(seconds)
         for name, row in rows.items():
             stop_if_asked("nothing is left.")
             start = time.process_time()
@@ -131,6 +177,12 @@ def measure(images: int, size: int, repeats: int) -> None:
             row / (passes * one) for row, one in zip(times[name], times["forward pass"], strict=True)
         )
         print(f"| {name} | {1000 * statistics.median(times[name]):.0f} | {passes} | {ratio:.2f} |")
+    if of_peer:
+        print("\n| PyTorch | CPU ms, median | x align-jax |\n|---|---|---|")
+    for name, seconds in of_peer.items():
+        ours = times[OURS.get(name, name.removesuffix(", image by image"))]
+        ratio = statistics.median(theirs / own for theirs, own in zip(seconds, ours, strict=True))
+        print(f"| {name} | {1000 * statistics.median(seconds):.0f} | {ratio:.2f} |")
 
 
 def main() -> int:
@@ -139,11 +191,17 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--peer-python", help="a Python with torch, grad-cam and torchcam, to compare with")
     arguments = parser.parse_args()
 
     def run() -> None:
-        with stop_request("ending after this row"):
-            measure(arguments.images, arguments.size, arguments.repeats)
+        peer = Peer(arguments.peer_python, arguments.images, arguments.size) if arguments.peer_python else None
+        try:
+            with stop_request("ending after this row"):
+                measure(arguments.images, arguments.size, arguments.repeats, peer)
+        finally:
+            if peer:
+                peer.close()
 
     return exit_status(run, on_os_error="is there room?", on_interrupt="nothing was written.")
 

@@ -7,6 +7,7 @@ the classifier forgets?) and table.md (methods by metrics, with intervals).
 """
 
 import argparse
+import dataclasses
 import io
 import pathlib
 import sys
@@ -71,8 +72,8 @@ def write_figures(trained: TrainedRun, out: pathlib.Path, *, images: int, method
     chosen = _in_turns(found.images)
     shown = [method for method in found.methods if method not in ("Centre", "Edges", "Learned mask")]
     picture = saliency.sheet(
-        np.stack([image.image for image in chosen]),
-        {method: np.stack([np.asarray(image.maps[method], np.float32) for image in chosen]) for method in shown},
+        jnp.asarray([image.image for image in chosen]),
+        {method: jnp.asarray([image.maps[method] for image in chosen]) for method in shown},
         names=[image.label or "" for image in chosen],
     )
     write_atomically(out / "sheet.png", picture)
@@ -97,7 +98,7 @@ def randomisation(
     def of_method(name: str) -> dict[str, Float[np.ndarray, " n"]]:
         @jax.jit
         def explain(variables: Mapping[str, Any]) -> Float[Array, "b h w"]:
-            cut = cut_of(classifier, state.replace(**variables))
+            cut = cut_of(classifier, dataclasses.replace(state, **variables))
             return saliency.METHODS[name](cut, image, classes)
 
         return jax.device_get(explanations.randomised(explain, variables, fresh, from_the_logits(state.params)))

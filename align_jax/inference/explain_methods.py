@@ -132,7 +132,7 @@ def explained(
             }
             if "mask" in changed:
                 changed["mask"] = changed["mask"][..., 0]
-            yield {**batch, **changed, "key": jax.vmap(_key)(places)}
+            yield {**batch, **changed, "key": jax.vmap(_key)(jnp.asarray(places))}
 
     def placed(batch: dict[str, Any]) -> dict[str, Any]:
         key = jax.device_put(batch.pop("key"), split_by_example(mesh))

@@ -30,7 +30,7 @@ from align_jax.saliency.normalise import normalise_minmax
 from align_jax.saliency.occlusion import occlusion
 from align_jax.saliency.rise import rise
 from align_jax.saliency.score_cam import score_cam
-from align_jax.saliency.targets import Outputs, Target, log_probability
+from align_jax.saliency.targets import Target, log_probability
 from align_jax.saliency.versions import fixed_target
 
 Method = Callable[[Cut, Float[Array, "b h w c"], Target], Float[Array, "b h w"]]
@@ -50,11 +50,10 @@ def _of_channels(method: Callable[..., Array], rule: str, cut: Cut, image: Array
 
 def _rise(cut: Cut, image: Array, target: Target) -> Array:
     classes = fixed_target(cut, image, target)
-
-    def probability(outputs: Outputs) -> Float[Array, " b"]:
-        return jnp.exp(log_probability(classes)(outputs))
-
-    return normalise_minmax(_drawn(rise, cut, image, classes if callable(classes) else probability))
+    if callable(classes):  # whoever gives a function has said what is explained
+        return normalise_minmax(_drawn(rise, cut, image, classes))
+    log_p = log_probability(classes)
+    return normalise_minmax(_drawn(rise, cut, image, lambda outputs: jnp.exp(log_p(outputs))))
 
 
 def _drawn(method: Callable[..., Array], cut: Cut, image: Array, target: Target) -> Array:
