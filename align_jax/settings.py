@@ -65,7 +65,8 @@ def names_of(choices: Collection[str]) -> Rule:
     """A tuple of at least one of these names, none of them twice."""
 
     def holds(values: tuple[Any, ...]) -> bool:
-        return 0 < len(values) == len(set(map(repr, values))) and all(value in tuple(choices) for value in values)
+        known = all(value in tuple(choices) for value in values)
+        return known and 0 < len(values) == len(set(values))
 
     return Rule(tuple, holds, lambda: f"one or more of {', '.join(choices)}, separated by commas, each once")
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from align_jax import explanations
 from align_jax.reporting.names import series_title
 from align_jax.runs.read import Result
 from align_jax.tables.table import MISSING, Better, Column
@@ -71,7 +72,7 @@ VALIDATION_ACCURACY = Metric("validation_accuracy", "Validation accuracy", "high
 
 PREDICTION = (ACCURACY, BALANCED_ACCURACY, WORST_GROUP, AUC, GAP, FLIPS, MASK_IOU, CAM_ENERGY)
 FAITHFULNESS = (COMPREHENSIVENESS, SUFFICIENCY, INSERTION_AUC)
-"""Measured on a part of the images; see `Result.faithfulness_images`."""
+"""Measured on a part of the images, as all metrics of explanations; see `Result.faithfulness_images`."""
 
 METRICS = {metric.key: metric for metric in (*PREDICTION, *FAITHFULNESS, VALIDATION_ACCURACY)}
 """Tables of many runs can be made of these."""
@@ -88,9 +89,22 @@ NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out", "grou
 """Counts beside the metrics, not metrics themselves."""
 
 
+def of_explanations(results: Sequence[Result]) -> list[Metric]:
+    """Columns for the metrics of explanations that were measured on the results' images."""
+    known = {metric.key for metric in FAITHFULNESS}
+    measured = {key for result in results for key in result.values}
+    others = [key for key in explanations.METRICS if key in measured and key not in known]
+    return [*FAITHFULNESS, *(Metric(key, series_title(key), _better(key)) for key in others)]
+
+
+def _better(key: str) -> Better:
+    higher = explanations.HIGHER_IS_BETTER.get(key)
+    return "neither" if higher is None else "higher" if higher else "lower"
+
+
 def further_metrics(results: Sequence[Result]) -> list[Metric]:
     """Columns for the numbers of results that are not here, under their own names."""
-    known = {metric.key for metric in (*PREDICTION, *FAITHFULNESS)} | {*NOT_MEASURED}
+    known = {metric.key for metric in PREDICTION} | {*explanations.METRICS} | {*NOT_MEASURED}
     keys = {
         key
         for result in results

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from align_jax.reporting import curves, names, paired
 from align_jax.reporting.background_cards import object_cards
 from align_jax.reporting.by_background import background_table
-from align_jax.reporting.columns import FAITHFULNESS, PREDICTION, further_metrics
+from align_jax.reporting.columns import PREDICTION, further_metrics, of_explanations
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
+from align_jax.reporting.further_methods import first_method, methods_table
 from align_jax.reporting.gallery_cards import gallery_cards
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.per_group import per_group_table, worst_group_table
@@ -124,7 +125,9 @@ def _write_page(
         per_class=per_class_table(runs),
         worst_groups=worst_group_table(runs),
         per_group=per_group_table(first) if len(runs) == 1 else None,
-        faithfulness=results_table(runs, FAITHFULNESS, reference),
+        faithfulness=results_table(runs, of_explanations(results), reference),
+        explained_by=first_method(first),
+        explanation_methods=methods_table(runs),
         # The most classes that an AUC had to leave out.
         classes_left_out=int(max((result.values.get("auc_classes_left_out", 0) for result in results), default=0)),
         settings=first.config,

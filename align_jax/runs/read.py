@@ -47,6 +47,7 @@ class Result:
       values: finite ones; a metric that does not apply is absent.
       faithfulness_images: on how many of the images faithfulness was measured.
       groups, worst_group: pairs of class and environment, if the data set has environments.
+      further_methods: the metrics of explanations by other methods than the first, whose are among `values`.
       not_finite: metrics, or `per_class_accuracy/CLASS`, whose value is NaN or infinite.
     """
 
@@ -57,6 +58,7 @@ class Result:
     values: Mapping[str, float]
     per_class_accuracy: Mapping[str, float]
     faithfulness_images: int | None = None
+    further_methods: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     not_finite: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
     worst_group: Group | None = None
@@ -206,7 +208,7 @@ def _result(fields: Fields) -> Result:
     values, not_finite = fields.numbers(measured, lambda key: key.removeprefix("random_") in SHARES)
     classes = fields.object("per_class_accuracy")
     by_class, no_class = classes.numbers(classes.content, lambda name: True)
-    split = fields.optional_text("split")
+    split, further = fields.optional_text("split"), fields.object("further_methods")
     return Result(
         domain=fields.text("domain"),
         role="validation" if split == "validation" else fields.text("role"),
@@ -215,6 +217,10 @@ def _result(fields: Fields) -> Result:
         faithfulness_images=fields.optional("faithfulness_images", int),
         values=values,
         per_class_accuracy=by_class,
+        further_methods={
+            printable(name): further.object(name).numbers(further.object(name).content, lambda key: False)[0]
+            for name in further.content
+        },
         not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
         groups=read_groups(fields),
         worst_group=read_worst_group(fields),

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from align_jax.reporting.page import write_comparison_report, write_run_report
+from align_jax.runs.untrusted_json import BrokenFile
 
 HOSTILE = '<script>alert("1")</script>&{{ 7 * 7 }}'
 VOID = {"meta", "link", "img", "br"}
@@ -276,6 +277,28 @@ def test_known_data_sets_and_methods_have_titles_and_others_their_own_names(make
     assert "CORAL on Terra Incognita" in read(write_run_report(run)).text
     edit_summary(run, dataset="my_photos", algorithm="myMethod")
     assert "myMethod on my_photos" in read(write_run_report(run)).text
+
+
+def test_several_methods_of_explanation_have_a_table(make_run):
+    run = make_run()
+    assert "Methods of explanation" not in read(write_run_report(run)).text
+    config = json.loads((run / "config.json").read_text())
+    config["explain"] = {"methods": ["layer_cam", "rise"], "fill": "blur", "images": 128, "target": "label"}
+    (run / "config.json").write_text(json.dumps(config))
+    summary = json.loads((run / "summary.json").read_text())
+    for result in summary["results"]:
+        result |= {"deletion_auc": 0.123, "further_methods": {"rise": {"sufficiency": 0.777, "deletion_auc": 0.456}}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    text = read(write_run_report(run)).text
+    results, _, explained = text.partition("Faithfulness of the explanations")
+    assert "by falling LayerCAM of the label class; what is removed becomes the fill (blur" in explained
+    _, _, methods = explained.partition("Methods of explanation")
+    for shown in ("LayerCAM", "RISE", "0.123", "0.456", "0.777", "Deletion AUC", "Out of distribution"):
+        assert shown in methods, shown
+    assert "0.123" not in results, "a metric of explanations is not a metric of predictions"
+    edit_summary(run, results=[result | {"further_methods": {"rise": 3}} for result in summary["results"]])
+    with pytest.raises(BrokenFile, match="rise"):
+        write_run_report(run)
 
 
 def test_faithfulness_is_counted_over_its_own_images(make_run):

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, UInt8
 
 from align_jax import explanations
 from align_jax.reporting.explanations_page.data import Curves, ExplainedImage, Explanations, Settings
-from align_jax.reporting.explanations_page.method_titles import method_title
+from align_jax.reporting.method_titles import method_title
 
 # What a batch has for the page alone; the score does not see it.
 FOR_THE_PAGE = ("name", "domain", "cluster", "valid")

@@ -4,15 +4,6 @@ from align_jax.reporting.columns import METRICS, Metric
 from align_jax.reporting.names import series_title
 from align_jax.tables.table import Better, shortened
 
-TITLES = {
-    "deletion_auc": "Deletion AUC",
-    "adcc": "ADCC",
-    "road": "ROAD",
-    "roc_auc": "ROC AUC",
-    "energy_inside": "Energy inside",
-    "gini": "Gini",
-}
-
 MEANINGS = {
     "comprehensiveness": "how much the probability falls without the most important pixels",
     "sufficiency": "how much it falls with nothing but them",
@@ -38,4 +29,4 @@ def metric_named(key: str, higher_is_better: bool | None) -> Metric:
     """How a metric is printed; None if neither direction is better."""
     better: Better = "neither" if higher_is_better is None else "higher" if higher_is_better else "lower"
     known = METRICS[key].title if key in METRICS else ""
-    return Metric(key, shortened(TITLES.get(key) or known or series_title(key)), better)
+    return Metric(key, shortened(known or series_title(key)), better)
