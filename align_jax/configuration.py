@@ -24,6 +24,7 @@ from align_jax.guidance import GUIDANCES
 from align_jax.models.masker import MASKERS, EncoderDecoder
 from align_jax.models.pretrained import EMOJI
 from align_jax.models.resnet import RESNETS
+from align_jax.moved_settings import MOVED
 from align_jax.optimizers import OPTIMIZERS, SCHEDULES
 from align_jax.settings import (
     BOOLEAN,
@@ -199,6 +200,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     """
     for field, setting in settings().items():
         _require(config, field, setting.rule)
+    for old, new in MOVED.items():
+        group, name = old.split(".")
+        if name in config.get(group, {}):
+            raise UserError(f"config.{old} is called config.{new} now; set that.")
     for method in config.compare:
         if method not in ALGORITHMS:
             raise UserError(f"config.compare names {shown(method)}; valid methods are {', '.join(ALGORITHMS)}.")

@@ -51,8 +51,8 @@ METRICS = {
     "both AUCs": (STEPS, (), STEPS),
     "all four": (ERASER + STEPS, ERASER, STEPS),
 }
-# The row that a row of the peer's is compared with, where it has another name.
-OURS = {"deletion and insertion AUC of torchcam, and its Grad-CAM": "both AUCs"}
+# The rows whose sum a row of the peer's is compared with, where they have other names.
+OURS = {"deletion and insertion AUC of torchcam, and its Grad-CAM": ("both AUCs", "grad_cam")}
 
 
 class Programs:
@@ -126,9 +126,12 @@ class Peer:
     def seconds(self, name: str) -> float:
         """CPU seconds of a row."""
         assert self._process.stdin
-        self._process.stdin.write(f"{name}\n")
-        self._process.stdin.flush()
-        return float(self._answer())
+        try:
+            self._process.stdin.write(f"{name}\n")
+            self._process.stdin.flush()
+            return float(self._answer())
+        except (BrokenPipeError, ValueError) as error:
+            raise UserError(f"{PEER.name} ended or said something else than seconds at {name!r}.") from error
 
     def close(self) -> None:
         """Ends the process."""
@@ -180,8 +183,8 @@ def measure(images: int, size: int, repeats: int, peer: Peer | None) -> None:
     if of_peer:
         print("\n| PyTorch | CPU ms, median | x align-jax |\n|---|---|---|")
     for name, seconds in of_peer.items():
-        ours = times[OURS.get(name, name.removesuffix(", image by image"))]
-        ratio = statistics.median(theirs / own for theirs, own in zip(seconds, ours, strict=True))
+        ours = zip(*(times[own] for own in OURS.get(name, (name.removesuffix(", image by image"),))), strict=True)
+        ratio = statistics.median(theirs / sum(own) for theirs, own in zip(seconds, ours, strict=True))
         print(f"| {name} | {1000 * statistics.median(seconds):.0f} | {ratio:.2f} |")
 
 
@@ -195,6 +198,8 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def run() -> None:
+        if min(arguments.repeats, arguments.images, arguments.size) < 1:
+            raise UserError("--repeats, --images and --size must be at least 1.")
         peer = Peer(arguments.peer_python, arguments.images, arguments.size) if arguments.peer_python else None
         try:
             with stop_request("ending after this row"):

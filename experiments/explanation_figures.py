@@ -2,8 +2,8 @@
 
     python -m experiments.explanation_figures runs/quickstart/align --to=docs/explanations
 
-It writes sheet.png (images by methods), curves.png (deletion and insertion), randomisation.png (does a map change when
-the classifier forgets?) and table.md (methods by metrics, with intervals).
+It writes sheet.png (images by methods), curves.png (deletion and insertion) and randomisation.png (does a map change
+when the classifier forgets?), and prints a table of methods by metrics, with intervals.
 """
 
 import argparse
@@ -32,15 +32,16 @@ from align_jax import explanations, saliency
 from align_jax.cli.exit_status import exit_status
 from align_jax.configuration import default_config
 from align_jax.data.normalise import normalise
-from align_jax.errors import one_line
+from align_jax.errors import UserError, one_line
 from align_jax.evaluation.bootstrap import clustered_interval
 from align_jax.evaluation.explained_methods import cut_of
 from align_jax.inference.explain_methods import explained
-from align_jax.inference.images_to_explain import test_images
+from align_jax.inference.images_to_explain import images_of_tests
 from align_jax.reporting.explanations_page import ExplainedImage, Explanations
 from align_jax.reporting.explanations_page.metric_names import metric_named
 from align_jax.reporting.explanations_page.value_tables import value_table
 from align_jax.reporting.method_titles import method_title
+from align_jax.reporting.names import role_title
 from align_jax.runs.trained import TrainedRun, load_trained
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.paths import local_path
@@ -52,6 +53,8 @@ METHODS = (
 )
 METRICS = ("comprehensiveness", "sufficiency", "deletion_auc", "insertion_auc", "energy_inside")
 ROWS = 4
+# Images whose maps are compared while the classifier forgets: one batch.
+AT_ONCE = 32
 RESAMPLES = 2000
 # Of the weights that take the place of the trained ones.
 FRESH = 1
@@ -61,15 +64,14 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
 TEXT, LINE, BAND = "#3b404a", "#dcdee3", "#9aa0ab"
 
 
-def write_figures(trained: TrainedRun, out: pathlib.Path, *, images: int, methods: Sequence[str] = METHODS) -> None:
-    """Writes the pictures and the table, of at most `images` images of each test."""
+def write_figures(trained: TrainedRun, out: pathlib.Path, *, images: int, methods: Sequence[str] = METHODS) -> str:
+    """Writes the pictures, of at most `images` images of each test, and returns the table as Markdown."""
     settings = default_config().explain
     settings.methods, settings.metrics, settings.steps = tuple(methods), METRICS, 10
-    tests = test_images(trained, images)
+    tests = images_of_tests(trained, images)
     found = explained(trained, settings, tests, range(tests.count), [])
     metrics = [metric_named(name, explanations.HIGHER_IS_BETTER.get(name)) for name in METRICS]
     table = value_table({trained.folder.name: found}, metrics, RESAMPLES)
-    write_atomically(out / "table.md", f"{markdown(table)}\n".encode())
     chosen = _in_turns(found.images)
     shown = [method for method in found.methods if method not in ("Centre", "Edges", "Learned mask")]
     picture = saliency.sheet(
@@ -79,8 +81,10 @@ def write_figures(trained: TrainedRun, out: pathlib.Path, *, images: int, method
     )
     write_atomically(out / "sheet.png", _in_few_colours(picture))
     write_atomically(out / "curves.png", _png(draw_curves(found)))
-    spoilt = randomisation(trained, np.stack([image.image for image in found.images[: 2 * images]]), methods)
+    some = found.images[:: max(1, len(found.images) // AT_ONCE)][:AT_ONCE]
+    spoilt = randomisation(trained, np.stack([image.image for image in some]), methods)
     write_atomically(out / "randomisation.png", _png(draw_randomisation(spoilt)))
+    return markdown(table)
 
 
 def randomisation(
@@ -151,10 +155,10 @@ def draw_randomisation(spoilt: Mapping[str, Mapping[str, Float[np.ndarray, " n"]
 
 
 def _in_turns(images: Sequence[ExplainedImage]) -> list[ExplainedImage]:
-    """The first image of each class of the last domain, which training did not see; maps are not looked at."""
-    last = [image for image in images if image.domain == images[-1].domain]
-    labels = list(dict.fromkeys(image.label for image in last))[:ROWS]
-    return [next(image for image in last if image.label == label) for label in sorted(labels, key=str)]
+    """The first image of each class, if there is one in a domain that training did not see; maps are not looked at."""
+    unseen = [image for image in images if image.domain.endswith(role_title("ood").lower())] or list(images)
+    labels = list(dict.fromkeys(image.label for image in unseen))[:ROWS]
+    return [next(image for image in unseen if image.label == label) for label in sorted(labels, key=str)]
 
 
 def _line(place: int, method: str) -> dict[str, Any]:
@@ -207,9 +211,12 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def draw() -> None:
+        if arguments.images < 1:
+            raise UserError(f"--images is {arguments.images}; it must be at least 1.")
         out = local_path(arguments.to, "--to")
-        write_figures(load_trained(local_path(arguments.run, "RUN")), out, images=max(arguments.images, 1))
-        print(one_line(str(out)))
+        trained = load_trained(local_path(arguments.run, "RUN"))
+        print(write_figures(trained, out, images=arguments.images))
+        print(one_line(f"Pictures: {out}"))
 
     return exit_status(
         draw, on_os_error="can RUN be read and --to be written?", on_interrupt="what was written is whole."

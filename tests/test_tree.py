@@ -23,7 +23,7 @@ FLOORS = (
      "networks", "losses", "saliency", "mixup", "swaps", "fills", "labels"),
     ("data", "preprocessing"),
     ("tables",),
-    ("settings",),
+    ("settings", "moved_settings"),
     ("runtime",),
     ("errors",),
 )  # fmt: skip

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import ml_collections
 from absl import flags
 
 from align_jax.cli.arguments import parse_flags
 from align_jax.cli.exit_status import exit_status
-from align_jax.cli.named_run import load_named_run
+from align_jax.cli.named_run import load_named_run, load_with_notes
 from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.paths import local_path
@@ -17,8 +18,8 @@ USAGE = (
     "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] [--methods=A,B] [--metrics=A,B] [--masks=FOLDER] "
     "[--labels=folders] [--beside=DIR,DIR] [--config.explain.FIELD=VALUE ...] [IMAGE_OR_FOLDER...]"
 )
-# With one of these, the page is that of methods and metrics.
-OF_METHODS = ("methods", "metrics", "masks", "labels", "beside")
+# With one of these, with a setting, or without an image, the page is that of methods and metrics.
+METHOD_FLAGS = ("methods", "metrics", "masks", "labels", "beside")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
             integers=("step",),
             positional=True,
         )
-        if not images or overrides or any(values[name].value is not None for name in OF_METHODS):
+        if not images or overrides or any(values[name].value is not None for name in METHOD_FLAGS):
             _explain_methods(values, overrides, images)
         else:
             _explain_images(values, images)
@@ -52,52 +53,91 @@ def _explain_images(values: flags.FlagValues, images: Sequence[str]) -> None:
 
     trained = load_named_run(values)
     out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-    explanations = explain_images(trained, _paths(images), out, lambda line: show(one_line(line)))
+    explanations = explain_images(trained, _paths(images), out, _say)
     show(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
     show(f"Page: {one_line(str(explanations.page))}")
 
 
 def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images: Sequence[str]) -> None:
     """Methods and metrics: of the images, or of the run's own tests."""
+    overrides = _with_flags(values, overrides, bool(images))
     from align_jax.configuration import check, default_config
+    from align_jax.runtime.devices import check_accelerator
 
-    for name in ("methods", "metrics"):
-        if values[name].value is not None:
-            overrides = [*overrides, f"--config.explain.{name}={values[name].value}"]
-    default = default_config()
-    check_overrides(default, overrides, ("explain",))
-    check(with_overrides(default, overrides))
-    if values.labels not in (None, "folders"):
-        raise UserError(f"--labels is {values.labels!r}; it must be folders: an image's folder has its class's name.")
-    for name in ("masks", "labels"):
-        if values[name].value is not None and not images:
-            raise UserError(f"--{name} is for images of your own, and none is given; write {USAGE}.")
-    from align_jax.inference.explain_methods import check_side_by_side, with_figure, write_methods_page
-    from align_jax.inference.images_to_explain import own_images, test_images
-    from align_jax.runs.trained import load_trained
+    check_overrides(default_config(), overrides, ("explain",))
+    check(with_overrides(default_config(), overrides))  # before a run is read, which may take long
+    check_accelerator()
+    from align_jax.inference.explain_methods import check_side_by_side, run_names, with_figure, write_methods_page
+    from align_jax.inference.images_to_explain import images_of_tests, own_images
 
     trained = load_named_run(values)
+    settings = _settings(with_overrides(trained.config, overrides))
     beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
-    runs = {str(trained.folder): trained, **{str(path): load_trained(path) for path in beside}}
-    check_side_by_side(runs)
-    settings = with_figure(with_overrides(trained.config, overrides).explain)
-    if settings.target == "label" and images and values.labels is None:
-        raise UserError("config.explain.target is 'label', and your images have none; give --labels=folders.")
-    out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-
-    def say(line: str) -> None:
-        show(one_line(line))
-
+    runs = [trained, *map(load_with_notes, beside)]
+    check_side_by_side(runs, on_tests=not images)
+    out = Path(values.out) if values.out is not None else trained.folder / "explanations" / "methods"
     if images:
         masks = Path(values.masks) if values.masks is not None else None
         labels = values.labels is not None
-        explained, skipped = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=say)
+        if settings.target == "label" and not labels:
+            raise UserError("config.explain.target is 'label', and your images have none; give --labels=folders.")
+        explained, skipped = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=_say)
     else:
-        say("No image is given: the run's own tests are explained.")
-        explained, skipped = test_images(trained, settings.images), []
-    page = write_methods_page(runs, settings, explained, out, say)
+        _say("No image is given: the run's own tests are explained.")
+        explained, skipped = images_of_tests(trained, settings.images, _say), []
+    settings = _without_masks(settings, values.metrics) if not explained.has_masks else settings
+    page = write_methods_page(
+        dict(zip(run_names(runs), runs, strict=True)), with_figure(settings), explained, out, _say
+    )
     show(f"{explained.count - len(skipped):,} explained, {len(skipped):,} skipped.")
     show(f"Numbers: {one_line(str(page.with_name('values.csv')))}\nPage: {one_line(str(page))}")
+
+
+def _with_flags(values: flags.FlagValues, overrides: Sequence[str], has_images: bool) -> list[str]:
+    """The overrides, with --methods and --metrics among them; refuses flags that do not go together."""
+    if values.labels not in (None, "folders"):
+        raise UserError(f"--labels is {values.labels!r}; it must be folders: an image's folder has its class's name.")
+    for name in ("masks", "labels"):
+        if values[name].value is not None and not has_images:
+            raise UserError(f"--{name} is for images of your own, and none is given; write {USAGE}.")
+    named = [override.lstrip("-").partition("=")[0] for override in overrides]
+    if has_images and "config.explain.images" in named:
+        raise UserError("config.explain.images is for the run's own tests; of your own, all images are explained.")
+    given = list(overrides)
+    for name in ("methods", "metrics"):
+        if values[name].value is not None:
+            if f"config.explain.{name}" in named:
+                raise UserError(f"--{name} and --config.explain.{name} say the same; give one of them.")
+            given.append(f"--config.explain.{name}={values[name].value}")
+    return given
+
+
+def _settings(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The run's `config.explain`, checked: its folder may come from anywhere."""
+    from align_jax.configuration import check, default_config
+
+    checked = default_config()
+    checked.update({group: config[group] for group in ("data", "evaluation", "explain", "masker")})
+    check(checked)
+    return checked.explain
+
+
+def _without_masks(settings: ml_collections.ConfigDict, asked: str | None) -> ml_collections.ConfigDict:
+    """The settings for images without masks: a metric that needs them is refused if it was asked for, else left out."""
+    from align_jax.explanations.metrics import AGAINST_A_MASK
+
+    needing = [name for name in settings.metrics if name in AGAINST_A_MASK]
+    if needing and asked is not None:
+        raise UserError(f"--metrics: {', '.join(needing)} need true masks; give --masks=FOLDER with your images.")
+    if needing:
+        _say(f"note: there are no masks, and {', '.join(needing)} of the run's metrics are left out.")
+    copy = settings.copy_and_resolve_references()
+    copy.metrics = tuple(name for name in settings.metrics if name not in AGAINST_A_MASK)
+    return copy
+
+
+def _say(line: str) -> None:
+    show(one_line(line))
 
 
 def _paths(images: Sequence[str]) -> list[Path]:

@@ -13,11 +13,16 @@ def load_named_run(values: flags.FlagValues) -> TrainedRun:
     """The run that --workdir and --step name; notes say what is wrong with it."""
     if values.workdir is None:
         raise UserError("--workdir is missing; give the folder that a run was trained in.")
-    trained = load_trained(Path(values.workdir), values.step)
+    return load_with_notes(Path(values.workdir), values.step)
+
+
+def load_with_notes(folder: Path, step: int | None = None) -> TrainedRun:
+    """A run, after notes about what is wrong with it."""
+    trained = load_trained(folder, step)
     if trained.defaulted:
         say(
-            f"note: {trained.folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's "
-            "defaults are used."
+            f"note: {folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's defaults are "
+            "used."
         )
     for note in trained.notes:
         say(f"note: {note}.")

@@ -10,7 +10,7 @@ from ml_collections import config_flags
 
 from align_jax.cli.arguments import parse_flags
 from align_jax.errors import UserError
-from align_jax.runs.moved_settings import MOVED
+from align_jax.moved_settings import MOVED
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

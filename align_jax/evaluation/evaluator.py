@@ -146,10 +146,11 @@ def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str,
     found: dict[str, Any] = {}
     for name, value in means.items():
         method, _, metric = name.partition("/")
-        if method == first:
-            found[metric] = value
-        elif method == "random":
-            found[f"random_{metric}"] = value
-        elif method in others:
-            found.setdefault("further_methods", {}).setdefault(method, {})[metric] = value
+        if method in (first, "random"):
+            found[metric if method == first else f"random_{metric}"] = value
+    if others:
+        found["further_methods"] = {
+            method: {name.removeprefix(f"{method}/"): v for name, v in means.items() if name.startswith(f"{method}/")}
+            for method in others
+        }
     return found

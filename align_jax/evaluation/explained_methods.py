@@ -77,12 +77,14 @@ def check_metrics(settings: ml_collections.ConfigDict, data: DomainData) -> None
         )
 
 
-def explain_settings(settings: ml_collections.ConfigDict) -> dict[str, Any]:
+def explain_settings(settings: ml_collections.ConfigDict, *, with_masks: bool) -> dict[str, Any]:
     """`config.explain` as `summary.json` has it: what the numbers depend on, with the fill of insertion.
 
-    `images` is the largest number of images of a test; a result says how many there were.
+    `images` is the largest number of images of a test; a result says how many there were. Metrics that need masks are
+    left out where there are none.
     """
-    return json.loads(settings.to_json()) | {"insertion_fill": INSERTION_FILL}
+    measured = [name for name in settings.metrics if with_masks or name not in AGAINST_A_MASK]
+    return json.loads(settings.to_json()) | {"metrics": measured, "insertion_fill": INSERTION_FILL}
 
 
 def cut_of(classifier: Classifier, state: ClassifierState) -> saliency.Cut:

@@ -198,6 +198,6 @@ def _at_classes(
 def _control(name: str, key: Key[Array, " b"] | None) -> Callable[[Float[Array, "b h w c"]], Float[Array, "b h w"]]:
     """Of the image's shape, or of its edges."""
     if name == "random":
-        assert key is not None  # `_values` has looked
+        assert key is not None  # `_examine` has looked
         return lambda image: random_map(key, image[..., 0].shape)
     return edge_map if name == "edges" else lambda image: centre_map(image[..., 0].shape)

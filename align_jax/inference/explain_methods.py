@@ -4,6 +4,7 @@ The images are the run's own tests, or a user's. Runs that stand side by side ex
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,18 @@ from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError, shown
 from align_jax.evaluation.evaluator import CONTROL_SEED
 from align_jax.evaluation.explained_methods import score_of
+from align_jax.inference.data_of_a_run import SPLIT_FIELDS
 from align_jax.reporting.explanations_page import MOST_CARDS, Explanations, explanations_page, measured
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.trained import TrainedRun
-from align_jax.runtime.files import write_atomically
+from align_jax.runtime.files import real, write_atomically
 from align_jax.runtime.sharding import data_mesh, place_batch, split_by_example
 from align_jax.tables.csv_text import csv_text
 
 # The page's figure is made of these, and so they are always measured.
-OF_THE_FIGURE = ("deletion_auc", "insertion_auc")
+FIGURE_METRICS = ("deletion_auc", "insertion_auc")
 # What the score reads of a batch.
-OF_THE_SCORE = ("image", "label", "mask")
+SCORE_FIELDS = ("image", "label", "mask")
 
 Batch = Mapping[str, Any]
 
@@ -38,8 +40,8 @@ class Images:
     """The images to explain.
 
     Attributes:
-      batches: makes them anew for each run: `image` uint8 [b h w 3], the texts `name` and `domain`, `valid`, and where
-        they are known `label`, `mask` uint8 [b h w 1] and the text `cluster`.
+      batches: makes them anew for each run: `image` uint8 [b h w 3], the texts `name` and `domain`, `place` (an image's
+        number in its test), `valid`, and where they are known `label`, `mask` uint8 [b h w 1] and the text `cluster`.
       count: how many there are; those that cannot be read are counted, too.
       has_masks: whether every image has a mask.
     """
@@ -59,7 +61,7 @@ def write_methods_page(
     """Writes OUT/index.html, methods by images and by metrics, and OUT/values.csv, and returns the page's path.
 
     Args:
-      runs: by the name that each has on the page; see `check_side_by_side`.
+      runs: by the name that each has on the page (`run_names`); see `check_side_by_side`.
       settings: `config.explain`.
       images: what to explain.
       out: the folder to write to.
@@ -81,25 +83,52 @@ def write_methods_page(
     return write_atomically(out / "index.html", page.encode())
 
 
-def check_side_by_side(runs: Mapping[str, TrainedRun]) -> None:
-    """Raises a UserError if two runs cannot explain the same images: other classes, or another size of images."""
-    first_name, first = next(iter(runs.items()))
-    for name, trained in runs.items():
-        for what, own, other in (
-            ("classes", list(trained.class_names), list(first.class_names)),
-            ("image size", trained.config.data.image_size, first.config.data.image_size),
-        ):
+def check_side_by_side(runs: Sequence[TrainedRun], *, on_tests: bool) -> None:
+    """Refuses runs that cannot explain the same images.
+
+    Args:
+      runs: the first, and those beside it.
+      on_tests: whether the images are the first run's tests, which no run may have been trained on.
+
+    Raises:
+      UserError: a run that is given twice; other classes or another size of images; or tests that were training images.
+    """
+    first = runs[0]
+    for number, trained in enumerate(runs):
+        if any(real(trained.folder) == real(other.folder) for other in runs[:number]):
+            raise UserError(f"The run {trained.folder} is given twice; give other runs to compare with.")
+        for what, own, other in _must_agree(trained, first, on_tests):
             if own != other:
                 raise UserError(
-                    f"{name} has {what} {shown(own)}, and {first_name} {shown(other)}; runs stand side by side if "
-                    "these are the same."
+                    f"{trained.folder} has {what} {shown(own)}, and {first.folder} {shown(other)}; give runs in which "
+                    f"these are the same{', or images of your own' if on_tests else ''}."
                 )
+
+
+def _must_agree(run: TrainedRun, first: TrainedRun, on_tests: bool) -> Iterator[tuple[str, object, object]]:
+    yield "the classes", list(run.class_names), list(first.class_names)
+    yield "the image size", run.config.data.image_size, first.config.data.image_size
+    if on_tests:
+        yield "the data set", run.data.name, first.data.name
+        yield "the training domains", list(run.train_domains), list(first.train_domains)
+        for field in SPLIT_FIELDS:
+            if field != "correlation":  # which decides the backgrounds, and not who is tested
+                yield f"config.data.{field}", run.config.data[field], first.config.data[field]
+
+
+def run_names(runs: Sequence[TrainedRun]) -> list[str]:
+    """What the runs are called on a page: their folders, without the part that all have in common."""
+    folders = [str(trained.folder) for trained in runs]
+    if len(folders) == 1:
+        return folders
+    common = os.path.commonpath([real(trained.folder) for trained in runs])
+    return [os.path.relpath(real(trained.folder), common) for trained in runs]
 
 
 def with_figure(settings: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """`config.explain` with the metrics that the page's figure needs."""
     copy = settings.copy_and_resolve_references()
-    copy.metrics = tuple(dict.fromkeys((*settings.metrics, *OF_THE_FIGURE)))
+    copy.metrics = tuple(dict.fromkeys((*settings.metrics, *FIGURE_METRICS)))
     return copy
 
 
@@ -123,36 +152,29 @@ def explained(
     def batches() -> Iterator[Batch]:
         for batch in images.batches():
             rows = [str(name) for name in batch["name"][batch["valid"]]]
-            first = np.uint32(len(names))
             names.extend(zip(rows, map(str, batch["domain"][batch["valid"]]), strict=True))
-            places = first + np.arange(len(batch["valid"]), dtype=np.uint32)
             changed = {
                 name: np.asarray(value)
                 for name, value in as_network_input(jax.tree.map(jnp.asarray, _of_score(batch))).items()
             }
             if "mask" in changed:
                 changed["mask"] = changed["mask"][..., 0]
-            yield {**batch, **changed, "key": jax.vmap(_key)(jnp.asarray(places))}
+            yield {**batch, **changed, "key": jax.vmap(_key)(jnp.asarray(batch["place"], jnp.uint32))}
 
     def placed(batch: dict[str, Any]) -> dict[str, Any]:
         key = jax.device_put(batch.pop("key"), split_by_example(mesh))
-        return {**place_batch(mesh, {name: batch[name] for name in OF_THE_SCORE if name in batch}), "key": key}
+        return {**place_batch(mesh, {name: batch[name] for name in SCORE_FIELDS if name in batch}), "key": key}
 
-    try:
-        return measured(score, trained.states, batches(), trained.class_names, cards=cards, placed=placed)
-    except ValueError as error:
-        if names:
-            raise
-        raise UserError("None of the images can be read; give others.") from error
+    return measured(score, trained.states, batches(), trained.class_names, cards=cards, placed=placed)
 
 
 def _key(place: jax.Array) -> jax.Array:
-    """Of an image's random map; an image's place is the same for all runs."""
+    """Of an image's random map: the one that the run's own evaluation drew, and the same for all runs."""
     return jax.random.fold_in(jax.random.key(CONTROL_SEED), place)
 
 
 def _of_score(batch: Batch) -> dict[str, Any]:
-    return {name: batch[name] for name in OF_THE_SCORE if name in batch}
+    return {name: batch[name] for name in SCORE_FIELDS if name in batch}
 
 
 def _evenly(images: int) -> set[int]:

@@ -1,5 +1,6 @@
 """Which images `explain_methods` explains: a run's own tests, or images of the user's."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from align_jax.data.pipeline import evaluation_batches
 from align_jax.data.splits import seeded_subset
 from align_jax.errors import UserError, listed, shown
 from align_jax.evaluation.evaluator import CONTROL_SEED
+from align_jax.inference.data_of_a_run import splits_as_in_training, with_labels_of_the_run
 from align_jax.inference.explain_methods import Batch, Images
 from align_jax.inference.find_images import Found, find_images
 from align_jax.inference.read_images import Readable, readable_images
@@ -22,29 +24,41 @@ from align_jax.reporting.explain_page import Skipped
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.sharding import data_mesh
 
+# A program of many methods holds its batch many times over.
+BATCH = 16
+Say = Callable[[str], None]
 
-def test_images(trained: TrainedRun, most: int) -> Images:
+
+def images_of_tests(trained: TrainedRun, most: int, say: Say = lambda text: None) -> Images:
     """The images of the run's plain tests, at most `most` of each: those whose explanations its summary scores.
 
+    Args:
+      trained: the run.
+      most: images of each test.
+      say: called with a line if the data have changed since the run was trained.
+
     Raises:
-      UserError: the data set is not where the run found it.
+      UserError: the data set is not where the run found it, or has classes that the run does not know.
     """
     config = trained.config
     data = load(config.data)
-    splits = [split for split in data.evaluation if split.role != "validation" and not split.only_at_the_end]
+    if not splits_as_in_training(trained, config, data):
+        say("note: the data are not as they were when the run was trained; it may have seen some of these images.")
+    splits = [split for split in with_labels_of_the_run(trained, data) if is_explained(split)]
     chosen = [(split, seeded_subset(len(split.source), most, CONTROL_SEED)) for split in splits]
-    batch_size = _shared(min(config.evaluation.batch_size, max(len(indices) for _, indices in chosen)))
+    batch_size = _shared(min(BATCH, max(len(indices) for _, indices in chosen)))
 
     def batches() -> Iterator[Batch]:
         for split, indices in chosen:
-            for batch in evaluation_batches(
+            of_split = evaluation_batches(
                 split.source,
                 size=config.data.image_size,
                 batch_size=batch_size,
                 threads=config.data.threads,
                 indices=indices,
-            ):
-                yield _with_texts(batch, split)
+            )
+            for number, batch in enumerate(of_split):
+                yield {**_with_texts(batch, split), "place": number * batch_size + np.arange(batch_size)}
 
     return Images(batches, sum(len(indices) for _, indices in chosen), data.has_masks)
 
@@ -56,7 +70,7 @@ def own_images(
     *,
     masks: Path | None = None,
     labels: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    say: Say = lambda text: None,
 ) -> tuple[Images, list[Skipped]]:
     """A user's images, and a list to which those that cannot be read are added while they are explained.
 
@@ -76,20 +90,28 @@ def own_images(
     label_of = _labels(found, trained.class_names) if labels else None
     skipped: list[Skipped] = []
     size = trained.config.data.image_size
-    batch_size = _shared(min(trained.config.evaluation.batch_size, len(found)))
+    batch_size = _shared(min(BATCH, len(found)))
 
     def batches() -> Iterator[Batch]:
+        again = bool(skipped)  # another run, which needs not say it again
         skipped.clear()
-        rows: list[dict[str, Any]] = []
-        for image in readable_images(found, size, skipped, say):
-            rows.append(_row(image, size, mask_of, label_of))
-            if len(rows) == batch_size:
-                yield _stacked(rows, batch_size)
-                rows = []
-        if rows:
-            yield _stacked(rows, batch_size)
+        readable = readable_images(found, size, skipped, (lambda text: None) if again else say)
+        for number in itertools.count():
+            rows = [_row(image, size, mask_of, label_of) for image in itertools.islice(readable, batch_size)]
+            if rows:
+                yield {**_stacked(rows, batch_size), "place": number * batch_size + np.arange(batch_size)}
+            if len(rows) < batch_size:
+                break
+        if len(skipped) == len(found):
+            reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
+            raise UserError(f"None of the {len(found)} images can be read ({reasons}); give others.")
 
     return Images(batches, len(found), mask_of is not None), skipped
+
+
+def is_explained(split: EvaluationSplit) -> bool:
+    """Whether the run's summary scores explanations of this split."""
+    return split.role != "validation" and not split.only_at_the_end
 
 
 def _shared(images: int) -> int:

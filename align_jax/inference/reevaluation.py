@@ -5,6 +5,7 @@ validation splits), and every other domain is out of distribution; on another da
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,13 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from align_jax.data.domains import BACKGROUND_ROLES, Changed, DomainData, EvaluationSplit, Role, describe_data
+from align_jax.data.domains import BACKGROUND_ROLES, EvaluationSplit, Role
 from align_jax.data.load import load
 from align_jax.errors import UserError, listed
 from align_jax.evaluation.background_gap import background_gaps
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.evaluation.explained_methods import check_metrics, explain_settings
+from align_jax.inference.data_of_a_run import is_own_data, splits_as_in_training, with_labels_of_the_run
 from align_jax.reporting import names
 from align_jax.reporting.columns import FLIPS, GAP, PREDICTION, Metric
 from align_jax.reporting.per_group import worst_group_sentences
@@ -29,8 +31,8 @@ from align_jax.runtime.sharding import data_mesh
 from align_jax.tables.table import Cell, Column, Group, Row, Table
 from align_jax.tables.terminal import terminal
 
-# The fields that decide which examples of a domain belong to which split; `domain` is handled separately.
-SPLIT_FIELDS = ("protocol", "split_seed", "stratified", "correlation", "fold", "class_set")
+# In bytes, without suffix: file systems allow 255. Of a longer name the rest becomes a hash.
+LONGEST_NAME = 200
 # Fields that are left out of a file's name: it has them already, or they only say where data lie and how to read them.
 NOT_IN_NAME = ("name", "folder", "protocol", "domain", "root", "prepared", "threads", "prefetch", "augmentation")
 
@@ -58,10 +60,10 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         )
     data = load(config.data)
     check_metrics(config.explain, data)
-    evaluation = _with_labels_of_the_run(trained, data)
+    evaluation = with_labels_of_the_run(trained, data)
     evaluator = Evaluator(trained.networks, mesh, config)
-    own = _is_own_data(trained, config, data)
-    same_splits = own and _splits_as_in_training(trained, config, data)
+    own = is_own_data(trained, config, data)
+    same_splits = own and splits_as_in_training(trained, config, data)
     results = []
     tested: list[tuple[EvaluationSplit, dict[str, np.ndarray]]] = []
     for split in evaluation:
@@ -84,7 +86,7 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
         "class_names": list(trained.class_names),
         "data": json.loads(config.data.to_json()),
         "evaluation": json.loads(config.evaluation.to_json()),
-        "explain": explain_settings(config.explain),
+        "explain": explain_settings(config.explain, with_masks=data.has_masks),
         "device": mesh.devices.flat[0].device_kind,
         "results": results,
         "background_gaps": background_gaps(tested),
@@ -112,6 +114,8 @@ def write_evaluation(trained: TrainedRun, evaluation: Mapping[str, Any], out: Pa
             parts += [f"{field}{value}" for field, value in changed.items() if field not in NOT_IN_NAME]
         # The names of data sets and domains can be those of folders, with any characters.
         name = "-".join(re.sub(r"[^A-Za-z0-9_]+", "_", part) for part in parts)
+        if len(name) > LONGEST_NAME:
+            name = f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         out = trained.folder / "evaluations" / f"{name}.json"
     else:
         check_out(trained, out)
@@ -158,45 +162,6 @@ def _role(trained: TrainedRun, split: EvaluationSplit, own: bool) -> Role:
         if split.role in roles:
             return BACKGROUND_ROLES[plain][roles.index(split.role)]
     return plain if "ood" in (plain, split.role) else split.role
-
-
-def _is_own_data(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
-    """Whether this is the data set that the run was trained on, wherever it lies now."""
-    before, now = trained.config.data, config.data
-    return before.name == now.name and before.folder == now.folder and trained.data.name == data.name
-
-
-def _splits_as_in_training(trained: TrainedRun, config: ml_collections.ConfigDict, data: DomainData) -> bool:
-    """Whether its domains are split as for training; if not, a test split may hold training images."""
-    before, now = trained.config.data, config.data
-    if any(before[field] != now[field] for field in SPLIT_FIELDS):
-        return False
-    # Splits are drawn from all images of a domain: if the number of images has changed, the splits have too.
-    return all(
-        trained.data.examples.get((domain, split), count) == count
-        for split, of_split in describe_data(config, data)["examples"].items()
-        for domain, count in of_split.items()
-    )
-
-
-def _with_labels_of_the_run(trained: TrainedRun, data: DomainData) -> Sequence[EvaluationSplit]:
-    """The splits, their labels matched to the run's by the names of the classes. Some of the classes may be absent."""
-    known = {name: number for number, name in enumerate(trained.class_names)}
-    unknown = [name for name in data.class_names if name not in known]
-    if unknown:
-        raise UserError(
-            f"{data.name} has classes that {trained.folder} was not trained on ({listed(unknown)}): the run knows "
-            f"{len(known)} ({listed(trained.class_names)}); rename or remove the folders of the others, or give a data "
-            "set with only these classes."
-        )
-    if tuple(data.class_names) == tuple(trained.class_names):
-        return data.evaluation
-    numbers = [np.int64(known[name]) for name in data.class_names]
-
-    def renumbered(example: dict[str, Any]) -> dict[str, Any]:
-        return example | {"label": numbers[int(example["label"])]}
-
-    return [dataclasses.replace(split, source=Changed(split.source, renumbered)) for split in data.evaluation]
 
 
 def _gap_sentences(gaps: Sequence[Mapping[str, Any]]) -> list[str]:

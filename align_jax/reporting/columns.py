@@ -91,10 +91,17 @@ NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out", "grou
 
 def of_explanations(results: Sequence[Result]) -> list[Metric]:
     """Columns for the metrics of explanations that were measured on the results' images."""
-    known = {metric.key for metric in FAITHFULNESS}
-    measured = {key for result in results for key in result.values}
-    others = [key for key in explanations.METRICS if key in measured and key not in known]
-    return [*FAITHFULNESS, *(Metric(key, series_title(key), _better(key)) for key in others)]
+    known = {metric.key: metric for metric in FAITHFULNESS}
+    by_method = [values for result in results for values in (result.values, *result.further_methods.values())]
+    measured = {key for values in by_method for key in values}
+    keys = [key for key in explanations.METRICS if key in measured]
+    return [known.get(key) or Metric(key, series_title(key), _better(key)) for key in keys]
+
+
+def images_behind(result: Result, key: str) -> int | None:
+    """The number of images behind a value; explanations are measured on a part of those that are tested."""
+    measured = key.removeprefix("random_").removesuffix("_standard_error")
+    return result.faithfulness_images if measured in explanations.METRICS else result.examples
 
 
 def _better(key: str) -> Better:

@@ -4,9 +4,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from align_jax import explanations
 from align_jax.reporting import names, paired
-from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FLIPS, GAP, MASK_IOU, WORST_GROUP, Metric
+from align_jax.reporting.columns import ACCURACY, CAM_ENERGY, FLIPS, GAP, MASK_IOU, WORST_GROUP, Metric, images_behind
 from align_jax.reporting.compared import named_methods, reference_method, shared_selection
 from align_jax.runs.read import Result, Run, read_run
 from align_jax.tables.table import Cell, Column, Group, Row, Table
@@ -140,9 +139,9 @@ def _measured(metrics: Sequence[Metric], results: Sequence[Result]) -> list[Metr
 
 
 def _images(metrics: Sequence[Metric], result: Result) -> Cell:
-    """The number of images behind the values; explanations are measured on a part of them."""
-    of_a_part = {metric.key for metric in metrics} <= {*explanations.METRICS}
-    images = result.faithfulness_images if of_a_part else result.examples
+    """The number of images behind the values: of explanations if all metrics are."""
+    behind = {images_behind(result, metric.key) for metric in metrics}
+    images = behind.pop() if len(behind) == 1 else result.examples
     return Cell("" if images is None else f"{images:,}")
 
 

@@ -9,7 +9,7 @@ import ml_collections
 
 from align_jax.configuration import default_config
 from align_jax.errors import UserError, listed, shown
-from align_jax.runs.moved_settings import with_new_names
+from align_jax.moved_settings import with_new_names
 from align_jax.runs.read import flat
 from align_jax.runs.untrusted_json import read_object
 from align_jax.runtime.files import write_atomically

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from align_jax.data.protocols import PROTOCOLS
-from align_jax.runs.moved_settings import with_new_names
+from align_jax.moved_settings import with_new_names
 from align_jax.runs.read_groups import ABOUT_GROUPS, Group, read_groups, read_worst_group
 from align_jax.runs.untrusted_json import (
     Fields,
@@ -23,8 +23,9 @@ from align_jax.runs.untrusted_json import (
 from align_jax.tables.table import shortened
 
 SHARES = (
-    *("accuracy", "balanced_accuracy", "worst_group_accuracy", "auc", "insertion_auc", "mask_iou", "cam_energy"),
-    "flips",
+    *("accuracy", "balanced_accuracy", "worst_group_accuracy", "auc", "mask_iou", "cam_energy", "flips"),
+    *("insertion_auc", "deletion_auc", "average_drop", "increase", "adcc", "gini"),
+    *("energy_inside", "pointing_game", "rank_accuracy", "roc_auc", "average_precision"),
 )
 """Metrics in [0, 1]; other numbers of a result need only be finite."""
 
@@ -208,7 +209,13 @@ def _result(fields: Fields) -> Result:
     values, not_finite = fields.numbers(measured, lambda key: key.removeprefix("random_") in SHARES)
     classes = fields.object("per_class_accuracy")
     by_class, no_class = classes.numbers(classes.content, lambda name: True)
-    split, further = fields.optional_text("split"), fields.object("further_methods")
+    further = fields.object("further_methods")
+    by_method = {
+        printable(name): further.object(name).numbers(further.object(name).content, SHARES.__contains__)
+        for name in further.content
+    }
+    not_finite += tuple(f"{method}/{metric}" for method, (_, others) in by_method.items() for metric in others)
+    split = fields.optional_text("split")
     return Result(
         domain=fields.text("domain"),
         role="validation" if split == "validation" else fields.text("role"),
@@ -217,10 +224,7 @@ def _result(fields: Fields) -> Result:
         faithfulness_images=fields.optional("faithfulness_images", int),
         values=values,
         per_class_accuracy=by_class,
-        further_methods={
-            printable(name): further.object(name).numbers(further.object(name).content, lambda key: False)[0]
-            for name in further.content
-        },
+        further_methods={method: finite for method, (finite, _) in by_method.items()},
         not_finite=(*not_finite, *(f"per_class_accuracy/{name}" for name in no_class)),
         groups=read_groups(fields),
         worst_group=read_worst_group(fields),

@@ -18,9 +18,9 @@ from orbax.checkpoint import v1 as ocp
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
 from align_jax.models.build import build_classifier, build_masker
+from align_jax.moved_settings import with_new_names
 from align_jax.networks import Classifier, Masker
 from align_jax.runs.checksums import verify, without_checksums
-from align_jax.runs.moved_settings import with_new_names
 from align_jax.runs.read import Data, read_data
 from align_jax.runs.read_checkpoint import read_position, reading, saved_steps
 from align_jax.runs.untrusted_json import BrokenFile, as_float, read_object

@@ -52,7 +52,7 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         "num_classes": len(data.class_names),
         "class_names": list(data.class_names),
         "results": results,
-        "explain": explain_settings(config.explain),
+        "explain": explain_settings(config.explain, with_masks=data.has_masks),
         "background_gaps": background_gaps(tested),
         **({"pretrained": run.pretrained} if run.pretrained else {}),
         "timing": run.clock.summary(reached.step * config.schedule.batch_size),

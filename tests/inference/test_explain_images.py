@@ -205,7 +205,6 @@ def test_a_run_without_a_masker_has_no_masks(tmp_path):
 @pytest.mark.parametrize(
     ("names", "part"),
     [
-        ([], "No image is given"),
         (["missing.png"], "does not exist"),
         (["empty"], "There is no image in"),
         (["bad.png"], "None of the 1 images can be read (bad.png: empty file)"),

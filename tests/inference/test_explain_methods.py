@@ -12,6 +12,8 @@ from PIL import Image
 
 import tests.tiny_config  # noqa: F401  (its data set and networks)
 from align_jax.cli.explain import main
+from align_jax.data.augment import resample
+from align_jax.explanations import centre_map
 from tests.tiny_config import CLASSES, Squares
 
 FEW = ("--config.explain.images=6", "--config.explain.steps=2")
@@ -79,12 +81,15 @@ def test_numbers_are_those_of_the_runs_summary(run, tmp_path, capsys):
     result = next(result for result in summary["results"] if result["role"] == "ood")
     of_test = [row for row in table(tmp_path) if row["domain"] == "bright, out of distribution"]
     for metric in ("comprehensiveness", "sufficiency", "insertion_auc"):
-        values = [float(row[metric]) for row in of_test if row["method"] == "Grad-CAM" and row[metric]]
-        assert np.mean(values) == pytest.approx(result[metric], abs=1e-5)
+        for method, prefix in (("Grad-CAM", ""), ("Random", "random_")):
+            values = [float(row[metric]) for row in of_test if row["method"] == method and row[metric]]
+            assert np.mean(values) == pytest.approx(result[f"{prefix}{metric}"], abs=1e-5)
 
 
 def test_a_users_images_without_masks(run, photos, tmp_path, capsys):
-    status, said = explain(capsys, f"--workdir={run}", f"--out={tmp_path}", "--methods=grad_cam", *FEW, photos)
+    status, said = explain(
+        capsys, f"--workdir={run}", f"--out={tmp_path}", "--methods=grad_cam", "--config.explain.steps=2", photos
+    )
     assert status == 0, said
     html = (tmp_path / "index.html").read_text()
     assert not re.search(r'class="mark"', html), "nobody said which prediction is right"
@@ -94,23 +99,72 @@ def test_a_users_images_without_masks(run, photos, tmp_path, capsys):
 
 
 def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run, photos, tmp_path, capsys):
+    """An image that cannot be read stands in the middle: those after it keep their own masks and labels."""
     other = shutil.copytree(run, tmp_path / "other")
-    (photos / "red" / "broken.png").write_bytes(b"not a picture")
-    shutil.copy(photos.parent / "masks" / "red" / "0.png", photos.parent / "masks" / "red" / "broken.png")
+    masks = photos.parent / "masks"
+    mine = Path(shutil.copytree(photos, tmp_path / "photos"))
+    (mine / "green" / "broken.png").write_bytes(b"not a picture")
+    outlines = Path(shutil.copytree(masks, tmp_path / "masks"))
+    shutil.copy(outlines / "red" / "0.png", outlines / "green" / "broken.png")
     out = tmp_path / "out"
     status, said = explain(
-        capsys, f"--workdir={run}", f"--out={out}", "--metrics=roc_auc", f"--masks={photos.parent / 'masks'}",
-        "--labels=folders", f"--beside={other}", "--config.explain.target=label", *FEW, photos,
+        capsys, f"--workdir={run}", f"--out={out}", "--metrics=rank_accuracy", f"--masks={outlines}",
+        "--labels=folders", f"--beside={other}", "--config.explain.target=label", "--config.explain.steps=2", mine,
     )  # fmt: skip
-    (photos / "red" / "broken.png").unlink()
     assert status == 0, said
     assert "5 explained, 1 skipped" in said
+    assert said.count("broken.png: skipped") == 1
     rows = table(out)
-    assert {row["run"] for row in rows} == {str(run), str(other)}
-    assert all(0 <= float(row["roc_auc"]) <= 1 for row in rows if row["method"] == "Edges")
-    by_run = [[row["roc_auc"] for row in rows if row["run"] == str(name)] for name in (run, other)]
-    assert by_run[0] == by_run[1], "both are the same classifier, with the same random maps"
-    assert "Explained class" in (out / "index.html").read_text()
+    assert len({row["run"] for row in rows}) == 2
+    names = [str(Path("photos", CLASSES[i % 3], f"{i}.png")) for i in (1, 4, 2, 0, 3)]
+    assert list(dict.fromkeys(row["image"] for row in rows)) == sorted(names)
+    for row in (row for row in rows if row["method"] == "Centre"):
+        mask = resample(np.asarray(Image.open(tmp_path / row["image"].replace("photos", "masks")))[..., None], 32)
+        inside = mask[..., 0] > 127
+        top = np.argsort(-np.asarray(centre_map((1, 32, 32)))[0].ravel(), kind="stable")[: inside.sum()]
+        assert float(row["rank_accuracy"]) == pytest.approx(inside.ravel()[top].mean(), abs=0.02)
+    cards = re.findall(r"<article class=\"card explanation\".*?</article>", (out / "index.html").read_text(), re.DOTALL)
+    for card in cards:
+        name = re.search(r'class="name">([^<]*)<', card)[1]
+        assert re.search(r"Class</span> (\w+)<", card)[1] == Path(name).parent.name
+    assert len(cards) == 5
+
+
+def test_masks_that_do_not_fit_are_named(run, photos, tmp_path, capsys):
+    outlines = Path(shutil.copytree(photos.parent / "masks", tmp_path / "masks"))
+    Image.new("L", (7, 7)).save(outlines / "blue" / "2.png")
+    status, said = explain(capsys, f"--workdir={run}", "--metrics=roc_auc", f"--masks={outlines}", photos)
+    assert status == 2
+    assert "2.png has 7 x 7 pixels, its image 40 x 50" in said
+
+
+def test_no_image_that_can_be_read(run, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"not a picture")
+    status, said = explain(capsys, f"--workdir={run}", "--methods=grad_cam", tmp_path)
+    assert status == 2
+    assert "None of the 1 images can be read" in said
+
+
+def test_runs_whose_tests_another_run_was_trained_on_are_refused(run, tmp_path, capsys):
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    data = json.loads((other / "data.json").read_text())
+    (other / "data.json").write_text(json.dumps(data | {"train_domains": ["dark", "bright"]}))
+    status, said = explain(capsys, f"--workdir={run}", f"--beside={other}")
+    assert status == 2
+    assert "has the training domains ['dark', 'bright']" in said
+    status, said = explain(capsys, f"--workdir={run}", f"--beside={run / '.'}")
+    assert status == 2
+    assert "is given twice" in said
+
+
+def test_a_foreign_config_is_checked(run, tmp_path, capsys):
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text())
+    config["explain"]["methods"] = ["my_method"]
+    (other / "config.json").write_text(json.dumps(config))
+    status, said = explain(capsys, f"--workdir={other}")
+    assert status == 2
+    assert "config.explain.methods is ('my_method',); it must be one or more of" in said
 
 
 @pytest.mark.parametrize(
@@ -129,6 +183,9 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
         (["--config.explain.target=label", "PHOTOS"], "your images have none; give --labels=folders"),
         (["--metrics=roc_auc", "--masks=PHOTOS/red", "PHOTOS"], "images have no mask"),
         (["--beside=nowhere", "--methods=grad_cam"], "nowhere is not a folder"),
+        (["--metrics=roc_auc,gini", "PHOTOS"], "roc_auc need true masks; give --masks=FOLDER"),
+        (["--config.explain.images=3", "PHOTOS"], "of your own, all images are explained"),
+        (["--methods=rise", "--config.explain.methods=rise"], "say the same; give one of them"),
     ],
 )  # fmt: skip
 def test_mistakes_are_answered_in_one_sentence(run, photos, tmp_path, capsys, arguments, message):

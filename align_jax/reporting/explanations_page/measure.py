@@ -14,7 +14,7 @@ from align_jax.reporting.explanations_page.data import Curves, ExplainedImage, E
 from align_jax.reporting.method_titles import method_title
 
 # What a batch has for the page alone; the score does not see it.
-FOR_THE_PAGE = ("name", "domain", "cluster", "valid")
+PAGE_FIELDS = ("name", "domain", "cluster", "place", "valid")
 # With more cards their pictures would have to be too small.
 MOST_CARDS = 200
 
@@ -37,19 +37,23 @@ def measured(
       variables: its first argument.
       batches: what it reads, such as `image` [b h w c], `label`, `mask` and `key`. Beside these, and optional, the
         texts `name`, `domain` and `cluster` [b] (which images belong together, such as those of one object), and
-        `valid` [b], which is False where a row only fills the batch.
+        `valid` [b], which is False where a row only fills the batch. What else they have is the caller's.
       class_names: in the order of the model's outputs [b k].
       cards: the places of the images that have a card, counted from 0 over all batches.
       placed: puts the score's part of a batch on devices; by default on the first one.
 
     Raises:
-      ValueError: no image, or outputs that are not one number for each class name.
+      ValueError: no image, outputs that are not one number for each class name, or two methods of one title.
     """
+    titles = [method_title(method) for method in _methods(score)]
+    if len(set(titles)) < len(titles):
+        raise ValueError(f"two of the methods have one title on the page ({', '.join(titles)}): rename one of them")
     images: list[ExplainedImage] = []
     clusters: list[str] = []
+    count = 0
     columns: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
     for batch in batches:
-        of_score = {name: value for name, value in batch.items() if name not in FOR_THE_PAGE}
+        of_score = {name: value for name, value in batch.items() if name not in PAGE_FIELDS}
         found = score.examined(variables, placed(of_score))
         if found.probabilities.shape[1:] != (len(class_names),):
             raise ValueError(
@@ -58,18 +62,16 @@ def measured(
             )
         on_host = _OnHost(*jax.device_get((found.probabilities, found.maps, found.filled)))
         valid = np.asarray(batch.get("valid", np.ones(len(batch["image"]), bool)))
-        first = sum(map(len, columns["", "place"]))
-        columns["", "place"].append(np.flatnonzero(valid))
         clusters += [str(name) for name in np.asarray(batch["cluster"])[valid]] if "cluster" in batch else []
         for method, metric, values in _columns(score, found):
             columns[method, metric].append(np.asarray(values)[valid])
         images += [
-            _card(score, batch, on_host, int(row), first + number, class_names)
+            _card(score, batch, on_host, int(row), count + number, class_names)
             for number, row in enumerate(np.flatnonzero(valid))
-            if first + number in cards
+            if count + number in cards
         ]
-    places = columns.pop(("", "place"), [])
-    if not sum(map(len, places)):
+        count += int(valid.sum())
+    if not count:
         raise ValueError("no image was given: give at least one batch with one")
     return _explanations(score, class_names, images, {of: np.concatenate(all) for of, all in columns.items()}, clusters)
 
@@ -111,7 +113,7 @@ def _card(
 ) -> ExplainedImage:
     probabilities = found.probabilities[row]
     if callable(score.target):  # then they are the outputs
-        probabilities = np.asarray(score.probabilities(jnp.asarray(probabilities)))
+        probabilities = np.asarray(score.probabilities(jnp.asarray(probabilities)[None]))[0]
     predicted = int(np.argmax(probabilities))
     return ExplainedImage(
         place=place,
@@ -122,7 +124,7 @@ def _card(
         probability=float(probabilities[predicted]),
         image=_pixels(score, np.asarray(batch["image"][row])),
         filled=_pixels(score, found.filled[row]),
-        maps={method_title(method): np.asarray(found.maps[method][row], np.float16) for method in _methods(score)},
+        maps={method_title(method): found.maps[method][row] for method in _methods(score)},
     )
 
 
@@ -166,11 +168,10 @@ def _settings(score: explanations.Score, class_names: Sequence[str]) -> Settings
     def fill_name(fill: object) -> str:
         return fill if isinstance(fill, str) else str(getattr(fill, "__name__", "given by values"))
 
-    target: object = score.target
-    if isinstance(target, int):
-        target = class_names[target]
-    elif not isinstance(target, str):
-        target = getattr(target, "__name__", "given for each image")
+    target: Any = score.target
+    if not isinstance(target, str):
+        one = not callable(target) and np.ndim(target) == 0
+        target = class_names[int(target)] if one else getattr(target, "__name__", "given for each image")
     return Settings(
         fill=fill_name(score.settings.fill),
         insertion_fill=fill_name(score.settings.insertion_fill),

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-from align_jax.reporting.columns import FAITHFULNESS
+from align_jax.reporting.columns import images_behind
 from align_jax.reporting.many_runs.report import Report, TaskReport
-from align_jax.runs.read import Result
 from align_jax.runs.untrusted_json import printable
 from align_jax.tables.csv_text import csv_text
 
-FAITHFULNESS_KEYS = {metric.key for metric in FAITHFULNESS}
 TITLES = (
     *("dataset", "protocol", "domain_singled_out", "domain_tested", "role", "split", "method", "algorithm", "guidance"),
     *("seed", "selection", "step", "best_step", "examples", "metric", "value", "settings", "run"),
@@ -31,7 +29,14 @@ def _rows(task: TaskReport) -> Iterator[list[object]]:
             numbers.append((["", "validation", "validation", None], "validation_accuracy", run.validation_accuracy))
         for result in run.results:
             test: list[object] = [result.domain, result.role, result.split]
-            numbers += [([*test, _images(result, metric)], metric, value) for metric, value in result.values.items()]
+            numbers += [
+                ([*test, images_behind(result, metric)], metric, value) for metric, value in result.values.items()
+            ]
+            numbers += [
+                ([*test, result.faithfulness_images], f"{method}/{metric}", value)
+                for method, of_method in result.further_methods.items()
+                for metric, value in of_method.items()
+            ]
             by_class = result.per_class_accuracy
             numbers += [([*test, result.examples], f"per_class_accuracy/{name}", v) for name, v in by_class.items()]
             numbers += [
@@ -41,9 +46,3 @@ def _rows(task: TaskReport) -> Iterator[list[object]]:
             ]
         for (*tested, examples), metric, value in numbers:
             yield [run.dataset, run.protocol, run.domain, *tested, *who, examples, metric, value, settings, path]
-
-
-def _images(result: Result, metric: str) -> int | None:
-    """The number of images behind a value; faithfulness is measured on a part of those that are tested."""
-    measured = metric.removeprefix("random_").removesuffix("_standard_error")
-    return result.faithfulness_images if measured in FAITHFULNESS_KEYS else result.examples

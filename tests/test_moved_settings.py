@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from align_jax.cli.evaluate import main as evaluate
-from align_jax.configuration import settings
+from align_jax.configuration import check, settings
 from align_jax.errors import UserError
+from align_jax.moved_settings import MOVED, with_new_names
 from align_jax.runs.folder import check_run_folder
-from align_jax.runs.moved_settings import MOVED, with_new_names
 from align_jax.runs.read import read_run
 from align_jax.runs.trained import load_trained
 from tests.tiny_config import four_steps
@@ -51,6 +51,13 @@ def test_an_old_run_goes_on_with_the_same_config_and_no_other(old_run):
 def test_a_flag_of_an_old_name_is_told_the_new_one(old_run, capsys):
     assert evaluate(["", f"--workdir={old_run}", "--config.evaluation.fill=blur"]) == 2
     assert "--config.evaluation.fill is called --config.explain.fill now" in capsys.readouterr().err
+
+
+def test_a_config_file_of_an_old_name_is_told_the_new_one():
+    config = four_steps()
+    config.evaluation.fill = "blur"
+    with pytest.raises(UserError, match=r"config\.evaluation\.fill is called config\.explain\.fill now"):
+        check(config)
 
 
 def test_content_of_the_wrong_kind_is_left_to_the_reader():
