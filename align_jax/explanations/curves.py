@@ -161,7 +161,7 @@ def perturb_all(
     outputs = _outputs(
         probabilities,
         image,
-        jnp.stack([filled(image, wanted.fill, preprocessing) for wanted in alterations]),
+        _fills(image, alterations, plan.versions, preprocessing),
         jnp.stack([pixel_ranks(saliency) for saliency in maps.values()]),
         plan.versions,
         clean,
@@ -229,6 +229,22 @@ class _Plan:
             clean = version.keep == (version.top == self._pixels)
             version = _Version(0, 0, False, 0) if clean else _Version(0, self._pixels, False, version.fill)
         return self._places.setdefault(version, len(self._places))
+
+
+def _fills(
+    image: Float[Array, "b h w c"],
+    alterations: Sequence[Alterations],
+    versions: list[_Version],
+    preprocessing: Preprocessing | None,
+) -> Float[Array, "f b h w c"]:
+    """Of each alteration the filled images; of one whose fill no version shows, the images."""
+    shown = {version.fill for version in versions[1:]}
+    return jnp.stack(
+        [
+            filled(image, wanted.fill, preprocessing) if number in shown else image
+            for number, wanted in enumerate(alterations)
+        ]
+    )
 
 
 def _outputs(

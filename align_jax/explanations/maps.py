@@ -4,6 +4,7 @@ A score of NaN means that a metric does not apply to an image. Its map holds a N
 and so no order; or the image has no object. That is neither a success nor a failure. `mean.Mean` counts such images.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
@@ -63,4 +64,11 @@ def pixel_ranks(saliency: Shaped[Array, "b h w"]) -> Int[Array, "b h w"]:
     NaN ranks last.
     """
     order = jnp.argsort(-flat(saliency), axis=-1, stable=True)
-    return jnp.argsort(order, axis=-1).reshape(saliency.shape)
+    # A CPU sorts slowly; accelerators scatter slowly.
+    return jax.lax.platform_dependent(order, cpu=_scattered, default=jnp.argsort).reshape(saliency.shape)
+
+
+def _scattered(order: Int[Array, "b n"]) -> Int[Array, "b n"]:
+    """The inverse of each permutation."""
+    places = jnp.arange(order.shape[-1], dtype=order.dtype)
+    return jax.vmap(lambda of_map: jnp.zeros_like(of_map).at[of_map].set(places, unique_indices=True))(order)

@@ -1,6 +1,7 @@
 """A picture of many maps: images in rows, methods in columns, with the scale beside them."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ SIGNED = ("#2166ac", "#92c5de", "#bdbdbd", "#f4a582", "#b2182b")
 UNSIGNED = "inferno"
 # In inches: a cell, and the room around them.
 CELL, LEFT, EDGE, BOTTOM = 1.2, 0.3, 0.25, 0.6
+# Letters in a line of a title: more would reach into the next column.
+TITLE = 18
 
 
 def sheet(
@@ -55,11 +58,13 @@ def sheet(
     everywhere = max(float(values.max()) for values in largest.values())
     if shared_scale:
         largest = {name: np.full(len(shown), everywhere) for name in arrays}
-    figure, cells, bars = _grid(shown, len(arrays), len(set(signed.values())))
+    titles = {name: textwrap.fill(name, TITLE) for name in arrays}
+    lines = max(title.count("\n") + 1 for title in titles.values())
+    figure, cells, bars = _grid(shown, len(arrays), len(set(signed.values())), lines)
     for row, image in enumerate(shown):
         _draw_image(cells[row, 0], image, names[row] if names else "", "image" if row == 0 else "")
         for column, (name, values) in enumerate(arrays.items(), start=1):
-            cells[row, column].set_title(name if row == 0 else "", fontsize=8)
+            cells[row, column].set_title(titles[name] if row == 0 else "", fontsize=8)
             _draw_map(cells[row, column], image, values[row], signed[name], float(largest[name][row]), opacity)
     for bar, kind in zip(bars, sorted(set(signed.values())), strict=True):
         _draw_scale(bar, kind, everywhere if shared_scale else None)
@@ -100,18 +105,19 @@ def _check(
         raise ValueError(f"an opacity of {opacity} does not lie in (0, 1]")
 
 
-def _grid(images: Float[np.ndarray, "b h w c"], methods: int, scales: int) -> tuple[Any, Any, list[Any]]:
-    """A figure, its cells [b methods + 1], and the places of the scales below them."""
+def _grid(images: Float[np.ndarray, "b h w c"], methods: int, scales: int, lines: int) -> tuple[Any, Any, list[Any]]:
+    """A figure with room for so many lines of titles, its cells [b methods + 1], and the places of the scales."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("saliency.sheet draws with Matplotlib: pip install matplotlib") from error
     rows, columns = len(images), methods + 1
     cell = CELL * images.shape[1] / images.shape[2]
-    width, height = LEFT + CELL * columns + EDGE, EDGE + cell * rows + BOTTOM
+    top = EDGE * (1 + lines) / 2
+    width, height = LEFT + CELL * columns + EDGE, top + cell * rows + BOTTOM
     figure = Figure(figsize=(width, height), dpi=120)
     sides = {"left": LEFT / width, "right": 1 - EDGE / width, "wspace": 0.06}
-    cells = figure.add_gridspec(rows, columns, bottom=BOTTOM / height, top=1 - EDGE / height, hspace=0.06, **sides)
+    cells = figure.add_gridspec(rows, columns, bottom=BOTTOM / height, top=1 - top / height, hspace=0.06, **sides)
     strip = figure.add_gridspec(1, scales, bottom=0.4 / height, top=0.5 / height, **sides | {"wspace": 0.3})
     return figure, cells.subplots(squeeze=False), [figure.add_subplot(strip[0, place]) for place in range(scales)]
 
