@@ -237,14 +237,10 @@ def _fills(
     versions: list[_Version],
     preprocessing: Preprocessing | None,
 ) -> Float[Array, "f b h w c"]:
-    """Of each alteration the filled images; of one whose fill no version shows, the images."""
+    """Of each alteration the filled images; of one whose fill no version shows, the images, which cost nothing."""
     shown = {version.fill for version in versions[1:]}
-    return jnp.stack(
-        [
-            filled(image, wanted.fill, preprocessing) if number in shown else image
-            for number, wanted in enumerate(alterations)
-        ]
-    )
+    fills = [filled(image, wanted.fill, preprocessing) for wanted in alterations]  # refuses unknown ones, used or not
+    return jnp.stack([fill if number in shown else image for number, fill in enumerate(fills)])
 
 
 def _outputs(
