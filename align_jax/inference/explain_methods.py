@@ -78,7 +78,7 @@ def write_methods_page(
         say(f"{name}: {', '.join(settings.methods)} of {images.count:,} images")
         names = []
         found[name] = explained(trained, settings, images, cards, names)
-    page = explanations_page(found, title=f"{len(names):,} images, explained")
+    page = explanations_page(found, title=f"{len(names):,} image{'s' * (len(names) != 1)}, explained")
     write_atomically(out / "values.csv", _values(found, names).encode())
     return write_atomically(out / "index.html", page.encode())
 

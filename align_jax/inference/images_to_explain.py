@@ -44,7 +44,7 @@ def images_of_tests(trained: TrainedRun, most: int, say: Say = lambda text: None
     data = load(config.data)
     if not splits_as_in_training(trained, config, data):
         say("note: the data are not as they were when the run was trained; it may have seen some of these images.")
-    splits = [split for split in with_labels_of_the_run(trained, data) if is_explained(split)]
+    splits = [split for split in with_labels_of_the_run(trained, data) if _is_explained(split)]
     chosen = [(split, seeded_subset(len(split.source), most, CONTROL_SEED)) for split in splits]
     batch_size = _shared(min(BATCH, max(len(indices) for _, indices in chosen)))
 
@@ -109,7 +109,7 @@ def own_images(
     return Images(batches, len(found), mask_of is not None), skipped
 
 
-def is_explained(split: EvaluationSplit) -> bool:
+def _is_explained(split: EvaluationSplit) -> bool:
     """Whether the run's summary scores explanations of this split."""
     return split.role != "validation" and not split.only_at_the_end
 

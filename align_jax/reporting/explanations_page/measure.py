@@ -124,7 +124,8 @@ def _card(
         probability=float(probabilities[predicted]),
         image=_pixels(score, np.asarray(batch["image"][row])),
         filled=_pixels(score, found.filled[row]),
-        maps={method_title(method): found.maps[method][row] for method in _methods(score)},
+        # Copies: a view would keep its whole batch.
+        maps={method_title(method): found.maps[method][row].copy() for method in _methods(score)},
     )
 
 
