@@ -19,7 +19,7 @@ COMMANDS = sorted(
     path
     for folder in ("launch", "experiments", "benchmarks")
     for path in (ROOT / folder).rglob("*.py")
-    if "__main__" in path.read_text() and path.name != "torch_input_pipeline.py"  # which does not need align_jax
+    if "__main__" in path.read_text() and not path.name.startswith("torch_")  # which do not need align_jax
 )
 INTERRUPTION = "align_jax.runtime.interruption"
 
