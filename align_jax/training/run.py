@@ -25,6 +25,7 @@ from align_jax.evaluation.explained_methods import check_metrics
 from align_jax.evaluation.selection import Selected
 from align_jax.guidance import reads_masks
 from align_jax.runs.checkpoints import Checkpoints
+from align_jax.runs.environment import add_start, this_command
 from align_jax.runs.folder import check_or_write_data, check_run_folder, write_config
 from align_jax.runs.read_checkpoint import Position, saved_steps
 from align_jax.runs.recovery import recover
@@ -137,6 +138,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
         raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
     check_run_folder(config, folder)  # again: another process may have begun a run there meanwhile
     write_config(config, folder)
+    add_start(folder, this_command())
     pretrained = check_or_write_data(description, folder).get("pretrained")
 
     position, states, notes = recover(folder / "checkpoints", states)
