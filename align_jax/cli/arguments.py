@@ -69,3 +69,22 @@ def _one_line(error: Exception) -> str:
     """The message of an error; for an error in a config file, the last line of the traceback that comes with it."""
     text = str(error).strip()
     return text.splitlines()[-1].partition("Error: ")[2] if "Traceback" in text else " ".join(text.split())
+
+
+def split_compilation_cache(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of --compilation_cache, and the other arguments; None if it is not given. The last one counts.
+
+    Raises:
+      UserError: it has no value.
+    """
+    flag = "compilation_cache"
+    given = [
+        argument for argument in arguments if argument.lstrip("-").partition("=")[0] == flag and argument[:1] == "-"
+    ]
+    others = [argument for argument in arguments if argument not in given]
+    if not given:
+        return None, others
+    value = given[-1].partition("=")[2]
+    if not value:
+        raise UserError(f"--{flag} has no value; write --{flag}=DIR, or --{flag}=off.")
+    return value, others

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align_jax.cli.arguments import parse_flags
+from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
 from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
@@ -12,7 +12,8 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/evaluate.py --workdir=DIR [--step=N] [--config.data.FIELD=VALUE ...] "
-    "[--config.evaluation.FIELD=VALUE ...] [--config.explain.FIELD=VALUE ...] [--out=FILE]"
+    "[--config.evaluation.FIELD=VALUE ...] [--config.explain.FIELD=VALUE ...] [--out=FILE] "
+    "[--compilation_cache=DIR|off]"
 )
 
 # What may differ from training when a run is evaluated again.
@@ -23,12 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/evaluate.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        overrides, others = split_overrides(arguments)
+        cache, given = split_compilation_cache(arguments)
+        overrides, others = split_overrides(given)
         values, _ = parse_flags(others, USAGE, paths=("workdir", "out"), integers=("step",))
         from align_jax.configuration import check, default_config, with_home
+        from align_jax.runtime.compilation_cache import use_compilation_cache
         from align_jax.runtime.devices import check_accelerator
 
         check_overrides(default_config(), overrides, EVALUATED)
+        use_compilation_cache(cache)
         check_accelerator()
         from align_jax.inference.reevaluation import check_out, evaluation_table, reevaluate, write_evaluation
 

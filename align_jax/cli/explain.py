@@ -6,7 +6,7 @@ from pathlib import Path
 import ml_collections
 from absl import flags
 
-from align_jax.cli.arguments import parse_flags
+from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run, load_with_notes
 from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
@@ -16,7 +16,8 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] [--methods=A,B] [--metrics=A,B] [--masks=FOLDER] "
-    "[--labels=folders] [--beside=DIR,DIR] [--config.explain.FIELD=VALUE ...] [IMAGE_OR_FOLDER...]"
+    "[--labels=folders] [--beside=DIR,DIR] [--config.explain.FIELD=VALUE ...] [--compilation_cache=DIR|off] "
+    "[IMAGE_OR_FOLDER...]"
 )
 # With one of these, with a setting, or without an image, the page is that of methods and metrics.
 METHOD_FLAGS = ("methods", "metrics", "masks", "labels", "beside")
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `launch/explain.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def run() -> None:
-        overrides, others = split_overrides(arguments)
+        cache, given = split_compilation_cache(arguments)
+        overrides, others = split_overrides(given)
         values, images = parse_flags(
             others,
             USAGE,
@@ -35,6 +37,9 @@ def main(arguments: Sequence[str]) -> int:
             integers=("step",),
             positional=True,
         )
+        from align_jax.runtime.compilation_cache import use_compilation_cache
+
+        use_compilation_cache(cache)
         if not images or overrides or any(values[name].value is not None for name in METHOD_FLAGS):
             _explain_methods(values, overrides, images)
         else:

@@ -4,6 +4,7 @@
 default the config's own value is the only one. Each `--vary` is one more axis of the grid.
 """
 
+import dataclasses
 import os
 import re
 import shlex
@@ -14,7 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from align_jax.cli import train
-from align_jax.cli.arguments import parse_flags
+from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import split_overrides
 from align_jax.errors import UserError, one_line
@@ -30,7 +31,7 @@ from align_jax.sweeping.sweep import Sweep, run_sweep
 USAGE = (
     "python launch/sweep.py --config=configs/quickstart.py --workdir=DIR [--methods=align,erm] [--domains=A,B] "
     "[--seeds=0,1,2] [--vary=FIELD=VALUE,VALUE ...] [--config.FIELD=VALUE ...] [--jobs=N] [--worker=i/n] "
-    "[--slurm=FILE] [--dry_run]"
+    "[--slurm=FILE] [--dry_run] [--compilation_cache=DIR|off]"
 )
 
 # The fields that a cell is named after, and the flags that sweep them.
@@ -190,8 +191,16 @@ def main(arguments: Sequence[str], program: Sequence[str]) -> int:
     Returns:
       The exit status: 0, 1 when a cell failed, 2 for a user's mistake, 130 or 143 when asked to stop.
     """
+
+    def run() -> int:
+        cache, given = split_compilation_cache(arguments)
+        sweep = parse(given)
+        flag = [] if cache is None else [f"--compilation_cache={cache}"]
+        sweep = dataclasses.replace(sweep, again=[*sweep.again, *flag])
+        return _run(sweep, arguments, [*program, *flag])
+
     return exit_status(
-        lambda: _run(parse(arguments), arguments, program),
+        run,
         on_os_error="can --workdir be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
         on_memory_error=SMALLER_BATCHES,

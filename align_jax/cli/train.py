@@ -10,26 +10,32 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parse_flags
+from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.terminal import show
 
-USAGE = "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...]"
+USAGE = (
+    "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...] "
+    "[--compilation_cache=DIR|off]"
+)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs `launch/main.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
 
     def train() -> None:
-        config, workdir = parse(arguments)
+        cache, given = split_compilation_cache(arguments)
+        config, workdir = parse(given)
         # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
         from align_jax.configuration import check, with_home
+        from align_jax.runtime.compilation_cache import use_compilation_cache
         from align_jax.runtime.devices import check_accelerator
 
         config = with_home(config)
         check(config)
+        use_compilation_cache(cache)
         check_accelerator()
         from align_jax.cli.comparison import run_all
 
