@@ -37,8 +37,8 @@ from align_jax.evaluation.bootstrap import clustered_interval
 from align_jax.evaluation.explained_methods import cut_of
 from align_jax.inference.explain_methods import explained
 from align_jax.inference.images_to_explain import images_of_tests
+from align_jax.reporting.columns import explanation_metric
 from align_jax.reporting.explanations_page import ExplainedImage, Explanations
-from align_jax.reporting.explanations_page.metric_names import metric_named
 from align_jax.reporting.explanations_page.value_tables import value_table
 from align_jax.reporting.method_titles import method_title
 from align_jax.reporting.names import role_title
@@ -70,7 +70,7 @@ def write_figures(trained: TrainedRun, out: pathlib.Path, *, images: int, method
     settings.methods, settings.metrics, settings.steps = tuple(methods), METRICS, 10
     tests = images_of_tests(trained, images)
     found = explained(trained, settings, tests, range(tests.count), [])
-    metrics = [metric_named(name, explanations.HIGHER_IS_BETTER.get(name)) for name in METRICS]
+    metrics = [explanation_metric(name, explanations.HIGHER_IS_BETTER.get(name)) for name in METRICS]
     table = value_table({trained.folder.name: found}, metrics, RESAMPLES)
     chosen = _in_turns(found.images)
     shown = [method for method in found.methods if method not in ("Centre", "Edges", "Learned mask")]

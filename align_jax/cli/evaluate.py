@@ -6,7 +6,7 @@ from pathlib import Path
 from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run
-from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
+from align_jax.cli.overrides import check_groups, check_overrides, split_overrides, with_overrides
 from align_jax.errors import one_line
 from align_jax.runtime.terminal import show
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         cache, given = split_compilation_cache(arguments)
         overrides, others = split_overrides(given)
         values, _ = parse_flags(others, USAGE, paths=("workdir", "out"), integers=("step",))
-        from align_jax.configuration import check, default_config, with_home
+        from align_jax.configuration import default_config, with_home
         from align_jax.runtime.compilation_cache import use_compilation_cache
         from align_jax.runtime.devices import check_accelerator
 
@@ -38,10 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
         trained = load_named_run(values)
         config = with_home(with_overrides(trained.config, overrides))
-        # Only these groups are checked: the algorithm may be the user's own.
-        evaluated = default_config()
-        evaluated.update({group: config[group] for group in (*EVALUATED, "masker")})
-        check(evaluated)
+        check_groups(config, (*EVALUATED, "masker"))
         out = Path(values.out) if values.out is not None else None
         if out is not None:
             check_out(trained, out)

@@ -9,7 +9,7 @@ from absl import flags
 from align_jax.cli.arguments import parse_flags, split_compilation_cache
 from align_jax.cli.exit_status import exit_status
 from align_jax.cli.named_run import load_named_run, load_with_notes
-from align_jax.cli.overrides import check_overrides, split_overrides, with_overrides
+from align_jax.cli.overrides import check_groups, check_overrides, split_overrides, with_overrides
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.paths import local_path
 from align_jax.runtime.terminal import show
@@ -76,7 +76,9 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
     from align_jax.inference.images_to_explain import images_of_tests, own_images
 
     trained = load_named_run(values)
-    settings = _settings(with_overrides(trained.config, overrides))
+    config = with_overrides(trained.config, overrides)
+    check_groups(config, ("data", "evaluation", "explain", "masker"))
+    settings = config.explain
     beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
     runs = [trained, *map(load_with_notes, beside)]
     check_side_by_side(runs, on_tests=not images)
@@ -115,16 +117,6 @@ def _with_flags(values: flags.FlagValues, overrides: Sequence[str], has_images: 
                 raise UserError(f"--{name} and --config.explain.{name} say the same; give one of them.")
             given.append(f"--config.explain.{name}={values[name].value}")
     return given
-
-
-def _settings(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """The run's `config.explain`, checked: its folder may come from anywhere."""
-    from align_jax.configuration import check, default_config
-
-    checked = default_config()
-    checked.update({group: config[group] for group in ("data", "evaluation", "explain", "masker")})
-    check(checked)
-    return checked.explain
 
 
 def _without_masks(settings: ml_collections.ConfigDict, asked: str | None) -> ml_collections.ConfigDict:

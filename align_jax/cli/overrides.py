@@ -44,6 +44,15 @@ def with_overrides(config: ml_collections.ConfigDict, overrides: Sequence[str]) 
     return copy
 
 
+def check_groups(config: ml_collections.ConfigDict, groups: Sequence[str]) -> None:
+    """Checks these groups of a run's config, which may come from anywhere; its algorithm may be the user's own."""
+    from align_jax.configuration import check, default_config
+
+    checked = default_config()
+    checked.update({group: config[group] for group in groups})
+    check(checked)
+
+
 def with_tuples(config: ml_collections.ConfigDict, arguments: Sequence[str]) -> list[str]:
     """The arguments, with the value of a field that holds a tuple as Python writes it: `erm,dre` is ('erm', 'dre')."""
     written = []

@@ -175,6 +175,11 @@ def evaluation_batches(
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
     with contextlib.closing(iter(examples.to_iter_dataset(options))) as iterator:
         while rows := list(itertools.islice(iterator, batch_size)):
-            valid = np.arange(batch_size) < len(rows)
-            rows += [rows[-1]] * (batch_size - len(rows))
-            yield {field: np.stack([np.asarray(row[field]) for row in rows]) for field in rows[0]} | {"valid": valid}
+            yield padded_batch(rows, batch_size)
+
+
+def padded_batch(rows: Sequence[Mapping[str, Any]], batch_size: int) -> dict[str, Any]:
+    """The stacked fields of at least one row, padded with copies of the last one; `valid` [b] is False for these."""
+    padded = [*rows, *[rows[-1]] * (batch_size - len(rows))]
+    fields = {field: np.stack([np.asarray(row[field]) for row in padded]) for field in rows[0]}
+    return fields | {"valid": np.arange(batch_size) < len(rows)}

@@ -13,7 +13,7 @@ from align_jax.data.domains import EvaluationSplit
 from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
-from align_jax.evaluation.explained_methods import score_of
+from align_jax.evaluation.explained_methods import CONTROL_SEED, control_keys, score_of
 from align_jax.evaluation.scores import (
     ExplainedBatch,
     by_class,
@@ -26,9 +26,6 @@ from align_jax.forward import Batch
 from align_jax.networks import Classifier, Masker
 from align_jax.runtime.sharding import compile_step, place_batch
 from align_jax.states import States
-
-# The faithfulness subset and its random maps are the same in every run, so that methods can be compared in pairs.
-CONTROL_SEED = 0
 
 
 class Stopped(Exception):
@@ -66,8 +63,7 @@ class Evaluator:
         def faithful(states: States, batch: Batch, number: Int[Array, ""]) -> dict[str, Array]:
             batch = as_network_input(batch)
             size = config.evaluation.batch_size
-            place = number * size + jnp.arange(size)  # in the subset
-            keys = jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
+            keys = control_keys(number * size + jnp.arange(size))
             masks = {"mask": batch["mask"][..., 0]} if "mask" in batch else {}
             score = score_of(networks, config.explain, with_masks=bool(masks))
             values = score(states, batch | {"key": keys} | masks)

@@ -4,9 +4,10 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import ml_collections
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
 
 from align_jax import explanations, saliency
 from align_jax.data.domains import DomainData
@@ -17,6 +18,9 @@ from align_jax.preprocessing import IMAGENET
 from align_jax.saliency.targets import Classes
 from align_jax.states import ClassifierState, States
 
+# The images whose explanations are scored, and their random maps, are the same in every run: methods are compared in
+# pairs.
+CONTROL_SEED = 0
 # Insertion starts from a blur, as its authors do: soft edges do not look like an object.
 INSERTION_FILL = "blur"
 # The masker's own map, where a page shows it beside the classifier's.
@@ -65,6 +69,11 @@ def score_of(
         controls=controls,
         preprocessing=IMAGENET,
     )
+
+
+def control_keys(place: Int[Array, " b"]) -> Key[Array, " b"]:
+    """The keys of the images' random maps, by their place in the test's scored images, whatever batch they are in."""
+    return jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
 
 
 def check_metrics(settings: ml_collections.ConfigDict, data: DomainData) -> None:

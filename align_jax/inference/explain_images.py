@@ -16,19 +16,19 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from align_jax.data.images import SUFFIXES, as_png
+from align_jax.data.images import as_png
 from align_jax.data.normalise import as_network_input
-from align_jax.errors import UserError
+from align_jax.data.pipeline import padded_batch
 from align_jax.evaluation.scores import explain
 from align_jax.forward import Batch
 from align_jax.inference.find_images import DRAWN, Found, find_images
-from align_jax.inference.read_images import Readable, readable_images
+from align_jax.inference.read_images import Readable, none_readable, readable_images
 from align_jax.reporting.explain_page import CARDS, Card, Skipped, tile, tile_side, write_explanations_page
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.reporting.overlays import heat_overlay, mask_overlay
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import write_atomically
-from align_jax.runtime.sharding import compile_step, data_mesh, place_batch
+from align_jax.runtime.sharding import compile_step, data_mesh, place_batch, shared_evenly
 from align_jax.states import States
 
 BATCH = 8
@@ -69,13 +69,12 @@ def explain_images(
     side = tile_side(len(images))
     mesh = data_mesh()
     # All batches have one shape, so that one program is compiled; a single image does not need a batch of eight.
-    batch_size = -(-min(BATCH, len(images)) // mesh.size) * mesh.size
+    batch_size = shared_evenly(mesh, min(BATCH, len(images)))
     program = _program(trained, mesh)
     readable = readable_images(images, trained.config.data.image_size, skipped, say)
     while batch := list(itertools.islice(readable, batch_size)):
-        pixels = np.stack([image.seen for image in batch])
-        padding = np.repeat(pixels[-1:], batch_size - len(batch), 0)
-        placed = place_batch(mesh, {"image": np.concatenate([pixels, padding])})
+        rows = padded_batch([{"image": image.seen} for image in batch], batch_size)
+        placed = place_batch(mesh, {"image": rows["image"]})
         probabilities, grad_cam, mask = jax.device_get(program(trained.states, placed))
         for i, image in enumerate(batch):
             overlays = _overlays(image, grad_cam[i], None if mask is None else mask[i])
@@ -90,10 +89,7 @@ def explain_images(
             predictions.append(_prediction(card, trained.class_names, files))
             say(f"{card.name}: {predictions[-1]['predicted']} {100 * card.probabilities[card.predicted]:.1f} %")
     if not cards:
-        reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
-        raise UserError(
-            f"None of the {len(images)} images can be read ({reasons}); give images that end in {', '.join(SUFFIXES)}."
-        )
+        raise none_readable(skipped)
     content = {"run": str(trained.folder), "step": trained.step, "images": predictions}
     content["skipped"] = [image._asdict() for image in skipped]
     write_atomically(out / "predictions.json", json.dumps(content, indent=2, allow_nan=False).encode())

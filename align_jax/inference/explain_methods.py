@@ -17,8 +17,7 @@ import numpy as np
 from align_jax import explanations
 from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError, shown
-from align_jax.evaluation.evaluator import CONTROL_SEED
-from align_jax.evaluation.explained_methods import score_of
+from align_jax.evaluation.explained_methods import control_keys, score_of
 from align_jax.inference.data_of_a_run import SPLIT_FIELDS
 from align_jax.reporting.explanations_page import MOST_CARDS, Explanations, explanations_page, measured
 from align_jax.reporting.output_folder import check_output_folder
@@ -159,18 +158,13 @@ def explained(
             }
             if "mask" in changed:
                 changed["mask"] = changed["mask"][..., 0]
-            yield {**batch, **changed, "key": jax.vmap(_key)(jnp.asarray(batch["place"], jnp.uint32))}
+            yield {**batch, **changed, "key": control_keys(jnp.asarray(batch["place"]))}
 
     def placed(batch: dict[str, Any]) -> dict[str, Any]:
         key = jax.device_put(batch.pop("key"), split_by_example(mesh))
         return {**place_batch(mesh, {name: batch[name] for name in SCORE_FIELDS if name in batch}), "key": key}
 
     return measured(score, trained.states, batches(), trained.class_names, cards=cards, placed=placed)
-
-
-def _key(place: jax.Array) -> jax.Array:
-    """Of an image's random map: the one that the run's own evaluation drew, and the same for all runs."""
-    return jax.random.fold_in(jax.random.key(CONTROL_SEED), place)
 
 
 def _of_score(batch: Batch) -> dict[str, Any]:

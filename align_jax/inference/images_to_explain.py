@@ -11,18 +11,18 @@ from align_jax.data.augment import resample
 from align_jax.data.domains import EvaluationSplit
 from align_jax.data.load import load
 from align_jax.data.mask_folder import mask_files, read_mask
-from align_jax.data.pipeline import evaluation_batches
+from align_jax.data.pipeline import evaluation_batches, padded_batch
 from align_jax.data.splits import seeded_subset
 from align_jax.errors import UserError, listed, shown
-from align_jax.evaluation.evaluator import CONTROL_SEED
+from align_jax.evaluation.explained_methods import CONTROL_SEED
 from align_jax.inference.data_of_a_run import splits_as_in_training, with_labels_of_the_run
 from align_jax.inference.explain_methods import Batch, Images
 from align_jax.inference.find_images import Found, find_images
-from align_jax.inference.read_images import Readable, readable_images
+from align_jax.inference.read_images import Readable, none_readable, readable_images
 from align_jax.reporting import names
 from align_jax.reporting.explain_page import Skipped
 from align_jax.runs.trained import TrainedRun
-from align_jax.runtime.sharding import data_mesh
+from align_jax.runtime.sharding import data_mesh, shared_evenly
 
 # A program of many methods holds its batch many times over.
 BATCH = 16
@@ -46,7 +46,7 @@ def images_of_tests(trained: TrainedRun, most: int, say: Say = lambda text: None
         say("note: the data are not as they were when the run was trained; it may have seen some of these images.")
     splits = [split for split in with_labels_of_the_run(trained, data) if _is_explained(split)]
     chosen = [(split, seeded_subset(len(split.source), most, CONTROL_SEED)) for split in splits]
-    batch_size = _shared(min(BATCH, max(len(indices) for _, indices in chosen)))
+    batch_size = shared_evenly(data_mesh(), min(BATCH, max(len(indices) for _, indices in chosen)))
 
     def batches() -> Iterator[Batch]:
         for split, indices in chosen:
@@ -90,7 +90,7 @@ def own_images(
     label_of = _labels(found, trained.class_names) if labels else None
     skipped: list[Skipped] = []
     size = trained.config.data.image_size
-    batch_size = _shared(min(BATCH, len(found)))
+    batch_size = shared_evenly(data_mesh(), min(BATCH, len(found)))
 
     def batches() -> Iterator[Batch]:
         again = bool(skipped)  # another run, which needs not say it again
@@ -99,12 +99,11 @@ def own_images(
         for number in itertools.count():
             rows = [_row(image, size, mask_of, label_of) for image in itertools.islice(readable, batch_size)]
             if rows:
-                yield {**_stacked(rows, batch_size), "place": number * batch_size + np.arange(batch_size)}
+                yield {**padded_batch(rows, batch_size), "place": number * batch_size + np.arange(batch_size)}
             if len(rows) < batch_size:
                 break
         if len(skipped) == len(found):
-            reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
-            raise UserError(f"None of the {len(found)} images can be read ({reasons}); give others.")
+            raise none_readable(skipped)
 
     return Images(batches, len(found), mask_of is not None), skipped
 
@@ -112,12 +111,6 @@ def own_images(
 def _is_explained(split: EvaluationSplit) -> bool:
     """Whether the run's summary scores explanations of this split."""
     return split.role != "validation" and not split.only_at_the_end
-
-
-def _shared(images: int) -> int:
-    """The number of rows of a batch that the devices can share, at least `images`."""
-    devices = data_mesh().size
-    return -(-images // devices) * devices
 
 
 def _with_texts(batch: Batch, split: EvaluationSplit) -> Batch:
@@ -160,10 +153,3 @@ def _row(
     if label_of is not None:
         row["label"] = np.int64(label_of[found.path])
     return row
-
-
-def _stacked(rows: Sequence[dict[str, Any]], batch_size: int) -> Batch:
-    """A batch, padded to its size with copies of the last row."""
-    valid = np.arange(batch_size) < len(rows)
-    padded = [*rows, *[rows[-1]] * (batch_size - len(rows))]
-    return {name: np.stack([np.asarray(row[name]) for row in padded]) for name in rows[0]} | {"valid": valid}

@@ -8,8 +8,8 @@ from jaxtyping import UInt8
 
 from align_jax.data.augment import resample
 from align_jax.data.image_files import read_content
-from align_jax.data.images import BadImage, decode, without_pillow_warnings
-from align_jax.errors import one_line
+from align_jax.data.images import SUFFIXES, BadImage, decode, without_pillow_warnings
+from align_jax.errors import UserError, one_line
 from align_jax.inference.find_images import Found
 from align_jax.reporting.explain_page import Skipped
 from align_jax.reporting.overlays import enlarged_image
@@ -42,6 +42,14 @@ def readable_images(
             say(f"{skipped[-1].name}: skipped, {skipped[-1].reason}")
             continue
         yield Readable(found, _as_drawn(pixels), resample(pixels, size), pixels.shape[:2])
+
+
+def none_readable(skipped: Sequence[Skipped]) -> UserError:
+    """The answer where every image was skipped."""
+    reasons = "; ".join(f"{image.name}: {image.reason}" for image in skipped[:3])
+    return UserError(
+        f"None of the {len(skipped)} images can be read ({reasons}); give images that end in {', '.join(SUFFIXES)}."
+    )
 
 
 def _as_drawn(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "drawn_h drawn_w 3"]:

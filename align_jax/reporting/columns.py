@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from align_jax import explanations
 from align_jax.reporting.names import series_title
 from align_jax.runs.read import Result
-from align_jax.tables.table import MISSING, Better, Column
+from align_jax.tables.table import MISSING, Better, Column, shortened
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,25 @@ NOT_MEASURED = ("examples", "faithfulness_images", "auc_classes_left_out", "grou
 
 def of_explanations(results: Sequence[Result]) -> list[Metric]:
     """Columns for the metrics of explanations that were measured on the results' images."""
-    known = {metric.key: metric for metric in FAITHFULNESS}
     by_method = [values for result in results for values in (result.values, *result.further_methods.values())]
     measured = {key for values in by_method for key in values}
-    keys = [key for key in explanations.METRICS if key in measured]
-    return [known.get(key) or Metric(key, series_title(key), _better(key)) for key in keys]
+    return [
+        explanation_metric(key, explanations.HIGHER_IS_BETTER.get(key))
+        for key in explanations.METRICS
+        if key in measured
+    ]
+
+
+def explanation_metric(key: str, higher_is_better: bool | None) -> Metric:
+    """A column for a metric of explanations, of ours or of a user's; None if neither direction is better."""
+    better: Better = "neither" if higher_is_better is None else "higher" if higher_is_better else "lower"
+    return Metric(key, shortened(METRICS[key].title if key in METRICS else series_title(key)), better)
 
 
 def images_behind(result: Result, key: str) -> int | None:
     """The number of images behind a value; explanations are measured on a part of those that are tested."""
     measured = key.removeprefix("random_").removesuffix("_standard_error")
     return result.faithfulness_images if measured in explanations.METRICS else result.examples
-
-
-def _better(key: str) -> Better:
-    higher = explanations.HIGHER_IS_BETTER.get(key)
-    return "neither" if higher is None else "higher" if higher else "lower"
 
 
 def further_metrics(results: Sequence[Result]) -> list[Metric]:

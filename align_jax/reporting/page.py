@@ -12,6 +12,7 @@ from align_jax.reporting.columns import PREDICTION, further_metrics, of_explanat
 from align_jax.reporting.compared import differing_settings, named_methods, reference_method
 from align_jax.reporting.further_methods import first_method, methods_table
 from align_jax.reporting.gallery_cards import gallery_cards
+from align_jax.reporting.metric_meanings import MEANINGS
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.per_group import per_group_table, worst_group_table
 from align_jax.reporting.result_tables import headline_table, results_table
@@ -127,6 +128,7 @@ def _write_page(
         per_group=per_group_table(first) if len(runs) == 1 else None,
         faithfulness=results_table(runs, of_explanations(results), reference),
         explained_by=first_method(first),
+        metric_meanings=[(metric, MEANINGS[metric.key]) for metric in of_explanations(results)],
         explanation_methods=methods_table(runs),
         # The most classes that an AUC had to leave out.
         classes_left_out=int(max((result.values.get("auc_classes_left_out", 0) for result in results), default=0)),

@@ -29,6 +29,11 @@ def split_by_example(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
+def shared_evenly(mesh: Mesh, rows: int) -> int:
+    """The number of rows of a batch that the devices share evenly: `rows`, or a few more."""
+    return -(-rows // mesh.size) * mesh.size
+
+
 def place_batch(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     """This process's rows of a batch, as its part of a global array split by example."""
     sharding = split_by_example(mesh)

@@ -28,7 +28,7 @@ from align_jax.saliency.linen import cut_linen
 from align_jax.saliency.nnx import cut_nnx
 from align_jax.saliency.normalise import FLAT, NORMALISATIONS, normalise_max, normalise_minmax
 from align_jax.saliency.occlusion import occlusion
-from align_jax.saliency.rise import rise, rise_of_masks
+from align_jax.saliency.rise import rise
 from align_jax.saliency.score_cam import score_cam
 from align_jax.saliency.sheet import sheet
 from align_jax.saliency.targets import log_probability, margin
@@ -72,7 +72,6 @@ __all__ = [
     "occlusion",
     "over_channels",
     "rise",
-    "rise_of_masks",
     "score_cam",
     "sheet",
     "shown",

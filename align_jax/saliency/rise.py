@@ -21,19 +21,19 @@ def rise(
     image: Float[Array, "b h w c"],
     target: Target = "predicted",
     *,
-    key: Key[Array, ""],
+    key: Key[Array, ""] | None = None,
     samples: int = 4000,
     grid: int = 7,
     share: float = 0.5,
+    masks: Float[Array, "n ..."] | None = None,
     fill: Fill = "zero",
     preprocessing: Preprocessing | None = None,
     chunk: int = 1,
 ) -> Float[Array, "b *m h w"]:
     """`1 / (n p) sum_i score(m_i x + (1 - m_i) fill) m_i`, with random masks m_i of mean p.
 
-    A mask is a small grid of zeros and ones, interpolated bilinearly to a little more than the image, and cut out at a
-    random place. Masks are drawn inside of the loop, so that memory does not grow with n. They are the same for all
-    images of a batch: an image's map does not depend on the batch it is in.
+    Masks are drawn inside of the loop, so that memory does not grow with n. They are the same for all images of a
+    batch: an image's map does not depend on the batch it is in.
 
     The paper's score is the probability: give a model that returns it. The map estimates the score, given that a pixel
     is shown; so it is positive all over, and only its differences speak.
@@ -47,7 +47,8 @@ def rise(
       key: the masks'.
       samples: n.
       grid: the grid's cells, along a side.
-      share: p, the probability that a cell of the grid is shown.
+      share: p, the probability that a cell of the grid is shown; the mean of the masks, if they are given.
+      masks: the masks themselves, [n h w] in [0, 1] where 1 shows the image, in place of a key, samples and a grid.
       fill: what hides the image: see `fills.filled`.
       preprocessing: how the images were normalised, for fills that need it.
       chunk: how many masks, each on all images, go through the model at once.
@@ -56,57 +57,14 @@ def rise(
       The map in float32; m of them an image if the target has m classes an image.
 
     Raises:
-      ValueError: fewer than 1 sample or cell, a share outside (0, 1], an unknown fill, a chunk below 1, or a target as
-        in `gradient`.
+      ValueError: neither key nor masks or both of them, masks of another size than the images, fewer than 1 sample or
+        cell, a share outside (0, 1], an unknown fill, a chunk below 1, or a target as in `gradient`.
       TypeError: as `gradient`.
 
     Source: Petsiuk et al. 2018, "RISE", eq. 6 and section 3.2.
     """
-    if samples < 1 or grid < 1:
-        raise ValueError(f"samples {samples} and grid {grid} must be 1 or more, such as 4000 and 7")
-    height, width = image.shape[1:3]
-
-    def draw(numbers: Int[Array, " j"]) -> Float[Array, "j h w"]:
-        return _masks(key, numbers, share, grid=grid, height=height, width=width)
-
+    draw, items = _drawn(image, key, samples, grid, share, masks)
     hidden = filled(image.astype(jnp.float32), fill, preprocessing)
-    return _weighted_masks(model, image, target, draw, np.arange(samples), share, hidden, chunk)
-
-
-def rise_of_masks(
-    model: Model,
-    image: Float[Array, "b h w c"],
-    target: Target = "predicted",
-    *,
-    masks: Float[Array, "n ..."],
-    share: float = 0.5,
-    fill: Fill = "zero",
-    preprocessing: Preprocessing | None = None,
-    chunk: int = 1,
-) -> Float[Array, "b *m h w"]:
-    """`rise` with masks [n h w] that are given, in [0, 1]; 1 shows the image, and `share` is their mean p.
-
-    Arguments, costs and errors as there, and a ValueError for masks of another size than the images.
-    """
-    if masks.shape[1:] != image.shape[1:3]:
-        raise ValueError(f"masks of shape {list(masks.shape)} do not fit images of shape {list(image.shape)}")
-    hidden = filled(image.astype(jnp.float32), fill, preprocessing)
-    return _weighted_masks(model, image, target, lambda masks: masks, masks, share, hidden, chunk)
-
-
-def _weighted_masks(
-    model: Model,
-    image: Float[Array, "b h w c"],
-    target: Target,
-    draw: Callable[[Array], Float[Array, "j h w"]],
-    items: Array | np.ndarray,
-    share: float,
-    hidden: Float[Array, "b h w c"],
-    chunk: int,
-) -> Float[Array, "b *m h w"]:
-    if not 0 < share <= 1:
-        raise ValueError(f"share {share} must lie in (0, 1]; 0.5 is the default")
-    fixed = fixed_target(model, image, target)
 
     def of_class(classes: Classes) -> Float[Array, "b h w"]:
         def part(items: Array) -> Float[Array, "b h w"]:
@@ -117,7 +75,30 @@ def _weighted_masks(
 
         return summed(part, items, chunk) / (len(items) * share)
 
-    return each_class(of_class, fixed, lambda: outputs_of(model, image))
+    return each_class(of_class, fixed_target(model, image, target), lambda: outputs_of(model, image))
+
+
+def _drawn(
+    image: Float[Array, "b h w c"],
+    key: Key[Array, ""] | None,
+    samples: int,
+    grid: int,
+    share: float,
+    masks: Float[Array, "n ..."] | None,
+) -> tuple[Callable[[Array], Float[Array, "j h w"]], Array | np.ndarray]:
+    """A few masks, and what they are made from: numbers of samples, or the masks themselves."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share {share} must lie in (0, 1]; 0.5 is the default")
+    height, width = image.shape[1:3]
+    if masks is not None and key is None:
+        if masks.shape[1:] != (height, width):
+            raise ValueError(f"masks of shape {list(masks.shape)} do not fit images of shape {list(image.shape)}")
+        return (lambda masks: masks), masks
+    if key is None or masks is not None:
+        raise ValueError("the masks are drawn from a key, or given: give one of key=jax.random.key(0) and masks=")
+    if samples < 1 or grid < 1:
+        raise ValueError(f"samples {samples} and grid {grid} must be 1 or more, such as 4000 and 7")
+    return lambda numbers: _masks(key, numbers, share, grid=grid, height=height, width=width), np.arange(samples)
 
 
 # Compiled by itself: outside of `jax.jit`, a mask would be a dozen programs.
@@ -131,7 +112,10 @@ def _masks(
     height: int,
     width: int,
 ) -> Float[Array, "j {height} {width}"]:
-    """Masks whose mean is `share` at every pixel, since interpolation takes means of cells."""
+    """Small grids of zeros and ones, interpolated bilinearly to a little more than the image, and cut out at random.
+
+    Their mean is `share` at every pixel, since interpolation takes means of cells.
+    """
     cell = math.ceil(height / grid), math.ceil(width / grid)
 
     def mask(number: Int[Array, ""]) -> Float[Array, "h w"]:

@@ -292,7 +292,10 @@ def test_several_methods_of_explanation_have_a_table(make_run):
     text = read(write_run_report(run)).text
     results, _, explained = text.partition("Faithfulness of the explanations")
     assert "by falling LayerCAM of the label class; what is removed becomes the fill (blur" in explained
-    _, _, methods = explained.partition("Methods of explanation")
+    said, _, methods = explained.partition("Methods of explanation")
+    assert "the area under the curve of deletion: lower is better." in said
+    assert "the area under the curve of insertion: higher is better." in said
+    assert "holes filled from around them" not in said, "ROAD was not measured"
     for shown in ("LayerCAM", "RISE", "0.123", "0.456", "0.777", "Deletion AUC", "Out of distribution"):
         assert shown in methods, shown
     assert "0.123" not in results, "a metric of explanations is not a metric of predictions"

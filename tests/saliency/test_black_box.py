@@ -36,9 +36,7 @@ def test_occlusion_is_captums(stride):
 
 def test_rise_is_that_of_the_reference_masks():
     masks = jnp.asarray(CAPTUM["rise_masks"])
-    found = jax.jit(functools.partial(saliency.rise_of_masks, probabilities, chunk=16))(
-        IMAGE, TARGETS["lab"], masks=masks
-    )
+    found = jax.jit(functools.partial(saliency.rise, probabilities, chunk=16))(IMAGE, TARGETS["lab"], masks=masks)
     np.testing.assert_allclose(found, CAPTUM["rise_lab"], rtol=0, atol=2e-6)
 
 
@@ -65,7 +63,7 @@ def test_rise_draws_its_masks_from_the_key_and_shows_what_matters():
     found = saliency.rise(model, image, 0, key=KEY, samples=600, grid=4, share=0.3, chunk=100)
     masks = _masks(KEY, jnp.arange(6), 0.3, grid=4, height=4, width=4)
     few = saliency.rise(model, image, 0, key=KEY, samples=6, grid=4, share=0.3, chunk=4)
-    given = saliency.rise_of_masks(model, image, 0, masks=masks, share=0.3)
+    given = saliency.rise(model, image, 0, masks=masks, share=0.3)
     chex.assert_trees_all_close(few, given, rtol=1e-4, atol=1e-5)
     assert np.unravel_index(found[0].argmax(), (4, 4)) == (1, 2)
     assert np.unravel_index(found[0].argmin(), (4, 4)) == (3, 0)
@@ -113,4 +111,7 @@ def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="samples 0 and grid 7"):
         saliency.rise(weighted, SMALL, 0, key=KEY, samples=0)
     with pytest.raises(ValueError, match="masks of shape"):
-        saliency.rise_of_masks(weighted, SMALL, 0, masks=jnp.ones((3, 4, 4)))
+        saliency.rise(weighted, SMALL, 0, masks=jnp.ones((3, 4, 4)))
+    for given in ({}, {"key": KEY, "masks": jnp.ones((3, 5, 5))}):
+        with pytest.raises(ValueError, match="the masks are drawn from a key, or given: give one of"):
+            saliency.rise(weighted, SMALL, 0, **given)

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from align_jax.reporting import names
-from align_jax.reporting.columns import Metric
+from align_jax.reporting.columns import Metric, explanation_metric
 from align_jax.reporting.explanations_page import value_tables
 from align_jax.reporting.explanations_page.cards import cards_of, classes_of, domains_of
 from align_jax.reporting.explanations_page.curve_figures import curve_panels
 from align_jax.reporting.explanations_page.data import Explanations, check, is_labelled
-from align_jax.reporting.explanations_page.metric_names import MEANINGS, metric_named
 from align_jax.reporting.explanations_page.pictures import MOST_BYTES, SIDES, Sides
+from align_jax.reporting.metric_meanings import MEANINGS
 from align_jax.reporting.page import TEMPLATES
 from align_jax.tables.table import shortened
 
@@ -56,7 +56,7 @@ def explanations_page(
     first = next(iter(runs.values()))
     keys = list(dict.fromkeys(key for run in runs.values() for key in run.metrics))
     higher = {key: better for run in reversed([*runs.values()]) for key, better in run.higher_is_better.items()}
-    metrics = [metric_named(key, higher.get(key)) for key in keys]
+    metrics = [explanation_metric(key, higher.get(key)) for key in keys]
     panels, legend = curve_panels(runs, resamples)
     values = {
         "title": title or f"Explanations of {names.listed(list(runs))}",

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from align_jax.reporting.explanations_page.metric_names import metric_named
+from align_jax.reporting.columns import explanation_metric
 from align_jax.reporting.explanations_page.value_tables import difference_cell, random_table, run_table, value_table
 from tests.reporting.explanations_page.made_up import HIGHER_IS_BETTER, explanations
 
 RUN = explanations(2, 30)
-METRICS = [metric_named(key, better) for key, better in HIGHER_IS_BETTER.items()]
+METRICS = [explanation_metric(key, better) for key, better in HIGHER_IS_BETTER.items()]
 ALONE = np.arange(30)
 
 
@@ -72,7 +72,7 @@ def test_differences_are_paired():
 def test_better_is_said_where_the_interval_leaves_out_zero(shift, higher, verdict):
     noise = np.random.default_rng(0).normal(size=30) * 0.5
     noise -= noise.mean()
-    metric = metric_named("of_ours", higher)
+    metric = explanation_metric("of_ours", higher)
     cell = difference_cell(metric, noise + shift, np.zeros(30), ALONE, 500)
     assert cell.note == verdict
     # Of the same noise a smaller shift says nothing.

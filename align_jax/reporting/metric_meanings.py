@@ -1,8 +1,4 @@
-"""What the metrics of explanations are called, and what they say, in a few words each."""
-
-from align_jax.reporting.columns import METRICS, Metric
-from align_jax.reporting.names import series_title
-from align_jax.tables.table import Better, shortened
+"""What the metrics of explanations say, in a few words each."""
 
 MEANINGS = {
     "comprehensiveness": "how much the probability falls without the most important pixels",
@@ -23,10 +19,3 @@ MEANINGS = {
     "gini": "how few pixels hold the map's mass",
     "entropy": "how evenly the map's mass is spread",
 }
-
-
-def metric_named(key: str, higher_is_better: bool | None) -> Metric:
-    """How a metric is printed; None if neither direction is better."""
-    better: Better = "neither" if higher_is_better is None else "higher" if higher_is_better else "lower"
-    known = METRICS[key].title if key in METRICS else ""
-    return Metric(key, shortened(known or series_title(key)), better)
