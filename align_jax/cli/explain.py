@@ -92,7 +92,9 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
     else:
         _say("No image is given: the run's own tests are explained.")
         explained, skipped = images_of_tests(trained, settings.images, _say), []
-    settings = _without_masks(settings, values.metrics) if not explained.has_masks else settings
+    if not explained.has_masks:
+        asked = any(override.lstrip("-").startswith("config.explain.metrics=") for override in overrides)
+        settings = _without_masks(settings, asked)
     page = write_methods_page(
         dict(zip(run_names(runs), runs, strict=True)), with_figure(settings), explained, out, _say
     )
@@ -119,13 +121,18 @@ def _with_flags(values: flags.FlagValues, overrides: Sequence[str], has_images: 
     return given
 
 
-def _without_masks(settings: ml_collections.ConfigDict, asked: str | None) -> ml_collections.ConfigDict:
-    """The settings for images without masks: a metric that needs them is refused if it was asked for, else left out."""
+def _without_masks(settings: ml_collections.ConfigDict, asked: bool) -> ml_collections.ConfigDict:
+    """The settings for images without masks: metrics that need them are refused if they were asked for, else left out.
+
+    `asked` says whether the command names the metrics; if not, they are the run's.
+    """
     from align_jax.explanations.metrics import AGAINST_A_MASK
 
     needing = [name for name in settings.metrics if name in AGAINST_A_MASK]
-    if needing and asked is not None:
-        raise UserError(f"--metrics: {', '.join(needing)} need true masks; give --masks=FOLDER with your images.")
+    if needing and asked:
+        raise UserError(
+            f"{', '.join(needing)} need true masks, and there are none; give your images and --masks=FOLDER."
+        )
     if needing:
         _say(f"note: there are no masks, and {', '.join(needing)} of the run's metrics are left out.")
     copy = settings.copy_and_resolve_references()
