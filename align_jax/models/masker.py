@@ -10,6 +10,7 @@ import ml_collections
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from align_jax.models.convolution import faster_convolution
 from align_jax.settings import Setting
 
 HE_NORMAL = nn.initializers.he_normal()
@@ -89,6 +90,7 @@ class EncoderDecoder(nn.Module):
             kernel_dilation=dilation,
             dtype=self.dtype,
             kernel_init=kernel_init,
+            conv_general_dilated_cls=faster_convolution,
         )
 
 

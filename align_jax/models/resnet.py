@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from align_jax.models.convolution import faster_convolution
+
 
 def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.Conv:
     """A bias-free convolution whose map has side ceil(side / stride), padded as PyTorch models pad it."""
@@ -25,6 +27,7 @@ def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.C
         use_bias=False,
         dtype=dtype,
         kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),  # He, by fan-out
+        conv_general_dilated_cls=faster_convolution,
     )
 
 

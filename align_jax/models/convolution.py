@@ -1,0 +1,150 @@
+"""A convolution that is computed in the fastest exact form on CPUs, and by XLA's own convolution on GPUs and TPUs.
+
+XLA's CPU convolutions can be a hundred times slower than a matmul of the same numbers, and its gradients of 1 x 1
+kernels are several times slower; matmuls run near the machine's peak. `convolution` takes the place of
+`jax.lax.conv_general_dilated` in Flax's layer, whose parameters and names stay as they are:
+
+    nn.Conv(16, (3, 3), conv_general_dilated_cls=faster_convolution)
+
+The form is chosen by shape, for the output and for each gradient by itself, when a program is lowered for a CPU. So what
+a machine without an accelerator exports for one has XLA's convolutions.
+
+The three products of `convolution_forms` are the derivatives of one another. So any derivative, forward or reverse and of
+any order, is made of the same three, and each is as fast as it can be.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+from align_jax.models.convolution_forms import DIMENSIONS, FORMS, Geometry, Images, Kernel, Outputs, Product, native
+
+
+def convolution(
+    lhs: Array,
+    rhs: Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    precision: Any = None,
+) -> Array:
+    """`jax.lax.conv_general_dilated`, as Flax calls it: the same result, up to the order of its sums.
+
+    What is none of 2 dimensions with channels last, one group, no dilation of the images and the default precision is
+    handed on to `jax.lax.conv_general_dilated`.
+    """
+    dilation = tuple(rhs_dilation or (1,) * len(window_strides))
+    numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    usual = (
+        lhs.ndim == 4
+        and numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, DIMENSIONS)
+        and all(step == 1 for step in lhs_dilation or ())
+        and feature_group_count == 1
+        and precision is None
+        and lhs.dtype == rhs.dtype
+        and jnp.issubdtype(lhs.dtype, jnp.floating)
+        and all(isinstance(side, int) and side > 0 for side in (*lhs.shape, *rhs.shape))
+    )
+    if usual:
+        geometry = _geometry(lhs.shape, rhs.shape, window_strides, padding, dilation)
+        if min(geometry.output) > 0 and min(*geometry.padding[0], *geometry.padding[1]) >= 0:
+            return _bound(lhs, rhs, "output", geometry)
+    return lax.conv_general_dilated(
+        lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, numbers, feature_group_count, precision=precision
+    )
+
+
+def faster_convolution() -> Callable[..., Array]:
+    """`convolution`, for `flax.linen.Conv(conv_general_dilated_cls=...)`."""
+    return convolution
+
+
+def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: Geometry) -> str:
+    """The form that is fastest on a CPU for factors of these shapes.
+
+    Measured by `python -m benchmarks.convolutions`; docs/costs.md has the table.
+    """
+    if geometry.kernel == (1, 1):
+        return "taps"
+    return "native"
+
+
+def _geometry(
+    image: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> Geometry:
+    if isinstance(padding, str):
+        spread = [(taps - 1) * distance + 1 for taps, distance in zip(kernel[:2], dilation, strict=True)]
+        padding = lax.padtype_to_pads(image[1:3], spread, strides, padding)
+    whole = [(int(before), int(after)) for before, after in padding]
+    pairs = [tuple(map(int, pair)) for pair in (image[1:3], kernel[:2], strides, dilation)]
+    return Geometry(pairs[0], pairs[1], pairs[2], tuple(whole), pairs[3])  # type: ignore[arg-type]
+
+
+# A product of two arrays; `product` and `geometry` are its parameters. A primitive, and not a function with a derivative
+# of its own, because only a primitive can be differentiated forward and backward, and lowered for each platform by itself.
+convolution_p = Primitive("convolution")
+
+
+def _abstract(a: Any, b: Any, *, product: Product, geometry: Geometry) -> jax.core.ShapedArray:
+    return jax.core.ShapedArray(geometry.result_shape(product, a.shape, b.shape), a.dtype)
+
+
+def _in_form(a: Array, b: Array, *, product: Product, geometry: Geometry) -> Array:
+    return FORMS[form_of(product, a.shape, b.shape, geometry)](product, a, b, geometry)
+
+
+def _natively(a: Array, b: Array, *, product: Product, geometry: Geometry) -> Array:
+    return native(product, a, b, geometry)
+
+
+def _first_transposed(above: Array, a: Any, b: Array, *, product: Product, geometry: Geometry) -> Array:
+    """The gradient of a product's first factor."""
+    if product == "input":  # of the gradient that was given
+        return _bound(above, b, "output", geometry)
+    return _bound(above, b, "input", geometry) if product == "output" else _bound(b, above, "input", geometry)
+
+
+def _second_transposed(above: Array, a: Array, b: Any, *, product: Product, geometry: Geometry) -> Array:
+    """The gradient of a product's second factor."""
+    if product == "kernel":
+        return _bound(a, above, "output", geometry)
+    return _bound(a, above, "kernel", geometry) if product == "output" else _bound(above, a, "kernel", geometry)
+
+
+def _batched(
+    factors: Sequence[Array], axes: Sequence[int | None], *, product: Product, geometry: Geometry
+) -> tuple[Array, int]:
+    """Of `jax.vmap`: more images of one kernel are a larger batch; many kernels are left to XLA."""
+    a, b = factors
+    if product == "kernel" or axes[1] is not None:
+        mapped = jax.vmap(lambda a, b: native(product, a, b, geometry), tuple(axes))
+        return mapped(a, b), 0
+    a = jnp.moveaxis(a, axes[0] or 0, 0)
+    together = _bound(a.reshape(-1, *a.shape[2:]), b, product, geometry)
+    return together.reshape(*a.shape[:2], *together.shape[1:]), 0
+
+
+def _bound(a: Array, b: Array, product: Product, geometry: Geometry) -> Array:
+    result: Array = convolution_p.bind(a, b, product=product, geometry=geometry)
+    return result
+
+
+convolution_p.def_impl(jax.jit(convolution_p.bind, static_argnames=("product", "geometry")))
+convolution_p.def_abstract_eval(_abstract)
+ad.defbilinear(convolution_p, _first_transposed, _second_transposed)
+batching.primitive_batchers[convolution_p] = _batched
+mlir.register_lowering(convolution_p, mlir.lower_fun(_natively, multiple_results=False))
+mlir.register_lowering(convolution_p, mlir.lower_fun(_in_form, multiple_results=False), platform="cpu")

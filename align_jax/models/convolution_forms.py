@@ -1,0 +1,166 @@
+"""Exact ways to compute a convolution and its two gradients on a CPU: XLA's own, one matmul of patches, one per tap.
+
+A convolution is a sum over the taps of its kernel: `y[o] = sum_t x[s o + d t - p] w[t]`, with stride s, dilation d and
+padding p. Its gradients are sums over the same triples (input place, tap, output place). So there are three products of
+two arrays each:
+
+    output  of (x, w):  the convolution            [b h w c], [k l c o] -> [b u v o]
+    input   of (g, w):  the images' gradient       [b u v o], [k l c o] -> [b h w c]
+    kernel  of (x, g):  the kernel's gradient      [b h w c], [b u v o] -> [k l c o]
+
+A form computes all three. The forms add up the same numbers in different orders.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Product = Literal["output", "input", "kernel"]
+Pair = tuple[int, int]
+Images = Float[Array, "b h w c"]
+Outputs = Float[Array, "b u v o"]
+Kernel = Float[Array, "k l c o"]
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+class Geometry(NamedTuple):
+    """What a convolution is, but for its batch, its channels and its data type. Pairs are of height and width.
+
+    Attributes:
+      image: sides of the input.
+      kernel: how many taps.
+      strides: steps of the window.
+      padding: zeros before and after.
+      dilation: distances of neighbouring taps.
+    """
+
+    image: Pair
+    kernel: Pair
+    strides: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
+    dilation: Pair = (1, 1)
+
+    @property
+    def output(self) -> Pair:
+        """Sides of the output."""
+        height, width = (
+            max(0, (side + sum(padding) - (taps - 1) * dilation - 1) // stride + 1)
+            for side, taps, stride, padding, dilation in zip(*self, strict=True)
+        )
+        return height, width
+
+    def taps(self) -> Iterator[Pair]:
+        """The taps in the order in which a kernel's first two axes are flattened."""
+        return itertools.product(range(self.kernel[0]), range(self.kernel[1]))
+
+    def reach(self, axis: int, tap: int) -> tuple[slice, slice]:
+        """Along an axis: the outputs for which this tap lies on the image, not on its padding, and what it reads."""
+        stride = self.strides[axis]
+        offset = tap * self.dilation[axis] - self.padding[axis][0]
+        first = max(0, -(offset // stride))
+        last = min(self.output[axis] - 1, (self.image[axis] - 1 - offset) // stride)
+        count = max(0, last - first + 1)
+        start = first * stride + offset
+        return slice(first, first + count), slice(start, start + max(0, (count - 1) * stride + 1), stride)
+
+    def result_shape(self, product: Product, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a product of arrays of the shapes `a` and `b`."""
+        if product == "output":
+            return (a[0], *self.output, b[3])
+        if product == "input":
+            return (a[0], *self.image, b[2])
+        return (*self.kernel, a[3], b[3])
+
+
+def native(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+    """XLA's convolution, and the gradients of it that JAX derives."""
+
+    def convolved(x: Images, w: Kernel) -> Outputs:
+        return lax.conv_general_dilated(
+            x, w, geometry.strides, geometry.padding, rhs_dilation=geometry.dilation, dimension_numbers=DIMENSIONS
+        )
+
+    shape = jax.ShapeDtypeStruct(geometry.result_shape(product, a.shape, b.shape), a.dtype)
+    if product == "input":
+        return jax.linear_transpose(lambda x: convolved(x, b), shape)(a)[0]
+    if product == "kernel":
+        return jax.linear_transpose(lambda w: convolved(a, w), shape)(b)[0]
+    return convolved(a, b)
+
+
+def patches(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+    """One matmul: a row of the first matrix is all that the kernel sees from one place.
+
+    The images' gradient is the transpose of this: one matmul, whose rows are added up where windows overlap.
+    """
+    shape = geometry.result_shape(product, a.shape, b.shape)
+    if product == "output":
+        return jnp.tensordot(_windows(a, geometry), b, 3)
+    if product == "kernel":
+        return jnp.tensordot(_windows(a, geometry), b, ((0, 1, 2), (0, 1, 2)))
+    unfold = functools.partial(_windows, geometry=geometry)
+    return jax.linear_transpose(unfold, jax.ShapeDtypeStruct(shape, a.dtype))(jnp.tensordot(a, b, (3, 3)))[0]
+
+
+def _windows(x: Images, geometry: Geometry) -> Float[Array, "b u v k l c"]:
+    """What each tap sees from each output place."""
+    (rows, columns), (down, right) = geometry.kernel, geometry.output
+    if geometry.kernel == geometry.strides and geometry.image == (rows * down, columns * right) == x.shape[1:3]:
+        # Windows that lie side by side are the image in another order.
+        return x.reshape(x.shape[0], down, rows, right, columns, x.shape[3]).transpose(0, 1, 3, 2, 4, 5)
+    padded = jnp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
+    seen = []
+    for tap in geometry.taps():
+        first = [t * distance for t, distance in zip(tap, geometry.dilation, strict=True)]
+        last = [f + (n - 1) * stride + 1 for f, n, stride in zip(first, geometry.output, geometry.strides, strict=True)]
+        seen.append(lax.slice(padded, (0, *first, 0), (x.shape[0], *last, x.shape[3]), (1, *geometry.strides, 1)))
+    return jnp.stack(seen, 3).reshape(x.shape[0], down, right, rows, columns, x.shape[3])
+
+
+def taps(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+    """One matmul for each tap, only of the places where it lies on the image: on small maps most zeros are left out."""
+    shape = geometry.result_shape(product, a.shape, b.shape)
+    found: dict[Pair, Array] = {}
+    for tap in geometry.taps():
+        (to_rows, from_rows), (to_columns, from_columns) = (geometry.reach(axis, t) for axis, t in enumerate(tap))
+        if to_rows.start == to_rows.stop or to_columns.start == to_columns.stop:
+            continue
+        if product == "output":
+            part = jnp.tensordot(_cut(a, from_rows, from_columns), b[tap], 1)
+            found[tap] = _placed(part, to_rows, to_columns, shape)
+        elif product == "input":
+            part = jnp.tensordot(_cut(a, to_rows, to_columns), b[tap], (3, 1))
+            found[tap] = _placed(part, from_rows, from_columns, shape)
+        else:
+            seen, given = _cut(a, from_rows, from_columns), _cut(b, to_rows, to_columns)
+            found[tap] = jnp.tensordot(seen, given, ((0, 1, 2), (0, 1, 2)))
+    if product == "kernel":
+        unseen = jnp.zeros(shape[2:], a.dtype)
+        return jnp.stack([found.get(tap, unseen) for tap in geometry.taps()]).reshape(shape)
+    return functools.reduce(jnp.add, found.values()) if found else jnp.zeros(shape, a.dtype)
+
+
+def _cut(x: Array, rows: slice, columns: slice) -> Array:
+    return lax.slice(
+        x,
+        (0, rows.start, columns.start, 0),
+        (x.shape[0], rows.stop, columns.stop, x.shape[3]),
+        (1, rows.step or 1, columns.step or 1, 1),
+    )
+
+
+def _placed(x: Array, rows: slice, columns: slice, shape: tuple[int, ...]) -> Array:
+    """Zeros of the shape, with x at these rows and columns: the transpose of `_cut`."""
+    spatial = [(s.start, side - s.stop, (s.step or 1) - 1) for s, side in zip((rows, columns), shape[1:3], strict=True)]
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *spatial, (0, 0, 0)))
+
+
+Form = Callable[[Product, Array, Array, Geometry], Array]
+FORMS: dict[str, Form] = {"native": native, "patches": patches, "taps": taps}
