@@ -12,7 +12,6 @@ import argparse
 import functools
 import pathlib
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +30,7 @@ from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
 from align_jax.models.resnet import resnet
 from align_jax.networks import classifier_from_linen
+from benchmarks.peer import Peer
 
 PEER = pathlib.Path(__file__).parent / "torch_explanations.py"
 NETWORK = classifier_from_linen(resnet("resnet_small", 7))
@@ -112,40 +112,6 @@ def _curves(wanted: tuple[tuple[float, ...], ...], variables: Any, image: Array,
     return _perturbed(wanted, functools.partial(_probabilities, variables), image, saliency_map)
 
 
-class Peer:
-    """The other process; it runs one row at a time, and says how long that took."""
-
-    def __init__(self, python: str, images: int, size: int) -> None:
-        command = [python, str(PEER), f"--images={images}", f"--size={size}"]
-        try:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        except OSError as error:
-            raise UserError(f"--peer-python {python} cannot be run ({error.strerror}).") from error
-        self.names = self._answer().split("\t")
-
-    def seconds(self, name: str) -> float:
-        """CPU seconds of a row."""
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(f"{name}\n")
-            self._process.stdin.flush()
-            return float(self._answer())
-        except (BrokenPipeError, ValueError) as error:
-            raise UserError(f"{PEER.name} ended or said something else than seconds at {name!r}.") from error
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.kill()
-        self._process.wait()
-
-    def _answer(self) -> str:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise UserError(f"{PEER.name} ended early; does --peer-python have torch, grad-cam and torchcam?")
-        return line.rstrip("\n")
-
-
 def measure(images: int, size: int, repeats: int, peer: Peer | None) -> None:
     """Prints the table."""
     programs = Programs(images, size)
@@ -200,7 +166,10 @@ def main() -> int:
     def run() -> None:
         if min(arguments.repeats, arguments.images, arguments.size) < 1:
             raise UserError("--repeats, --images and --size must be at least 1.")
-        peer = Peer(arguments.peer_python, arguments.images, arguments.size) if arguments.peer_python else None
+        peer = None
+        if arguments.peer_python:
+            flags = (f"--images={arguments.images}", f"--size={arguments.size}")
+            peer = Peer(arguments.peer_python, PEER, flags, "torch, grad-cam and torchcam")
         try:
             with stop_request("ending after this row"):
                 measure(arguments.images, arguments.size, arguments.repeats, peer)
