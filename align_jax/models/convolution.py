@@ -13,6 +13,7 @@ The three products of `convolution_forms` are the derivatives of one another. So
 any order, is made of the same three, and each is as fast as it can be.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -73,8 +74,15 @@ def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: 
 
     Measured by `python -m benchmarks.convolutions`; docs/costs.md has the table.
     """
-    if geometry.kernel == (1, 1):
+    places, strided = math.prod(geometry.output), geometry.strides != (1, 1)
+    if geometry.kernel == (1, 1) or places <= 16:
         return "taps"
+    if geometry.kernel == geometry.strides:
+        return "patches"
+    if product == "input" and strided and math.prod(geometry.kernel) <= 9:
+        return "patches"
+    if product != "output" and places <= 49:
+        return "patches"
     return "native"
 
 

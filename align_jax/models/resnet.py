@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from align_jax.models.convolution import faster_convolution
+from align_jax.models.pooling import max_pool
 
 
 def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.Conv:
@@ -143,7 +144,7 @@ class ResNet(nn.Module):
         stored = not train or self.freeze_batch_norm
         x = nn.relu(self.bn1(self.conv1(image), stored))
         if self.stem_pool:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # Flax pads with -inf
+            x = max_pool(x, side=3, stride=2, padding=1)
         for number in range(1, len(self.stage_sizes) + 1):
             for block in getattr(self, f"layer{number}"):
                 x = block(x, stored)
