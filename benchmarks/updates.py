@@ -3,10 +3,10 @@
     python -m benchmarks.updates --peer-python=PYTHON_WITH_TORCH --json=updates.json
 
 Every network is at the size and batch at which it is named, with random images and Adam. The rows take turns, and so do
-PyTorch's rows if `--peer-python` names a Python that has torch (see torch_updates.py; `--peer-compile` adds torch.compile).
-A row's time is its fastest turn: what else runs on the machine can only add to it. FLOPs are XLA's count of the program
-for a TPU, which has a convolution where a CPU's may have matmuls. The peak is the fastest of many large matmuls, between
-the turns. Peak memory is XLA's: arguments, results and temporaries of the one program.
+PyTorch's rows if `--peer-python` names a Python that has torch (see torch_updates.py; `--peer-compile` adds
+torch.compile). A row's time is its fastest turn: what else runs on the machine can only add to it. FLOPs are XLA's count
+of the program for a TPU, which has a convolution where a CPU's may have matmuls. The peak is the fastest of many large
+matmuls, between the turns. Peak memory is XLA's: arguments, results and temporaries of the one program.
 """
 
 import argparse
@@ -134,7 +134,7 @@ class Row:
     def turn(self) -> float:
         """Seconds of one update."""
         began = time.perf_counter()
-        self._states, metrics = jax.block_until_ready(self._program(self._states, self._batch))
+        self._states, _ = jax.block_until_ready(self._program(self._states, self._batch))
         return time.perf_counter() - began
 
     def found(self, peak: float) -> dict[str, Any]:
@@ -240,7 +240,12 @@ def measure(arguments: argparse.Namespace) -> None:
         print(f"\n{device}, {arguments.dtype}, {arguments.turns} turns; peak {peak.flop_per_s / 1e9:.0f} GFLOP/s\n")
         print(table(rows), flush=True)
         if arguments.json:
-            whole = {"device": device, "dtype": arguments.dtype, "peak_gflop_per_s": peak.flop_per_s / 1e9, "rows": rows}
+            whole = {
+                "device": device,
+                "dtype": arguments.dtype,
+                "peak_gflop_per_s": peak.flop_per_s / 1e9,
+                "rows": rows,
+            }
             arguments.json.write_text(json.dumps(whole, indent=1) + "\n")
 
 

@@ -6,11 +6,11 @@ kernels are several times slower; matmuls run near the machine's peak. `convolut
 
     nn.Conv(16, (3, 3), conv_general_dilated_cls=faster_convolution)
 
-The form is chosen by shape, for the output and for each gradient by itself, when a program is lowered for a CPU. So what
-a machine without an accelerator exports for one has XLA's convolutions.
+The form is chosen by shape, for the output and for each gradient by itself, when a program is lowered for a CPU. So
+what a machine without an accelerator exports for one has XLA's convolutions.
 
-The three products of `convolution_forms` are the derivatives of one another. So any derivative, forward or reverse and of
-any order, is made of the same three, and each is as fast as it can be.
+The three products of `convolution_forms` are the derivatives of one another. So any derivative, forward or reverse and
+of any order, is made of the same three, and each has its own form.
 """
 
 import math
@@ -22,9 +22,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from align_jax.models.convolution_forms import DIMENSIONS, FORMS, Geometry, Images, Kernel, Outputs, Product, native
+from align_jax.models.convolution_forms import DIMENSIONS, FORMS, Geometry, Product, native
 
 
 def convolution(
@@ -101,8 +101,8 @@ def _geometry(
     return Geometry(pairs[0], pairs[1], pairs[2], tuple(whole), pairs[3])  # type: ignore[arg-type]
 
 
-# A product of two arrays; `product` and `geometry` are its parameters. A primitive, and not a function with a derivative
-# of its own, because only a primitive can be differentiated forward and backward, and lowered for each platform by itself.
+# A product of two arrays; `product` and `geometry` are its parameters. It is a primitive, and not a function with a
+# derivative of its own: only a primitive can be differentiated forward and backward, and lowered for each platform.
 convolution_p = Primitive("convolution")
 
 

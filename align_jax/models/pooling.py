@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, UInt8
 def max_pool(x: Float[Array, "b h w c"], side: int, stride: int, padding: int) -> Float[Array, "b u v c"]:
     """The maximum of each window; outside of the map is minus infinity.
 
-    The gradient goes to the first of a window's largest values, row by row, and a NaN stays one, on every platform. Which
-    of the two programs runs is decided when it is lowered, as for convolutions.
+    The gradient goes to the first of a window's largest values, row by row, and a NaN stays one, on every platform.
+    Which of the two programs runs is decided when it is lowered, as for convolutions.
 
     Args:
       x: a map.
@@ -41,7 +41,7 @@ def _shifted_jvp(
     side: int, stride: int, padding: int, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
     best, number = _largest(_places(primals[0], side, stride, padding, -jnp.inf))
-    # Kept as a byte for each window. Otherwise XLA finds it again for each of the nine places that the gradient may go to.
+    # Kept as a byte for each window. Otherwise XLA finds it again for each place that the gradient may go to.
     number = jax.lax.optimization_barrier(number)
     return best, jax.lax.select_n(number.astype(jnp.int32), *_places(tangents[0], side, stride, padding, 0.0))
 
