@@ -2,7 +2,7 @@
 
     python benchmarks/flops.py
 
-Nothing is compiled or run: XLA counts the operations of the lowered program, so the machine does not matter.
+Nothing is compiled or run: XLA counts the operations of the program lowered for a TPU, so the machine does not matter.
 """
 
 from align_jax.runtime.interruption import begin
@@ -49,7 +49,7 @@ def flops(name: str = "resnet50", size: int = 224, batch_size: int = 8, num_clas
     }
 
     def count(step, *arguments) -> float:
-        return jax.jit(step).lower(*arguments).cost_analysis()["flops"]
+        return jax.jit(step).trace(*arguments).lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
 
     def masks(batch):
         return batch["mask"]

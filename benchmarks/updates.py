@@ -4,9 +4,9 @@
 
 Every network is at the size and batch at which it is named, with random images and Adam. The rows take turns, and so do
 PyTorch's rows if `--peer-python` names a Python that has torch (see torch_updates.py; `--peer-compile` adds
-torch.compile). A row's time is its fastest turn: what else runs on the machine can only add to it. FLOPs are XLA's count
-of the program for a TPU, which has a convolution where a CPU's may have matmuls. The peak is the fastest of many large
-matmuls, between the turns. Peak memory is XLA's: arguments, results and temporaries of the one program.
+torch.compile). A row's time is its fastest turn: what else runs on the machine can only add to it. FLOPs are XLA's
+count of the program for a TPU, which has a convolution where a CPU's may have matmuls. The peak is the fastest of many
+large matmuls, between the turns. Peak memory is XLA's: arguments, results and temporaries of the one program.
 """
 
 import argparse
