@@ -23,6 +23,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
@@ -63,7 +64,7 @@ def _convolutions(jaxpr: Any) -> Iterator[Shape]:
         if equation.primitive is convolution_p:
             x, w = (variable.aval.shape for variable in equation.invars)
             yield x, w, equation.params["geometry"]
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             yield from _convolutions(inner)
 
 

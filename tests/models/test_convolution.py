@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export, lax
+from jax.extend.core import jaxprs_in_params
 
 from align_jax import saliency
 from align_jax.models.convolution import convolution, convolution_p, faster_convolution, form_of
@@ -35,7 +36,7 @@ def convolutions(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive is convolution_p and equation.params["product"] == "output":
             yield *(variable.aval.shape for variable in equation.invars), equation.params["geometry"]
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             yield from convolutions(inner)
 
 
@@ -168,7 +169,7 @@ def test_it_runs_without_jit():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_sums_in_float32_and_keeps_its_type(dtype):
+def test_half_precision_keeps_its_type_and_rounds_once(dtype):
     x, w = waves((2, 4, 4, 256)).astype(dtype), waves((3, 3, 256, 8), 1.0).astype(dtype)
     convolve = functools.partial(convolution, window_strides=(1, 1), padding="SAME", dimension_numbers=DIMENSIONS)
     assert form_of("output", x.shape, w.shape, Geometry((4, 4), (3, 3), padding=((1, 1), (1, 1)))) != "native"
@@ -236,11 +237,11 @@ OTHERS = {
 def test_what_is_none_of_ours_is_handed_on(name):
     x, w, named = OTHERS[name]
     x, w = waves(x), waves(w, 1.0)
-    strides = (1,) * (x.ndim - 2)
-    found = jax.make_jaxpr(lambda x, w: convolution(x, w, strides, "SAME", **named))(x, w)
+    strides, padding = (1,) * (x.ndim - 2), ((1, 1),) * (x.ndim - 2)
+    found = jax.make_jaxpr(lambda x, w: convolution(x, w, strides, padding, **named))(x, w)
     assert [equation.primitive.name for equation in found.eqns] == ["conv_general_dilated"]
     np.testing.assert_array_equal(
-        convolution(x, w, strides, "SAME", **named), lax.conv_general_dilated(x, w, strides, "SAME", **named)
+        convolution(x, w, strides, padding, **named), lax.conv_general_dilated(x, w, strides, padding, **named)
     )
 
 
