@@ -160,7 +160,8 @@ class ResNet(nn.Module):
         return self.head(self.features(image, train))
 
 
-# For images of 32 to 96 pixels; among designs that learn equally well, the one with the fastest training step on CPUs.
+# For images of 32 to 96 pixels; among designs that learn equally well, the one with the fastest training step on CPUs
+# under XLA's own convolutions and max-pooling, before `convolution.py` and `pooling.py`.
 # The stem reads patches of 4 x 4 pixels, so at 64 pixels no convolution runs on a map above 16 x 16, where XLA's weight
 # gradients are slow. There is no max-pool, whose gradient is slower still. The last map, 8 x 8 at 64 pixels and 4 x 4
 # at 32, is fine enough for Grad-CAM, and above the 2 x 2 at which XLA's CPU convolutions become sixty times slower.
