@@ -1,4 +1,4 @@
-"""The benchmarks of updates and convolutions: what they read, what they count, and the process they are compared with."""
+"""The speed benchmarks: what they read, what they count, and the process they are compared with."""
 
 import sys
 
