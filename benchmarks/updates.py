@@ -116,7 +116,7 @@ def programs(setting: Setting, dtype: str) -> tuple[dict[str, Callable[..., Any]
 class Row:
     """An update of a setting, compiled, and the seconds of its turns; the peer's beside them."""
 
-    def __init__(self, setting: Setting, dtype: str, name: str, step: Callable[..., Any], arguments: Any) -> None:
+    def __init__(self, setting: Setting, name: str, step: Callable[..., Any], arguments: Any) -> None:
         self.setting, self.name = setting, name
         self._states, self._batch = jax.tree.map(jnp.copy, arguments)
         traced = jax.jit(step, donate_argnums=0).trace(self._states, self._batch)
@@ -186,7 +186,7 @@ def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> lis
         rows = []
         for name in arguments.updates:
             stop_if_asked("nothing is left.")
-            rows.append(Row(setting, arguments.dtype, name, steps[name], first))
+            rows.append(Row(setting, name, steps[name], first))
         for turn in range(-arguments.warm_up, arguments.turns):
             for row in rows:
                 stop_if_asked("nothing is left.")
