@@ -121,6 +121,7 @@ SETTINGS: dict[str, Setting] = {
     "classifier.freeze_batch_norm": Setting(False, BOOLEAN),
     # The precision in which both networks compute. Parameters, losses and maps are float32.
     "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),
+    "classifier.remat": Setting(False, BOOLEAN),  # less memory: the gradient computes each block a second time
     "masker.name": Setting(
         "encoder_decoder",  # (D)
         one_of(MASKERS, ", or one of your own, for which you first import the file that adds it to MASKERS"),
@@ -135,6 +136,7 @@ SETTINGS: dict[str, Setting] = {
     "masker_optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "masker_optim.schedule": Setting("constant", one_of(SCHEDULES)),
     "schedule.batch_size": Setting(32, BATCH_SIZE),  # over all devices
+    "schedule.accumulate": Setting(1, whole_number(at_least=1, at_most=1000)),  # micro-batches, see micro_batches.py
     "schedule.length": Setting(5000, AT_LEAST_1),
     "schedule.unit": Setting("steps", one_of(("steps", "epochs"))),
     "schedule.warmup": Setting(2000.0, ZERO_OR_MORE),

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from align_jax.forward import Batch, ClassifierForward, Image, Mask, MaskerForward, SaliencySettings
+from align_jax.micro_batches import WHOLE, MicroBatches, function_in_micro_batches, in_micro_batches
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 from align_jax.objectives import Mean, Metrics, Objective, merge
 from align_jax.states import ClassifierState, MaskerState
@@ -26,7 +27,7 @@ class ClassifierUpdate(NamedTuple):
     """What stays the same over a classifier's updates: the network, its objective L_clf and the optimiser.
 
     `num_domains` is the number of training domains, and `num_groups` that of their pairs of class and group, for
-    objectives over them.
+    objectives over them. `micro_batches` says in how many parts the network sees a batch.
     """
 
     network: Classifier
@@ -36,12 +37,14 @@ class ClassifierUpdate(NamedTuple):
     num_domains: int = 1
     num_groups: int = 1
     swap_settings: SwapSettings = SwapSettings()
+    micro_batches: MicroBatches = WHOLE
 
 
 class MaskerUpdate(NamedTuple):
     """What stays the same over a masker's updates: the network, its objective L_mask, the optimiser and the fill.
 
-    With `swap_settings`, other images replace what the mask removes, and the fill is not used.
+    With `swap_settings`, other images replace what the mask removes, and the fill is not used. `micro_batches` says in
+    how many parts both networks see a batch.
     """
 
     network: Masker
@@ -49,6 +52,7 @@ class MaskerUpdate(NamedTuple):
     optimizer: optax.GradientTransformation
     fill: Callable[[Image], Image]
     swap_settings: SwapSettings | None = None
+    micro_batches: MicroBatches = WHOLE
 
 
 def classifier_loss(
@@ -67,7 +71,7 @@ def classifier_loss(
     Source: ALIGN, "Classifier objective".
     """
     forward = ClassifierForward(
-        update.network,
+        in_micro_batches(update.network, update.micro_batches),
         params,
         state.batch_stats,
         batch,
@@ -101,7 +105,14 @@ def masker_loss(
     """
     key = jax.random.fold_in(key, state.step)
     forward = MaskerForward(
-        update.network, params, state.batch_stats, batch, key, frozen_logits, update.fill, update.swap_settings
+        in_micro_batches(update.network, update.micro_batches),
+        params,
+        state.batch_stats,
+        batch,
+        key,
+        function_in_micro_batches(frozen_logits, update.micro_batches),
+        update.fill,
+        update.swap_settings,
     )
     loss, metrics, _ = update.objective(forward, state.step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
@@ -206,7 +217,7 @@ def align_round(
             masker, masker_state, batch, key, lambda image: classifier.network.logits(params, batch_stats, image)
         )
         metrics = merge(metrics, {f"masker/{name}": mean for name, mean in new.items()})
-    masks = learned_masks(masker.network, masker_state)
+    masks = learned_masks(in_micro_batches(masker.network, masker.micro_batches), masker_state)
     for batch in batches[:classifier_steps]:
         classifier_state, new = classifier_step(classifier, classifier_state, batch, key, masks)
         metrics = merge(metrics, {f"classifier/{name}": mean for name, mean in new.items()})

@@ -103,6 +103,8 @@ class ResNet(nn.Module):
       stem_kernel, stem_stride, stem_pool: the first convolution, and whether a 3x3 max-pool of stride 2 follows.
       freeze_batch_norm: normalise with the stored statistics even where `train` is true.
       dtype: the backbone's data type. Parameters, statistics, pooling, head and logits are at least float32.
+      remat: keep of each block only its input for the gradient, which computes the block a second time. Parameters have
+        the same names and values, and numbers differ by a rounding.
     """
 
     num_classes: int
@@ -115,8 +117,12 @@ class ResNet(nn.Module):
     stem_pool: bool = True
     freeze_batch_norm: bool = False
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def setup(self) -> None:
+        # The names of parameters come from the attributes below, whatever the class of a block is called. Argument 2 is
+        # `stored`: a block asks whether it is true, and so it must not be traced.
+        block: Any = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
         stem_width = self.stage_widths[0]
         self.conv1 = _conv(stem_width, self.stem_kernel, self.dtype, self.stem_stride)
         self.bn1 = _batch_norm(self.dtype)
@@ -124,8 +130,8 @@ class ResNet(nn.Module):
         stages = zip(self.stage_sizes, self.stage_widths, self.stage_strides, strict=True)
         for number, (size, width, stride) in enumerate(stages, start=1):
             outputs = width * self.block.expansion
-            first = self.block(width, stride, project=stride != 1 or channels != outputs, dtype=self.dtype)
-            rest = [self.block(width, dtype=self.dtype) for _ in range(size - 1)]
+            first = block(width, stride, project=stride != 1 or channels != outputs, dtype=self.dtype)
+            rest = [block(width, dtype=self.dtype) for _ in range(size - 1)]
             setattr(self, f"layer{number}", [first, *rest])
             channels = outputs
         self.fc = nn.Dense(self.num_classes)
@@ -183,7 +189,14 @@ RESNETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resnet(name: str, num_classes: int, *, freeze_batch_norm: bool = False, dtype: DTypeLike = jnp.float32) -> ResNet:
+def resnet(
+    name: str,
+    num_classes: int,
+    *,
+    freeze_batch_norm: bool = False,
+    dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
+) -> ResNet:
     """A ResNet by name.
 
     Args:
@@ -191,10 +204,11 @@ def resnet(name: str, num_classes: int, *, freeze_batch_norm: bool = False, dtyp
       num_classes: how many logits the head has.
       freeze_batch_norm: normalise with the stored statistics even in training.
       dtype: the backbone's data type.
+      remat: keep of each block only its input for the gradient.
 
     Raises:
       ValueError: no network has that name.
     """
     if name not in RESNETS:
         raise ValueError(f"There is no network {name!r}; choose one of {', '.join(RESNETS)}.")
-    return ResNet(num_classes, **RESNETS[name], freeze_batch_norm=freeze_batch_norm, dtype=dtype)
+    return ResNet(num_classes, **RESNETS[name], freeze_batch_norm=freeze_batch_norm, dtype=dtype, remat=remat)

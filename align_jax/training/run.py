@@ -38,7 +38,7 @@ from align_jax.training.diagnostics import CollapseWarning
 from align_jax.training.initial_states import initial_states, with_pretrained
 from align_jax.training.method import Method, build_method
 from align_jax.training.metrics_log import MetricsWriter
-from align_jax.training.plan import Length, Plan, check_batch
+from align_jax.training.plan import Length, Plan, check_batch, check_micro_batches
 from align_jax.training.progress import Progress
 
 # Beside the run's seed, for batches in which mistakes are drawn more often.
@@ -120,6 +120,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     check_devices(config, mesh.size)
     data = load(config.data)
     check_data(plan, data)
+    check_micro_batches(config, len(data.train), mesh.size)
     length = plan.length(steps_per_epoch(config, data))
     num_classes = len(data.class_names)
     groups = class_groups(data) if plan.reads_groups else None
