@@ -48,8 +48,8 @@ class MicroBatches(NamedTuple):
         size, *rest = batch.shape
         if size % (self.count * self.turn):
             raise ValueError(
-                f"A batch of {size} cannot be cut into {self.count} micro-batches of equally many turns of {self.turn}: "
-                f"its size must be a multiple of {self.count * self.turn}."
+                f"A batch of {size} cannot be cut into {self.count} micro-batches of whole turns of {self.turn}; "
+                f"give a multiple of {self.count * self.turn}."
             )
         turns = batch.reshape(-1, self.count, self.turn, *rest)
         return turns.swapaxes(0, 1).reshape(self.count, -1, *rest)
@@ -67,8 +67,8 @@ WHOLE = MicroBatches()
 def in_micro_batches(network: Network, micro_batches: MicroBatches) -> Network:
     """The network, which sees each batch in micro-batches.
 
-    The new statistics of BatchNorm are the mean of those that each micro-batch would have led to. Each micro-batch has a
-    key of its own.
+    The new statistics of BatchNorm are the mean of those that each micro-batch would have led to. Each micro-batch has
+    a key of its own.
     """
     if micro_batches.count == 1:
         return network
@@ -97,7 +97,7 @@ def _pass_in_parts(
             return whole(params, batch_stats, image, train, own_key)
 
         outputs, stats = one_by_one(part, (micro_batches.cut(image), jnp.arange(micro_batches.count)))
-        # As a difference: frozen statistics must stay as they are to the bit, and a mean of equal numbers may be rounded.
+        # As a difference: frozen statistics must stay as they are to the bit; a mean of equal numbers may be rounded.
         new = jax.tree.map(lambda old, each: old + (each - old).mean(0), batch_stats, stats)
         return micro_batches.joined(outputs), new
 

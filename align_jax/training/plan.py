@@ -165,7 +165,7 @@ def check_micro_batches(config: ml_collections.ConfigDict, domains: int = 1, dev
     multiple = count * domains * devices
     if count > 1 and size % multiple:
         raise UserError(
-            f"config.schedule.accumulate is {count}, but a batch of {size} cannot be cut into {count} micro-batches with "
-            f"equally many examples of each training domain ({domains}) on each device ({devices}); give another number, "
-            f"or set config.schedule.batch_size to a multiple of {multiple}."
+            f"config.schedule.accumulate is {count}, but {size} images cannot be cut into {count} micro-batches with "
+            f"equally many of each training domain ({domains}) on each device ({devices}); give another number, or set "
+            f"config.schedule.batch_size to a multiple of {multiple}."
         )
