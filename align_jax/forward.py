@@ -104,8 +104,8 @@ class ClassifierForward(BatchForward):
         return saliency.NORMALISATIONS[self.saliency_settings.normalise](raw)
 
     def _pass(self, image: Image, number: int) -> tuple[Float[Array, "b u v d"], BatchStats]:
-        key = jax.random.fold_in(self.key, number)
-        return self.classifier.features(self.params, self.batch_stats, image, True, key)
+        key, lean = jax.random.fold_in(self.key, number), number != CLEAN_PASS and self.classifier.lean
+        return (lean or self.classifier.features)(self.params, self.batch_stats, image, True, key)
 
     @cached_property
     def _clean(self) -> tuple[Float[Array, "b u v d"], BatchStats]:

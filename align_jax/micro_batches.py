@@ -73,7 +73,8 @@ def in_micro_batches(network: Network, micro_batches: MicroBatches) -> Network:
     if micro_batches.count == 1:
         return network
     if isinstance(network, Classifier):
-        return network._replace(features=_pass_in_parts(network.features, micro_batches))
+        # There is one micro-batch's pass at a time, which has no other beside it that would have to be lean.
+        return network._replace(features=_pass_in_parts(network.features, micro_batches), lean=None)
     return network._replace(mask=_pass_in_parts(network.mask, micro_batches))
 
 

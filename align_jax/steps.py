@@ -217,6 +217,8 @@ def align_round(
             masker, masker_state, batch, key, lambda image: classifier.network.logits(params, batch_stats, image)
         )
         metrics = merge(metrics, {f"masker/{name}": mean for name, mean in new.items()})
+    # Without the barrier XLA interleaves the two phases, and what it keeps for both gradients lies in memory at once.
+    masker_state, classifier_state, batches = jax.lax.optimization_barrier((masker_state, classifier_state, batches))
     masks = learned_masks(in_micro_batches(masker.network, masker.micro_batches), masker_state)
     for batch in batches[:classifier_steps]:
         classifier_state, new = classifier_step(classifier, classifier_state, batch, key, masks)

@@ -6,12 +6,19 @@ and move its map by a pixel. Parameters have torchvision's names, with list indi
 `layer1.0.conv1.weight` is `params/layer1_0/conv1/kernel`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+# The mark of a convolution's result.
+CONVOLUTION = "convolution"
+IS_CONVOLUTION = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
 
 
 def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.Conv:
@@ -57,9 +64,9 @@ class BasicBlock(nn.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
         """`stored`: normalise with the stored statistics instead of the batch's."""
-        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
-        x = nn.relu(self.bn1(self.conv1(x), stored))
-        return nn.relu(shortcut + self.bn2(self.conv2(x), stored))
+        shortcut = self.downsample_bn(_kept(self.downsample_conv(x)), stored) if self.project else x
+        x = nn.relu(self.bn1(_kept(self.conv1(x)), stored))
+        return nn.relu(shortcut + self.bn2(_kept(self.conv2(x)), stored))
 
 
 class BottleneckBlock(nn.Module):
@@ -85,10 +92,38 @@ class BottleneckBlock(nn.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
         """`stored`: normalise with the stored statistics instead of the batch's."""
-        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
-        x = nn.relu(self.bn1(self.conv1(x), stored))
-        x = nn.relu(self.bn2(self.conv2(x), stored))
-        return nn.relu(shortcut + self.bn3(self.conv3(x), stored))
+        shortcut = self.downsample_bn(_kept(self.downsample_conv(x)), stored) if self.project else x
+        x = nn.relu(self.bn1(_kept(self.conv1(x)), stored))
+        x = nn.relu(self.bn2(_kept(self.conv2(x)), stored))
+        return nn.relu(shortcut + self.bn3(_kept(self.conv3(x)), stored))
+
+
+def _kept(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """The result of a convolution, marked as what a lean pass keeps."""
+    return checkpoint_name(x, CONVOLUTION)
+
+
+def _is_kept(primitive: Any, *arguments: Any, **parameters: Any) -> bool:
+    """Whether a lean pass keeps a result: a convolution's, or a sum over the batch for its statistics."""
+    return primitive.name == "reduce_sum" or IS_CONVOLUTION(primitive, *arguments, **parameters)
+
+
+# (module, map, stored) -> map: what a part of a network, its stem or a block, is made of.
+Part = Callable[[nn.Module, Array, bool], Array]
+
+
+# What a pass keeps of each part for the gradient: everything, what convolutions return, or the part's input alone.
+# `stored` is argument 2: a part asks whether it is true, and so it must not be traced.
+def _keeping_all(part: Part) -> Part:
+    return part
+
+
+def _keeping_convolutions(part: Part) -> Part:
+    return nn.remat(part, policy=_is_kept, static_argnums=(2,))
+
+
+def _keeping_inputs(part: Part) -> Part:
+    return nn.remat(part, static_argnums=(2,))
 
 
 class ResNet(nn.Module):
@@ -103,8 +138,8 @@ class ResNet(nn.Module):
       stem_kernel, stem_stride, stem_pool: the first convolution, and whether a 3x3 max-pool of stride 2 follows.
       freeze_batch_norm: normalise with the stored statistics even where `train` is true.
       dtype: the backbone's data type. Parameters, statistics, pooling, head and logits are at least float32.
-      remat: keep of each block only its input for the gradient, which computes the block a second time. Parameters have
-        the same names and values, and numbers differ by a rounding.
+      remat: keep of the stem and of each block only the input for the gradient, which computes them a second time.
+        Parameters have the same names and values; results differ by a rounding.
     """
 
     num_classes: int
@@ -120,9 +155,6 @@ class ResNet(nn.Module):
     remat: bool = False
 
     def setup(self) -> None:
-        # The names of parameters come from the attributes below, whatever the class of a block is called. Argument 2 is
-        # `stored`: a block asks whether it is true, and so it must not be traced.
-        block: Any = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
         stem_width = self.stage_widths[0]
         self.conv1 = _conv(stem_width, self.stem_kernel, self.dtype, self.stem_stride)
         self.bn1 = _batch_norm(self.dtype)
@@ -130,8 +162,8 @@ class ResNet(nn.Module):
         stages = zip(self.stage_sizes, self.stage_widths, self.stage_strides, strict=True)
         for number, (size, width, stride) in enumerate(stages, start=1):
             outputs = width * self.block.expansion
-            first = block(width, stride, project=stride != 1 or channels != outputs, dtype=self.dtype)
-            rest = [block(width, dtype=self.dtype) for _ in range(size - 1)]
+            first = self.block(width, stride, project=stride != 1 or channels != outputs, dtype=self.dtype)
+            rest = [self.block(width, dtype=self.dtype) for _ in range(size - 1)]
             setattr(self, f"layer{number}", [first, *rest])
             channels = outputs
         self.fc = nn.Dense(self.num_classes)
@@ -143,13 +175,27 @@ class ResNet(nn.Module):
         and updates the stored ones, so `batch_stats` must be mutable in `apply`. Otherwise, and always with
         `freeze_batch_norm`, it uses the stored ones and does not change them.
         """
+        return self._features(image, train, _keeping_inputs if self.remat else _keeping_all)
+
+    def lean_features(self, image: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b h2 w2 c"]:
+        """As `features`; only what convolutions return is kept for the gradient, about a third of all.
+
+        The rest, BatchNorm and ReLU, is cheap to compute a second time. `remat` leaves out still more.
+        """
+        return self._features(image, train, _keeping_inputs if self.remat else _keeping_convolutions)
+
+    def _features(self, image: Array, train: bool, keeping: Callable[[Part], Part]) -> Array:
         stored = not train or self.freeze_batch_norm
-        x = nn.relu(self.bn1(self.conv1(image), stored))
-        if self.stem_pool:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # Flax pads with -inf
+        x = keeping(type(self)._stem)(self, image, stored)
         for number in range(1, len(self.stage_sizes) + 1):
             for block in getattr(self, f"layer{number}"):
-                x = block(x, stored)
+                x = keeping(type(block).__call__)(block, x, stored)
+        return x
+
+    def _stem(self, image: Array, stored: bool) -> Array:
+        x = nn.relu(self.bn1(_kept(self.conv1(image)), stored))
+        if self.stem_pool:
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # Flax pads with -inf
         return x
 
     def head(self, features: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
