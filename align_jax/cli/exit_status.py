@@ -7,7 +7,10 @@ from align_jax.runtime.interruption import Interrupted, end_at_signals
 from align_jax.runtime.terminal import say, set_up_streams, show
 
 FEWER_IMAGES = "give it fewer or smaller images, or more memory"
-SMALLER_BATCHES = "lower config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
+SMALLER_BATCHES = (
+    "raise config.schedule.accumulate, or lower config.schedule.batch_size, config.evaluation.batch_size or "
+    "config.data.image_size"
+)
 
 
 class HelpAsked(Exception):
