@@ -3,6 +3,7 @@
 import functools
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from align_jax.models.masker import EncoderDecoder
 from align_jax.networks import Classifier, classifier_from_linen, masker_from_linen
 from align_jax.steps import align_round, classifier_step
 from tests.small_networks import (
+    CLASSES,
     SmallClassifier,
     small_batch,
     small_method,
@@ -145,13 +147,25 @@ def test_the_cut_and_what_joins_it():
     assert in_micro_batches(classifier := small_updates()[0].network, MicroBatches(1, 3)) is classifier
 
 
+class WideClassifier(SmallClassifier):
+    """What its layers keep is far more than the images."""
+
+    def setup(self):
+        self.layers = [nn.Conv(32, (3, 3)) for _ in range(4)]
+        self.linear = nn.Dense(CLASSES)
+
+    def features(self, image, train):
+        for layer in self.layers:
+            image = nn.relu(layer(image))
+        return image
+
+
 @pytest.mark.parametrize("name", ["dre", "rrr"])
 def test_four_micro_batches_take_less_than_half_of_the_memory(name):
     """Also where the gradient of a gradient is taken (rrr)."""
-    update = small_method(name)._replace(num_domains=2)
-    state = small_state(update)
-    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((48, *leaf.shape[1:]), leaf.dtype), small_batch())
-    batch["image"], batch["mask"] = (jax.ShapeDtypeStruct((48, 64, 64, c), jnp.float32) for c in (3, 1))
+    update = small_method(name)._replace(network=classifier_from_linen(WideClassifier()))
+    state = jax.eval_shape(lambda: small_state(update))
+    batch = {field: jax.ShapeDtypeStruct((48, *v.shape[1:]), v.dtype) for field, v in small_batch().items()}
 
     def temporary(micro_batches):
         parts = update._replace(micro_batches=micro_batches)
