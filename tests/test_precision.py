@@ -66,10 +66,8 @@ def test_both_networks_convolve_in_it(dtype):
 def test_softmax_losses_sigmoid_and_normalised_maps_are_float32():
     """exp and log: softmax, cross-entropy, BCE; minima and maxima over a map: how a Grad-CAM is normalised."""
     equations, *_ = traced_round("bfloat16")
-    sensitive = ("exp", "exp2", "log", "log1p", "logistic", "div", "rsqrt", "reduce_min", "reduce_max", "reduce_sum")
+    sensitive = ("exp", "exp2", "log", "log1p", "logistic", "div", "rsqrt", "reduce_min", "reduce_max")
     assert types(equations, *sensitive) == {"float32"}
-    # The head's matrix product, and Grad-CAM's sum over channels.
-    assert types(equations, "dot_general") == {"float32"}
     # So that the test can fail: some elementwise work is in half precision.
     assert "bfloat16" in types(equations, "max", "add", "select_n")
 
