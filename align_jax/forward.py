@@ -104,7 +104,7 @@ class ClassifierForward(BatchForward):
         return saliency.NORMALISATIONS[self.saliency_settings.normalise](raw)
 
     def _pass(self, image: Image, number: int) -> tuple[Float[Array, "b u v d"], BatchStats]:
-        key, lean = jax.random.fold_in(self.key, number), number != CLEAN_PASS and self.classifier.lean
+        key, lean = jax.random.fold_in(self.key, number), None if number == CLEAN_PASS else self.classifier.lean
         return (lean or self.classifier.features)(self.params, self.batch_stats, image, True, key)
 
     @cached_property

@@ -55,7 +55,7 @@ def needed(update: str, name: str, size: int, batch_size: int, variant: Variant)
     """The bytes that an update, one of `UPDATES`, needs on a device."""
     step, arguments, donated = _program(update, name, size, batch_size, variant)
     # Memory is planned before machine code is made, whose quality does not matter here.
-    options = {"xla_backend_optimization_level": 0} | compiler_options(data_mesh(jax.devices()[:1]))
+    options: dict[str, Any] = {"xla_backend_optimization_level": 0} | compiler_options(data_mesh(jax.devices()[:1]))
     compiled = jax.jit(step, donate_argnums=donated).lower(*arguments).compile(options)
     found: Any = compiled.memory_analysis()
     if found is None:

@@ -109,7 +109,7 @@ def _is_kept(primitive: Any, *arguments: Any, **parameters: Any) -> bool:
 
 
 # (module, map, stored) -> map: what a part of a network, its stem or a block, is made of.
-Part = Callable[[nn.Module, Array, bool], Array]
+Part = Callable[[Any, Array, bool], Array]
 
 
 # What a pass keeps of each part for the gradient: everything, what convolutions return, or the part's input alone.

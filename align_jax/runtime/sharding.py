@@ -14,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 # On CPUs XLA drops optimisation barriers early, and then finds that what `jax.checkpoint` is to compute a second time
 # is there already. With barriers that stay, programs need less memory, as they do on GPUs and TPUs.
-KEEP_BARRIERS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
+KEEP_BARRIERS: dict[str, str | bool] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
 def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
@@ -58,6 +58,6 @@ def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] 
     )
 
 
-def compiler_options(mesh: Mesh) -> dict[str, str]:
+def compiler_options(mesh: Mesh) -> dict[str, str | bool]:
     """What XLA is told for every program on these devices."""
     return KEEP_BARRIERS if mesh.devices.flat[0].platform == "cpu" else {}
