@@ -119,8 +119,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     config, mesh = plan.config, data_mesh()
     check_devices(config, mesh.size)
     data = load(config.data)
-    check_data(plan, data)
-    check_micro_batches(config, len(data.train), mesh.size)
+    check_data(plan, data, mesh.size)
     length = plan.length(steps_per_epoch(config, data))
     num_classes = len(data.class_names)
     groups = class_groups(data) if plan.reads_groups else None
@@ -188,9 +187,10 @@ def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
             )
 
 
-def check_data(plan: Plan, data: DomainData) -> None:
+def check_data(plan: Plan, data: DomainData, devices: int = 1) -> None:
     """Raises a UserError if the domains cannot share a batch evenly, or if true masks are needed and are absent."""
     check_batch(plan.config, list(data.train))
+    check_micro_batches(plan.config, len(data.train), devices)
     check_metrics(plan.config.explain, data)
     if plan.guidance == "true" and not data.has_masks:
         raise UserError(
