@@ -130,12 +130,13 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
     assert len(cards) == 5
 
 
-def test_masks_that_do_not_fit_are_named(run, photos, tmp_path, capsys):
+def test_masks_that_do_not_fit_are_named_before_anything_is_explained(run, photos, tmp_path, capsys):
     outlines = Path(shutil.copytree(photos.parent / "masks", tmp_path / "masks"))
     Image.new("L", (7, 7)).save(outlines / "blue" / "2.png")
     status, said = explain(capsys, f"--workdir={run}", "--metrics=roc_auc", f"--masks={outlines}", photos)
     assert status == 2
     assert "2.png has 7 x 7 pixels, its image 40 x 50" in said
+    assert "of 5 images" not in said, "nothing was explained before"
 
 
 def test_no_image_that_can_be_read(run, tmp_path, capsys):
