@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from align_jax.evaluation.bootstrap import FEWEST_CLUSTERS
 from align_jax.reporting.columns import explanation_metric
 from align_jax.reporting.explanations_page.value_tables import difference_cell, random_table, run_table, value_table
 from tests.reporting.explanations_page.made_up import HIGHER_IS_BETTER, explanations
@@ -79,8 +80,10 @@ def test_better_is_said_where_the_interval_leaves_out_zero(shift, higher, verdic
     assert difference_cell(metric, noise + shift / 10, np.zeros(30), ALONE, 500).note == ""
 
 
-def test_a_single_cluster_has_no_interval_and_no_verdict():
-    cell = difference_cell(METRICS[0], np.ones(30), np.zeros(30), np.zeros(30, int), 20)
+@pytest.mark.parametrize("clusters", [1, FEWEST_CLUSTERS - 1])
+def test_a_few_clusters_have_no_interval_and_no_verdict(clusters):
+    """On as few images any difference could be chance."""
+    cell = difference_cell(METRICS[0], np.ones(30), np.zeros(30), np.arange(30) % clusters, 20)
     assert (cell.value, cell.interval, cell.note) == ("+1.000", "", "")
 
 
