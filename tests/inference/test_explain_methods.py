@@ -123,7 +123,10 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
         inside = mask[..., 0] > 127
         top = np.argsort(-np.asarray(centre_map((1, 32, 32)))[0].ravel(), kind="stable")[: inside.sum()]
         assert float(row["rank_accuracy"]) == pytest.approx(inside.ravel()[top].mean(), abs=0.02)
-    cards = re.findall(r"<article class=\"card explanation\".*?</article>", (out / "index.html").read_text(), re.DOTALL)
+    html = (out / "index.html").read_text()
+    assert html.count("<dt>Not read</dt><dd>1</dd>") == 2, "of both runs"
+    assert re.search(r'<section id="unread">.*<li>[^<]*/green/broken.png: <span[^>]*>[^<]{5,}</span>', html, re.DOTALL)
+    cards = re.findall(r"<article class=\"card explanation\".*?</article>", html, re.DOTALL)
     for card in cards:
         name = re.search(r'class="name">([^<]*)<', card)[1]
         assert re.search(r"Class</span> (\w+)<", card)[1] == Path(name).parent.name

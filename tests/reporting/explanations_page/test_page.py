@@ -99,6 +99,16 @@ def test_settings_are_named(page):
         assert words in page.text
 
 
+def test_images_that_could_not_be_read_are_named_with_the_reason(page):
+    html = explanations_page({"align": RUN}, resamples=20, skipped=[("a/broken.png", "is cut off"), (HOSTILE, HOSTILE)])
+    text = Page(html).text
+    assert "Not read 2" in text
+    assert "a/broken.png: is cut off" in text
+    assert f"{HOSTILE}: {HOSTILE}" in text
+    assert '<a href="#unread" class="warning">' in html
+    assert "Not read" not in page.text
+
+
 def test_pictures_are_stored_once(html):
     for image in re.findall(r"--image:url\(([^)]*)\)", html):
         assert html.count(image) == 1
