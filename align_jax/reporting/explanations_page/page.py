@@ -17,7 +17,7 @@ from align_jax.reporting import names
 from align_jax.reporting.columns import Metric, explanation_metric
 from align_jax.reporting.explanations_page import value_tables
 from align_jax.reporting.explanations_page.cards import cards_of, classes_of, domains_of
-from align_jax.reporting.explanations_page.curve_figures import curve_panels
+from align_jax.reporting.explanations_page.curve_figures import curve_panels, without_curves
 from align_jax.reporting.explanations_page.data import Explanations, check, is_labelled
 from align_jax.reporting.explanations_page.pictures import MOST_BYTES, SIDES, Sides
 from align_jax.reporting.metric_meanings import MEANINGS
@@ -84,6 +84,8 @@ def explanations_page(
         "meanings": {metric.title: MEANINGS[metric.key] for metric in metrics if metric.key in MEANINGS},
         "panels": panels,
         "legend": legend,
+        "drawn": {panel.title for panel in panels},
+        "without_curves": without_curves(runs),
         "methods": _methods(runs),
         "domains": list(map(shortened, domains_of(first))),
         "classes": list(map(shortened, classes_of(first))),

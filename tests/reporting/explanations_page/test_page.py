@@ -139,7 +139,8 @@ def test_a_method_without_a_map_and_a_map_without_an_order():
 def test_a_page_without_cards_values_or_curves():
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], curves={})}, resamples=20))
     assert "0 of 0 images" in page.text
-    assert "Not measured." in page.text
+    assert "Deletion: not measured" in page.text
+    assert "Insertion: not measured" in page.text
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], values={}, curves={})}, resamples=20))
     assert "Means over images" not in page.text
 
