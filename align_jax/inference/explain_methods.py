@@ -120,12 +120,18 @@ def _must_agree(run: TrainedRun, first: TrainedRun, on_tests: bool) -> Iterator[
 
 
 def run_names(runs: Sequence[TrainedRun]) -> list[str]:
-    """What the runs are called on a page: their folders, without the part that all have in common."""
-    folders = [str(trained.folder) for trained in runs]
+    """What the runs are called on a page: their folders, without the part that all have in common.
+
+    A run alone is called by its folder and the one above it, such as quickstart/align: pages are passed on, and where
+    the run lies on one machine says nothing on another.
+    """
+    folders = [real(trained.folder) for trained in runs]
     if len(folders) == 1:
-        return folders
-    common = os.path.commonpath([real(trained.folder) for trained in runs])
-    return [os.path.relpath(real(trained.folder), common) for trained in runs]
+        return [os.path.join(*folders[0].parts[1:][-2:])]
+    common = os.path.commonpath(folders)
+    if Path(common) in folders:  # a run inside another, which has a name, too
+        common = os.path.dirname(common)
+    return [os.path.relpath(folder, common) for folder in folders]
 
 
 def with_figure(settings: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
