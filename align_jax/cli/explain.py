@@ -88,17 +88,18 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
         labels = values.labels is not None
         if settings.target == "label" and not labels:
             raise UserError("config.explain.target is 'label', and your images have none; give --labels=folders.")
-        explained, skipped = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=_say)
+        explained = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=_say)
     else:
         _say("No image is given: the run's own tests are explained.")
-        explained, skipped = images_of_tests(trained, settings.images, _say), []
+        explained = images_of_tests(trained, settings.images, _say)
     if not explained.has_masks:
         asked = any(override.lstrip("-").startswith("config.explain.metrics=") for override in overrides)
         settings = _without_masks(settings, asked)
     page = write_methods_page(
         dict(zip(run_names(runs), runs, strict=True)), with_figure(settings), explained, out, _say
     )
-    show(f"{explained.count - len(skipped):,} explained, {len(skipped):,} skipped.")
+    skipped = len(explained.skipped)
+    show(f"{explained.count - skipped:,} explained, {skipped:,} skipped.")
     show(f"Numbers: {one_line(str(page.with_name('values.csv')))}\nPage: {one_line(str(page))}")
 
 

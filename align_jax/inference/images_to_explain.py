@@ -71,8 +71,8 @@ def own_images(
     masks: Path | None = None,
     labels: bool = False,
     say: Say = lambda text: None,
-) -> tuple[Images, list[Skipped]]:
-    """A user's images, and a list to which those that cannot be read are added while they are explained.
+) -> Images:
+    """A user's images; those that cannot be read are skipped.
 
     Args:
       trained: the run.
@@ -108,7 +108,7 @@ def own_images(
         if len(skipped) == len(found):
             raise none_readable(skipped)
 
-    return Images(batches, len(found), mask_of is not None), skipped
+    return Images(batches, len(found), mask_of is not None, skipped)
 
 
 def _is_explained(split: EvaluationSplit) -> bool:

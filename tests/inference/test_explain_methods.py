@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import tests.tiny_config  # noqa: F401  (its data set and networks)
 from align_jax.cli.explain import main
 from align_jax.data.augment import resample
 from align_jax.explanations import centre_map
+from align_jax.inference.explain_methods import run_names
 from tests.tiny_config import CLASSES, Squares
 
 FEW = ("--config.explain.images=6", "--config.explain.steps=2")
@@ -63,6 +65,8 @@ def test_the_runs_own_tests_in_one_page_with_every_method_and_control(run, tmp_p
     assert list(dict.fromkeys(row["method"] for row in rows)) == methods
     assert list(rows[0])[4:] == ["sufficiency", "energy_inside", "deletion_auc", "insertion_auc"]
     assert len(rows) == 18 * len(methods)
+    assert {row["run"] for row in rows} == {f"{run.parent.name}/run"}
+    assert str(run) not in html, "where the run lies is nobody's business"
     assert {row["domain"] for row in rows} == {
         "dark, in distribution", "grey, in distribution", "bright, out of distribution"
     }  # fmt: skip
@@ -123,11 +127,27 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
         inside = mask[..., 0] > 127
         top = np.argsort(-np.asarray(centre_map((1, 32, 32)))[0].ravel(), kind="stable")[: inside.sum()]
         assert float(row["rank_accuracy"]) == pytest.approx(inside.ravel()[top].mean(), abs=0.02)
-    cards = re.findall(r"<article class=\"card explanation\".*?</article>", (out / "index.html").read_text(), re.DOTALL)
+    html = (out / "index.html").read_text()
+    assert html.count("<dt>Not read</dt><dd>1</dd>") == 2, "of both runs"
+    assert re.search(r'<section id="unread">.*<li>[^<]*/green/broken.png: <span[^>]*>[^<]{5,}</span>', html, re.DOTALL)
+    cards = re.findall(r"<article class=\"card explanation\".*?</article>", html, re.DOTALL)
     for card in cards:
         name = re.search(r'class="name">([^<]*)<', card)[1]
         assert re.search(r"Class</span> (\w+)<", card)[1] == Path(name).parent.name
     assert len(cards) == 5
+
+
+def test_runs_are_called_by_their_folders(tmp_path, monkeypatch):
+    def named(*folders):
+        return run_names([SimpleNamespace(folder=Path(folder)) for folder in folders])
+
+    assert named(tmp_path / "quickstart" / "align") == ["quickstart/align"]
+    (tmp_path / "quickstart" / "align").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "quickstart" / "align")
+    assert named(".") == ["quickstart/align"]
+    assert named("/align") == ["align"]
+    assert named("/runs/a/align", "/runs/b/align") == ["a/align", "b/align"]
+    assert named("/runs/align", "/runs/align/longer") == ["align", "align/longer"]
 
 
 def test_masks_that_do_not_fit_are_named_before_anything_is_explained(run, photos, tmp_path, capsys):

@@ -99,6 +99,16 @@ def test_settings_are_named(page):
         assert words in page.text
 
 
+def test_images_that_could_not_be_read_are_named_with_the_reason(page):
+    html = explanations_page({"align": RUN}, resamples=20, skipped=[("a/broken.png", "is cut off"), (HOSTILE, HOSTILE)])
+    text = Page(html).text
+    assert "Not read 2" in text
+    assert "a/broken.png: is cut off" in text
+    assert f"{HOSTILE}: {HOSTILE}" in text
+    assert '<a href="#unread" class="warning">' in html
+    assert "Not read" not in page.text
+
+
 def test_pictures_are_stored_once(html):
     for image in re.findall(r"--image:url\(([^)]*)\)", html):
         assert html.count(image) == 1
@@ -129,7 +139,8 @@ def test_a_method_without_a_map_and_a_map_without_an_order():
 def test_a_page_without_cards_values_or_curves():
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], curves={})}, resamples=20))
     assert "0 of 0 images" in page.text
-    assert "Not measured." in page.text
+    assert "Deletion: not measured" in page.text
+    assert "Insertion: not measured" in page.text
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], values={}, curves={})}, resamples=20))
     assert "Means over images" not in page.text
 
