@@ -11,11 +11,12 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test bare lint types format docs clean
+.PHONY: help quickstart test storm bare lint types format docs clean
 
 help:
 	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
+	@echo 'make storm        kill, stop, damage and misuse runs, for half an hour'
 	@echo 'make bare         install the package alone, without what trains, and run its tutorial'
 	@echo 'make lint types   ruff and mypy'
 	@echo 'make format       ruff mends what it can'
@@ -26,6 +27,9 @@ quickstart: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+storm: .venv/installed-dev
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m storm -rA tests/storm
 
 # `pip install .` in an environment of its own. -I keeps the checkout off the path: what was installed is what runs.
 bare:
