@@ -42,6 +42,7 @@ class Processes:
         self._state: Any = None  # JAX's
         self._client: Any = None
         self._leaving, self._said = threading.Event(), threading.Lock()
+        self._status = LOST
 
     @property
     def have_joined(self) -> bool:
@@ -103,6 +104,7 @@ class Processes:
             self._fail(status, line)
         try:
             self._client.wait_at_barrier(END, END_MS)
+            self._status = status
             self._leaving.set()
             self._state.shutdown()
         except RuntimeError:  # of JAX, as another process has died
@@ -117,6 +119,7 @@ class Processes:
 
     def _fail(self, status: int, line: str) -> NoReturn:
         """Tells the others why this process ends, and ends it."""
+        self._status = status
         self._leaving.set()
         me = {"status": status, "line": one_line(line)[:2000], "host": socket.gethostname()}
         with contextlib.suppress(RuntimeError):
@@ -161,7 +164,9 @@ class Processes:
         library.signal(signal.SIGABRT, self._handler)
 
     def _lost(self) -> None:
-        """Ends this process because another one is gone."""
+        """Ends this process because another one is gone; if it is leaving already, for its own reason."""
+        if self._leaving.is_set():
+            self._exit(self._status)
         if not self._said.acquire(blocking=False):
             threading.Event().wait()  # the thread that has said it ends the process
         _tell(

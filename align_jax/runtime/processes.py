@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from align_jax.errors import UserError
 from align_jax.runtime.interruption import Interrupted
+from align_jax.runtime.sharding import data_mesh, place_batch, replicated
 
 T = TypeVar("T")
 
@@ -92,12 +92,24 @@ def gathered(content: bytes) -> list[bytes]:
     """The content of every process, in order, in each of them; all of them must call it."""
     if jax.process_count() == 1:
         return [content]
-    lengths = multihost_utils.process_allgather(np.int32(len(content))).reshape(-1)
+    lengths = _gather(np.array([len(content)], np.int32))[:, 0]
     # A program is compiled for each length: there are few powers of two.
     padded = np.zeros(1 << int(lengths.max()).bit_length(), np.uint8)
     padded[: len(content)] = np.frombuffer(content, np.uint8)
-    rows = multihost_utils.process_allgather(padded)
-    return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
+    return [row[:length].tobytes() for row, length in zip(_gather(padded), lengths, strict=True)]
+
+
+def _gather(own: np.ndarray) -> np.ndarray:
+    """The array of every process, which all have the same shape: [processes ...]."""
+    mesh = data_mesh()
+    rows = place_batch(mesh, {"own": np.stack([own] * len(mesh.local_devices))})["own"]
+    program = jax.jit(lambda rows: rows, out_shardings=replicated(mesh)).lower(rows).compile()
+    # The connections that a first collective needs are waited for only shortly, and another process may still compile.
+    client = coordination_client()
+    number = client.key_value_increment(f"{PREFIX}/gathers/{jax.process_index()}", 1)
+    client.wait_at_barrier(f"{PREFIX}/gather/{number}", LONGEST_WAIT_MS)
+    processes = [device.process_index for device in mesh.devices.flat]
+    return np.asarray(program(rows))[[processes.index(number) for number in range(jax.process_count())]]
 
 
 def check_alike(what: str, value: dict[str, Any]) -> None:
