@@ -32,11 +32,21 @@ LONGEST_WAIT_MS = 7 * 24 * 3600 * 1000
 APPEARS_S = 20.0
 
 
-def coordination_client() -> Any:
-    """JAX's client of the coordination service, or None in a process that is alone. It has no public name."""
+def _client() -> Any:
+    """JAX's client of the coordination service, which has no public name.
+
+    Raises:
+      UserError: there are several processes, but this one was not told so. The runtime of a TPU slice knows it.
+    """
     from jax._src import distributed
 
-    return distributed.global_state.client
+    client = distributed.global_state.client
+    if client is None:
+        raise UserError(
+            f"This host is one of {jax.process_count()} that share their devices; start the same command on each of "
+            "them, with --distributed=auto."
+        )
+    return client
 
 
 def is_writer() -> bool:
@@ -55,7 +65,7 @@ def from_writer(work: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return work()
-    client = coordination_client()
+    client = _client()
     number = client.key_value_increment(f"{PREFIX}/asked/{jax.process_index()}", 1)
     key = f"{PREFIX}/answers/{number}"
     if not is_writer():
@@ -105,7 +115,7 @@ def _gather(own: np.ndarray) -> np.ndarray:
     rows = place_batch(mesh, {"own": np.stack([own] * len(mesh.local_devices))})["own"]
     program = jax.jit(lambda rows: rows, out_shardings=replicated(mesh)).lower(rows).compile()
     # The connections that a first collective needs are waited for only shortly, and another process may still compile.
-    client = coordination_client()
+    client = _client()
     number = client.key_value_increment(f"{PREFIX}/gathers/{jax.process_index()}", 1)
     client.wait_at_barrier(f"{PREFIX}/gather/{number}", LONGEST_WAIT_MS)
     processes = [device.process_index for device in mesh.devices.flat]

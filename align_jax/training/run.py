@@ -35,7 +35,6 @@ from align_jax.runtime.locks import lock
 from align_jax.runtime.processes import (
     check_alike,
     check_shared,
-    coordination_client,
     from_writer,
     is_writer,
     writer_first,
@@ -200,13 +199,8 @@ def steps_per_epoch(config: ml_collections.ConfigDict, data: DomainData) -> int:
 
 
 def check_devices(config: ml_collections.ConfigDict, devices: int) -> None:
-    """Raises a UserError if the devices cannot share a batch evenly, or if there are processes that have not joined."""
+    """Raises a UserError if the devices cannot share a batch evenly."""
     processes = jax.process_count()
-    if processes > 1 and coordination_client() is None:
-        raise UserError(
-            f"This host is one of {processes} that share their devices; start the same command on each of them, with "
-            "--distributed=auto."
-        )
     if jax.local_device_count() * processes != devices:
         raise UserError(
             f"{processes} processes have {devices} devices, and this one {jax.local_device_count()} of them; give each "
