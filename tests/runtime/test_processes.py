@@ -21,5 +21,5 @@ def test_a_host_of_a_slice_that_was_not_told_of_the_others_is_refused(monkeypatc
     """The runtime of a TPU slice counts its hosts' processes, whether or not they have joined."""
     monkeypatch.setattr(jax, "process_count", lambda: 4)
     for ask in (lambda: from_writer(lambda: 1), lambda: writer_first(lambda: 1)):
-        with pytest.raises(UserError, match="one of 4 that share their devices; .* --distributed=auto"):
+        with pytest.raises(UserError, match=r"one of 4 that share their devices; .* --distributed=auto"):
             ask()
