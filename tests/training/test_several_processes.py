@@ -27,14 +27,21 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def train(folder):
-    """Starts a training run; all processes of all runs share a compilation cache."""
-    cache = f"{os.environ['JAX_COMPILATION_CACHE_DIR']}-several"
+    """Starts a training run, see `command`."""
 
     def begin(name, processes=1, devices=1):
-        arguments = [CONFIG, f"--workdir={folder / name}", f"--compilation_cache={cache}"]
-        return start("main.py", arguments, folder / "said" / name, processes=processes, devices=devices)
+        return command("main.py", folder / name, CONFIG, processes=processes, devices=devices)
 
     return begin
+
+
+def command(program, run, *arguments, processes, devices):
+    """A command with a run's folder. All processes of all commands share a compilation cache."""
+    cache = f"{os.environ['JAX_COMPILATION_CACHE_DIR']}-several"
+    arguments = [*arguments, f"--workdir={run}", f"--compilation_cache={cache}"]
+    return start(
+        program, arguments, run.parent / "said" / f"{run.name}-{program}", processes=processes, devices=devices
+    )
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +145,25 @@ def test_two_processes_evaluate_what_one_does_without_counting_padding(alone, pa
 
 def test_one_process_writes_and_speaks(pair, alone):
     run, started = pair
-    assert {path.name for path in run.iterdir()} == {path.name for path in alone.iterdir()}
+    assert {path.name for path in run.iterdir()} - {"evaluations"} == {path.name for path in alone.iterdir()}
     assert "devices     4 x cpu (cpu), in 2 processes" in started.said(0)
     assert "Report: " in started.said(0)
     assert started.said(1) == ""
     (only,) = json.loads((run / "environment.json").read_text())["starts"]
     assert only["devices"]["processes"] == 2
     assert NoMetrics().position() == 0
+
+
+def test_two_processes_evaluate_a_run_again_as_they_did_when_it_ended(pair):
+    run, _ = pair
+    started = command("evaluate.py", run, processes=2, devices=2)
+    assert started.ended() == [0, 0], started.said(0) + started.said(1)
+    assert started.said(0).splitlines()[-1].startswith("Evaluation: ")
+    assert started.said(1) == ""
+    (written,) = (run / "evaluations").iterdir()
+    evaluation, summary = (json.loads(path.read_text()) for path in (written, run / "summary.json"))
+    tested = [row for row in evaluation["results"] if row["split"] == "test"]
+    assert_close(tested, summary["results"], tolerance=1e-6)
 
 
 def test_sigterm_on_one_host_saves_on_all_and_every_one_ends_with_its_status(interrupted):
