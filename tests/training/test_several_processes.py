@@ -84,11 +84,11 @@ def interrupted(train, folder):
 
 
 def states(run, step=STEPS):
-    checkpointer = ocp.training.Checkpointer((run / "checkpoints").absolute())
-    try:
-        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(step)["states"])
-    finally:
-        checkpointer.close()
+    """The states in a checkpoint, on one device, whichever devices it was saved from."""
+    checkpoint, here = run / "checkpoints" / str(step), jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    saved = ocp.checkpointables_metadata(checkpoint).metadata["states"]
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), saved)
+    return jax.tree.map(np.asarray, ocp.load_checkpointables(checkpoint, {"states": like})["states"])
 
 
 def log(run):
