@@ -72,12 +72,21 @@ def _one_line(error: Exception) -> str:
 
 
 def split_compilation_cache(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The value of --compilation_cache, and the other arguments; None if it is not given. The last one counts.
+    """The value of --compilation_cache, and the other arguments; see `split_flag`."""
+    return split_flag(arguments, "compilation_cache", "DIR, or --compilation_cache=off")
+
+
+def split_flag(arguments: Sequence[str], flag: str, example: str) -> tuple[str | None, list[str]]:
+    """The value of a flag --FLAG=VALUE, and the other arguments; None if it is not given. The last one counts.
+
+    Args:
+      arguments: as `sys.argv`.
+      flag: its name.
+      example: what to write as its value.
 
     Raises:
       UserError: it has no value.
     """
-    flag = "compilation_cache"
     given = [
         argument for argument in arguments if argument.lstrip("-").partition("=")[0] == flag and argument[:1] == "-"
     ]
@@ -86,5 +95,5 @@ def split_compilation_cache(arguments: Sequence[str]) -> tuple[str | None, list[
         return None, others
     value = given[-1].partition("=")[2]
     if not value:
-        raise UserError(f"--{flag} has no value; write --{flag}=DIR, or --{flag}=off.")
+        raise UserError(f"--{flag} has no value; write --{flag}={example}.")
     return value, others

@@ -1,5 +1,9 @@
-"""The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed."""
+"""The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed.
 
+Several processes share every batch: each reads its own rows, and all of them get the scores of all rows.
+"""
+
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +28,8 @@ from align_jax.evaluation.scores import (
 )
 from align_jax.forward import Batch
 from align_jax.networks import Classifier, Masker
-from align_jax.runtime.sharding import compile_step, place_batch
+from align_jax.runtime.processes import gathered
+from align_jax.runtime.sharding import compile_step, own_rows, place_batch
 from align_jax.states import States
 
 
@@ -48,9 +53,11 @@ class Evaluator:
           networks: the classifier, and the masker if one was trained.
           mesh: the devices.
           config: the whole run's.
-          stop: called between batches; if it returns True, the evaluation raises `Stopped`.
+          stop: called before each batch; if it returns True, the evaluation raises `Stopped`. It must do so in all
+            processes, or in none.
         """
         self._mesh, self._data, self._stop = mesh, config.data, stop
+        self._rows = own_rows(mesh, config.evaluation.batch_size)
         self._evaluation, self._explain_settings = config.evaluation, config.explain
 
         def explained(states: States, batch: Batch) -> ExplainedBatch:
@@ -106,17 +113,21 @@ class Evaluator:
     def explained_batches(
         self, states: States, split: EvaluationSplit, indices: np.ndarray
     ) -> Iterator[tuple[dict[str, Any], ExplainedBatch]]:
-        """Batches on the host (`valid` marks padding) with their explanations."""
-        for batch in self._batches(split, indices):
-            yield batch, jax.device_get(self._explain(states, self._place(batch)))
+        """Whole batches on the host (`valid` marks padding) with their explanations; every process reads all images."""
+        for batch in self._batches(split, indices, np.arange(self._evaluation.batch_size)):
+            own = {name: values[self._rows] for name, values in batch.items()}
+            yield batch, jax.device_get(self._explain(states, self._place(own)))
 
-    def _batches(self, split: EvaluationSplit, indices: np.ndarray | None) -> Iterator[dict[str, Any]]:
+    def _batches(
+        self, split: EvaluationSplit, indices: np.ndarray | None, rows: np.ndarray
+    ) -> Iterator[dict[str, Any]]:
         return evaluation_batches(
             split.source,
             size=self._data.image_size,
             batch_size=self._evaluation.batch_size,
             threads=self._data.threads,
             indices=indices,
+            rows=rows,
         )
 
     def _place(self, batch: dict[str, Any]) -> Batch:
@@ -126,14 +137,34 @@ class Evaluator:
         self, program: Callable[[Batch, int], dict[str, Array]], split: EvaluationSplit, indices: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """A program's values and the host's fields for each example, without the last batch's padding."""
-        collected: list[dict[str, np.ndarray]] = []
-        for number, batch in enumerate(self._batches(split, indices)):
+        size = self._evaluation.batch_size
+        examples = len(split.source) if indices is None else len(indices)
+        fields: list[dict[str, np.ndarray]] = []
+        scores: list[dict[str, np.ndarray]] = []
+        for number, batch in enumerate(self._batches(split, indices, self._rows)):
             if self._stop():
                 raise Stopped
             values = {name: v for name, v in batch.items() if v.ndim == 1 and name not in ("domain", "valid")}
-            values |= jax.device_get(program(self._place(batch), number))
-            collected.append({name: np.asarray(value)[batch["valid"]] for name, value in values.items()})
-        return {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
+            fields.append({name: np.asarray(value)[batch["valid"]] for name, value in values.items()})
+            values = jax.device_get(program(self._place(batch), number))
+            scores.append({name: np.asarray(v)[: examples - number * size] for name, v in values.items()})
+        own = {name: np.concatenate([part[name] for part in fields]) for name in fields[0]}
+        places = np.concatenate([number * size + self._rows for number in range(len(fields))])
+        if len(self._rows) < size:
+            own = _of_all_processes(own, places[places < examples])
+        return own | {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
+
+
+def _of_all_processes(own: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields of all examples, where each process has those of the examples at some places."""
+    listed = {name: values.tolist() for name, values in own.items()}
+    parts = [json.loads(part) for part in gathered(json.dumps([places.tolist(), listed]).encode())]
+    order = np.argsort(np.concatenate([np.array(places, np.int64) for places, _ in parts]))
+    found = {}
+    for name, values in own.items():
+        kind = None if values.dtype.kind == "U" else values.dtype  # a text as long as the longest of any process
+        found[name] = np.array([value for _, fields in parts for value in fields[name]], kind)[order]
+    return found
 
 
 def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str, Any]:

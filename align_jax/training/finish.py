@@ -12,6 +12,7 @@ from align_jax.runs.folder import write_summary
 from align_jax.runs.untrusted_json import BrokenFile
 from align_jax.runtime.files import write_arrays
 from align_jax.runtime.interruption import Interrupted
+from align_jax.runtime.processes import from_writer, is_writer
 from align_jax.states import States
 from align_jax.training.run import OpenRun, Reached
 
@@ -32,7 +33,8 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         tested.append((split, examples))
         predictions |= {f"{split.domain}/{split.split}/{name}": values for name, values in examples.items()}
         results.append({"domain": split.domain, "role": split.role, "split": split.split} | row)
-    write_arrays(run.folder / "predictions.npz", predictions)
+    if is_writer():
+        write_arrays(run.folder / "predictions.npz", predictions)
     write_gallery_of(run, "final", states)
     if on_backgrounds := background_examples(data):
         write_gallery(run.folder / "gallery" / "backgrounds.npz", run.evaluator, states, on_backgrounds)
@@ -57,20 +59,27 @@ def finish(run: OpenRun, reached: Reached) -> dict[str, Any]:
         **({"pretrained": run.pretrained} if run.pretrained else {}),
         "timing": run.clock.summary(reached.step * config.schedule.batch_size),
     }
-    write_summary(run.folder, summary)
+    if is_writer():
+        write_summary(run.folder, summary)
     return summary
 
 
 def is_usable(run: OpenRun, step: int, like: States) -> bool:
     """Whether the checkpoint of the selected step is as it was saved; says it if not."""
-    try:
-        run.checkpoints.check_usable(step, like)
-    except BrokenFile as error:
-        run.progress.say(
-            f"WARNING the selected checkpoint of step {step} is damaged: {error.problem}; the last step is reported."
-        )
-        return False
-    return True
+    run.checkpoints.wait()  # it may be the very step whose save is under way
+
+    def is_whole() -> bool:
+        try:
+            run.checkpoints.check_usable(step, like)
+        except BrokenFile as error:
+            run.progress.say(
+                f"WARNING the selected checkpoint of step {step} is damaged: {error.problem}; the last step is "
+                "reported."
+            )
+            return False
+        return True
+
+    return bool(from_writer(is_whole))
 
 
 def write_gallery_of(run: OpenRun, name: str, states: States) -> None:
@@ -84,5 +93,7 @@ def interrupted(run: OpenRun, step: int) -> Interrupted:
     assert run.stop.signal is not None
     saved = "which is saved; the same command goes on from there" if step else "and nothing was saved yet"
     return Interrupted(
-        f"Stopped by {run.stop.signal.name} after step {step} of {run.length.steps}, {saved}.", run.stop.signal
+        f"Stopped by {run.stop.signal.name} after step {step} of {run.length.steps}, {saved}.",
+        run.stop.signal,
+        together=True,
     )

@@ -23,6 +23,7 @@ from align_jax.runs.folder import check_run_folder, read_summary
 from align_jax.runs.read_checkpoint import Position
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.paths import local_path
+from align_jax.runtime.processes import from_writer
 from align_jax.runtime.sharding import compile_step
 from align_jax.states import States
 from align_jax.training.describe import describe
@@ -35,7 +36,9 @@ from align_jax.training.redraw import before_update
 from align_jax.training.run import OpenRun, Reached, open_run
 
 
-def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: ml_collections.ConfigDict, workdir: str | Path, *, prepare_on_each_host: bool = False
+) -> dict[str, Any]:
     """Trains one method, or resumes a stopped run, and evaluates the selected checkpoint.
 
     Args:
@@ -43,6 +46,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
       workdir: the run's folder: `config.json`, `data.json`, `metrics.jsonl`, `checkpoints/`, `gallery/`,
         `tensorboard/` and, once complete, `predictions.npz` and `summary.json`. The same call on a folder that holds a
         run resumes it; a complete run is not repeated.
+      prepare_on_each_host: of several processes, whether each prepares the data set, as the hosts share no file system.
 
     Returns:
       The summary.
@@ -53,18 +57,22 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
     """
     config, folder = with_home(config), local_path(workdir, "workdir")
     planned = plan(config)
-    check_run_folder(config, folder)
-    summary = read_summary(folder)
-    if summary is not None:
-        return summary
+
+    def is_complete() -> bool:
+        check_run_folder(config, folder)
+        return read_summary(folder) is not None
+
+    if from_writer(is_complete) and (complete := read_summary(folder)) is not None:
+        return complete
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_request())
-        run, reached = open_run(planned, folder, stop, stack)
+        request = stack.enter_context(stop_request())
+        run, reached = open_run(planned, folder, request, stack, prepare_on_each_host=prepare_on_each_host)
         describe(run, reached)
         summary = train(run, reached)
-        if stop.signal:
+        if run.stop.settle() and run.stop.signal:
             # The request came too late for this run, but nothing must begin after it.
-            raise Interrupted(f"Stopped by {stop.signal.name}; the run in {folder} is complete.", stop.signal)
+            line = f"Stopped by {run.stop.signal.name}; the run in {folder} is complete."
+            raise Interrupted(line, run.stop.signal, together=True)
         return summary
 
 
@@ -106,7 +114,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
         step += phase.steps
         run.progress.advance(phase.steps)
 
-        stopping = bool(run.stop)
+        stopping = run.stop.agree()
         due = events(config, length, step, phase.steps)
         if due.log or due.checkpoint or stopping:
             unlogged, pending = summed(unlogged, pending, run.last_good_checkpoint), []

@@ -58,3 +58,17 @@ class MetricsWriter:
         self._file.close()
         if self._events is not None:
             self._events.close()
+
+
+class NoMetrics:
+    """In place of a `MetricsWriter` in processes that write nothing."""
+
+    problem = ""
+
+    def write(self, step: int, split: str, values: dict[str, Any]) -> None: ...
+
+    def position(self) -> int:
+        """Only the writer's position is saved."""
+        return 0
+
+    def close(self) -> None: ...
