@@ -10,7 +10,7 @@ OVERRIDES ?=
 
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
-SCRIPTS := .ci/run $(wildcard launch/*.sh launch/*/*.sh launch/*/*.sbatch)
+SCRIPTS := .ci/run $(wildcard launch/*.sh launch/*/*.sh launch/*/*.sbatch tests/launch/*.sh)
 
 .PHONY: help quickstart test bare sky lint types format docs clean
 

@@ -87,4 +87,4 @@ def test_a_bucket_is_mounted_once_and_its_scheme_left_out(tmp_path):
 
 def test_gcsfuse_is_installed_where_it_is_not(tmp_path):
     done = rehearse('launch/tpu/mount_bucket.sh my-bucket "$HOME/bucket"', checkout(tmp_path), absent=("gcsfuse",))
-    assert [call for call in done.of("sudo") if "install" in call][0][-2:] == ["--yes", "gcsfuse"]
+    assert next(call for call in done.of("sudo") if "install" in call)[-2:] == ["--yes", "gcsfuse"]

@@ -39,7 +39,7 @@ def test_a_task_says_what_must_be_given_and_keeps_the_run_in_the_bucket(path, tm
     task = yaml.safe_load(path.read_text())
     assert set(task) <= KEYS
     needed = {name for name, value in task["envs"].items() if value is None}
-    examples = re.findall(r"^# +`?(sky (?:jobs )?launch.*(?:\\\n.*)?)", path.read_text(), flags=re.MULTILINE)
+    examples = re.findall(r"^# +`?(sky (?:jobs )?launch(?:.*\\\n)*.*)", path.read_text(), flags=re.MULTILINE)
     assert examples
     for example in examples:
         assert set(re.findall(r"--env (\w+)=", example)) == needed

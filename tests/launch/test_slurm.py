@@ -96,7 +96,6 @@ def test_a_sweep_as_an_array(tmp_path):
     assert shellcheck(text) == ""
     assert directives(text)["array"] == "0-11"
     assert directives(text).keys() <= OPTIONS
-    (line,) = [line for line in text.splitlines() if line.startswith("exec ")]
     # A function in the place of exec shows what one job of the array would run.
     shown = subprocess.run(
         ["bash", "-c", f"exec() {{ printf '%s\\0' \"$@\"; }}; source {shlex.quote(str(tmp_path / script))}"],
