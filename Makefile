@@ -39,7 +39,7 @@ bare:
 
 # SkyPilot is a hundred packages, so it has an environment of its own. The tests' settings in pyproject.toml need JAX.
 sky: build/sky/installed
-	build/sky/bin/python -m pytest --override-ini=addopts=-q --noconftest tests/launch/parsed_by_skypilot.py
+	build/sky/bin/python -m pytest --override-ini=addopts="-q --disable-warnings" --noconftest tests/launch/parsed_by_skypilot.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.."
 export JAX_PLATFORMS=cpu PYTHONPATH=$PWD
 python=${PYTHON:-.venv/bin/python}
 mkdir -p "$folder"/{bucket,first,second}
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
 attach() {
   rclone mount ":local:$folder/bucket" "$folder/$1" --vfs-cache-mode full --dir-cache-time 10s \
@@ -18,8 +19,8 @@ attach() {
   until mountpoint --quiet "$folder/$1"; do sleep 0.1; done
 }
 train() {
-  "$python" launch/main.py --config=tests/tiny_config.py --workdir="$1" --config.schedule.length=120 \
-    --config.evaluation.every=60 --config.checkpoint_every=20 --config.log_every=20 >>"$folder/output.txt" 2>&1
+  "$python" launch/main.py --config=tests/tiny_config.py --workdir="$1" --config.schedule.length=240 \
+    --config.evaluation.every=120 --config.checkpoint_every=20 --config.log_every=20 >>"$folder/output.txt" 2>&1
 }
 
 train "$folder/whole"
@@ -27,7 +28,7 @@ train "$folder/whole"
 attach first
 train "$folder/first/run" &
 run=$!
-until [ -e "$folder/bucket/run/checkpoints/20/checksums.json" ]; do
+until compgen -G "$folder/bucket/run/checkpoints/*/checksums.json" >/dev/null; do
   kill -0 "$run" # else it has ended, and output.txt says why
   sleep 0.2
 done

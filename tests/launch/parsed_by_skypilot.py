@@ -1,6 +1,7 @@
 """What SkyPilot itself says of launch/sky/: `make sky` runs this, in an environment that has SkyPilot and no JAX.
 
-It needs neither credentials nor a network. Its name keeps it out of `make test`, where it could only be skipped.
+It needs neither credentials nor a network, so the names of accelerators are not compared with a cloud's list. The
+file's name keeps it out of `make test`, where it could only be skipped.
 """
 
 import os
@@ -46,7 +47,6 @@ def _in_the_checkout(monkeypatch):
 @pytest.mark.parametrize("path", TASKS, ids=lambda path: path.stem)
 def test_skypilot_parses_the_task(path):
     parsed = task(path)
-    parsed.validate(skip_file_mounts=True)
     (folder,) = parsed.storage_mounts
     assert folder == "/bucket"
     assert parsed.storage_mounts[folder].mode.value == "MOUNT"
