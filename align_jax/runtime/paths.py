@@ -42,7 +42,7 @@ def refuse_url(text: str | Path, shown: str) -> None:
     if is_url(text):
         raise UserError(
             f"{shown} is not a path on this machine, and a run needs a file system, with locks and renames; mount the "
-            "bucket (gcsfuse, or SkyPilot's mode: MOUNT_CACHED) or fetch the file, and give the path that it has then."
+            "bucket (gcsfuse, or SkyPilot's mode: MOUNT) or fetch the file, and give the path that it has then."
         )
 
 
