@@ -10,15 +10,17 @@ OVERRIDES ?=
 
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
+SCRIPTS := .ci/run $(wildcard launch/*.sh launch/*/*.sh launch/*/*.sbatch tests/launch/*.sh)
 
-.PHONY: help quickstart test storm bare lint types format docs clean
+.PHONY: help quickstart test storm bare sky lint types format docs clean
 
 help:
 	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
 	@echo 'make storm        kill, stop, damage and misuse runs, for half an hour'
 	@echo 'make bare         install the package alone, without what trains, and run its tutorial'
-	@echo 'make lint types   ruff and mypy'
+	@echo 'make sky          ask SkyPilot itself about the tasks in launch/sky/'
+	@echo 'make lint types   ruff, shellcheck, hadolint and mypy'
 	@echo 'make format       ruff mends what it can'
 	@echo 'make docs         build the documentation, site/index.html'
 
@@ -39,9 +41,15 @@ bare:
 	sed -n '/^```python$$/,/^```$$/{/^```/!p;}' docs/tutorials/explain_your_model.md > build/bare/page.py
 	build/bare/bin/python -I build/bare/page.py
 
+# SkyPilot is a hundred packages, so it has an environment of its own. The tests' settings in pyproject.toml need JAX.
+sky: build/sky/installed
+	build/sky/bin/python -m pytest --override-ini=addopts="-q --disable-warnings" --noconftest tests/launch/parsed_by_skypilot.py
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck $(SCRIPTS)
+	$(BIN)/hadolint launch/docker/Dockerfile
 
 types: .venv/installed-dev
 	$(BIN)/mypy
@@ -70,6 +78,11 @@ docs: .venv/installed-docs
 
 .venv/installed-docs: .venv/installed-dev requirements-docs.txt
 	$(BIN)/python -m pip install --quiet -r requirements-docs.txt
+	@touch $@
+
+build/sky/installed: requirements-sky.txt
+	$(PYTHON) -m venv --clear build/sky
+	build/sky/bin/python -m pip install --quiet -r requirements-sky.txt
 	@touch $@
 
 clean:

@@ -56,9 +56,10 @@ def _explain_images(values: flags.FlagValues, images: Sequence[str]) -> None:
     """Predictions, masks and Grad-CAMs of the images."""
     from align_jax.inference.explain_images import explain_images
 
+    paths = _paths(images)
     trained = load_named_run(values)
     out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-    explanations = explain_images(trained, _paths(images), out, _say)
+    explanations = explain_images(trained, paths, out, _say)
     show(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
     show(f"Page: {one_line(str(explanations.page))}")
 
@@ -75,11 +76,12 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
     from align_jax.inference.explain_methods import check_side_by_side, run_names, with_figure, write_methods_page
     from align_jax.inference.images_to_explain import images_of_tests, own_images
 
+    beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
+    paths = _paths(images)
     trained = load_named_run(values)
     config = with_overrides(trained.config, overrides)
     check_groups(config, ("data", "evaluation", "explain", "masker"))
     settings = config.explain
-    beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
     runs = [trained, *map(load_with_notes, beside)]
     check_side_by_side(runs, on_tests=not images)
     out = Path(values.out) if values.out is not None else trained.folder / "explanations" / "methods"
@@ -88,7 +90,7 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
         labels = values.labels is not None
         if settings.target == "label" and not labels:
             raise UserError("config.explain.target is 'label', and your images have none; give --labels=folders.")
-        explained = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=_say)
+        explained = own_images(trained, paths, out, masks=masks, labels=labels, say=_say)
     else:
         _say("No image is given: the run's own tests are explained.")
         explained = images_of_tests(trained, settings.images, _say)

@@ -16,6 +16,7 @@ from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.joining import Processes
+from align_jax.runtime.paths import refuse_url
 from align_jax.runtime.terminal import show
 
 USAGE = (
@@ -78,6 +79,9 @@ def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigD
     # The shell does not do this inside a flag, and `config_flags` reads the file before a flag could be changed.
     pattern, expanded = "^(--?config=)(~.*)", lambda flag: flag[1] + os.path.expanduser(flag[2])
     arguments = [re.sub(pattern, expanded, given) for given in arguments]
+    for given in arguments:
+        if re.match("--?config=", given):
+            refuse_url(given.partition("=")[2], given)
     config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
     values, _ = parse_flags(arguments, USAGE, paths=("workdir",), values=values)
     if config.value is None:

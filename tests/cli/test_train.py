@@ -157,6 +157,20 @@ def test_a_machine_whose_accelerator_jax_cannot_use_is_refused(monkeypatch):
     devices.check_accelerator()
 
 
+def test_a_tpu_that_another_process_holds_is_not_answered_with_an_installation(monkeypatch):
+    from align_jax.runtime import devices
+
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(devices.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(devices, "present_accelerator", lambda: "tpu")
+    with pytest.raises(UserError, match=r"pip install 'jax\[tpu\]=="):
+        devices.check_accelerator()
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name == "libtpu")
+    with pytest.raises(UserError, match=r"another process holds it.*lsof") as caught:
+        devices.check_accelerator()
+    assert "pip install" not in str(caught.value)
+
+
 def test_durations_in_every_unit():
     schedule = default_config().schedule
     schedule.length, schedule.unit = 300, "epochs"
