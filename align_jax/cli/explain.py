@@ -1,8 +1,8 @@
 """`launch/explain.py`: what a trained run sees in images.
 
 With images and no further flag, their predictions, learned masks and Grad-CAMs. With --methods, --metrics, --masks,
---labels, --beside or a setting of `config.explain`, or without an image, several methods and how good their maps are: of
-the images, or of the run's own tests.
+--labels, --beside or a setting of `config.explain`, or without an image, several methods and how good their maps are:
+of the images, or of the run's own tests.
 """
 
 from collections.abc import Sequence
@@ -154,10 +154,8 @@ def _without_masks(settings: ml_collections.ConfigDict, asked: bool, has_images:
     needing = [name for name in settings.metrics if name in AGAINST_A_MASK]
     if needing and asked:
         need = "needs" if len(needing) == 1 else "need"
-        without = (
-            "your images have none; give" if has_images else "the run's tests have none; give images of your own and"
-        )
-        raise UserError(f"{', '.join(needing)} {need} true masks, and {without} --masks=FOLDER.")
+        whose, also = ("your images", "") if has_images else ("the run's tests", "images of your own and ")
+        raise UserError(f"{', '.join(needing)} {need} true masks, and {whose} have none; give {also}--masks=FOLDER.")
     if needing:
         are = "is" if len(needing) == 1 else "are"
         _say(f"note: there are no masks, and {', '.join(needing)} of the run's metrics {are} left out.")

@@ -81,8 +81,8 @@ def check_metrics(settings: ml_collections.ConfigDict, data: DomainData) -> None
     if not data.has_masks and set(settings.metrics) <= set(AGAINST_A_MASK):
         others = [name for name in explanations.METRICS if name not in AGAINST_A_MASK]
         raise UserError(
-            f"config.explain.metrics is {', '.join(settings.metrics)}, for which true masks are needed, and {data.name} "
-            f"has none; give one of {', '.join(others)} as well."
+            f"config.explain.metrics is {', '.join(settings.metrics)}, for which true masks are needed, and "
+            f"{data.name} has none; give one of {', '.join(others)} as well."
         )
 
 
