@@ -132,7 +132,8 @@ FIRST_ROW = """(frame => {
   const box = element => (({left, right}) => ({left, right}))(element.getBoundingClientRect());
   return {
     frame: box(frame), overflows: frame.scrollWidth > frame.clientWidth,
-    names: [...row.querySelectorAll('th')].map(box), values: [...row.querySelectorAll('td')].map(box), hint: !!frame.previousElementSibling.offsetParent,
+    names: [...row.querySelectorAll('th')].map(box),
+    values: [...row.querySelectorAll('td')].map(box), hint: !!frame.previousElementSibling.offsetParent,
   };
 })(document.querySelectorAll('#metrics .scroll')[NUMBER])"""
 
