@@ -1,8 +1,9 @@
 """How a process joins the others of one program, and how it leaves them. JAX is imported only when it joins.
 
 JAX aborts a process that does not meet the others, and one of whose others has died: at once if that was process 0, and
-after `HEARTBEAT_S` without a sign of life from another one. It cannot be told to call Python then. So the abort's signal
-is answered here, with a sentence and an exit status. A process that fails in another way tells the others why, and they end for that reason.
+after `HEARTBEAT_S` without a sign of life from another one. It cannot be told to call Python then. So the abort's
+signal is answered here, with a sentence and an exit status. A process that fails in another way tells the others why,
+and they end for that reason.
 """
 
 import contextlib
