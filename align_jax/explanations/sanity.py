@@ -95,7 +95,7 @@ def from_the_logits(layers: Sequence[str], variables: Variables) -> list[str]:
 
 def _with_layer(variables: Variables, fresh: Variables, layer: str) -> Variables:
     """The variables with everything under a layer's path taken from `fresh`."""
-    if jax.tree.structure(variables) != jax.tree.structure(fresh):
+    if jax.tree_util.tree_structure(variables) != jax.tree_util.tree_structure(fresh):
         raise ValueError("`fresh` has other variables than `variables`: initialise the same model, by its own init")
     parts = _parts(layer)
     paths = [_names(path) for path, _ in jax.tree.leaves_with_path(variables)]

@@ -1,8 +1,9 @@
 """How a process joins the others of one program, and how it leaves them. JAX is imported only when it joins.
 
-JAX aborts a process when another one has died: at once if that was process 0, and after `HEARTBEAT_S` without a sign of
-life from another one. It cannot be told to call Python then. So the abort's signal is answered here, with a sentence
-and an exit status. A process that fails in another way tells the others why, and they end for that reason.
+JAX aborts a process that does not meet the others, and one of whose others has died: at once if that was process 0, and
+after `HEARTBEAT_S` without a sign of life from another one. It cannot be told to call Python then. So the abort's
+signal is answered here, with a sentence and an exit status. A process that fails in another way tells the others why,
+and they end for that reason.
 """
 
 import contextlib
@@ -58,13 +59,15 @@ class Processes:
           process_id: which one this is, from 0, if `coordinator` is given.
 
         Raises:
-          UserError: there is no such environment, or the processes did not meet.
+          UserError: there is no such environment. If the processes do not meet, this one ends with `LOST`.
         """
         import jax
         from jax._src import distributed  # its client has no public name
 
         # JAX's own answer to SIGTERM would take the place of ours, which also serves Ctrl-C and a closed terminal.
         jax.config.update("jax_enable_preemption_service", False)
+        self._state = distributed.global_state
+        self._answer_aborts()
         try:
             jax.distributed.initialize(
                 coordinator,
@@ -80,14 +83,9 @@ class Processes:
                 "command inside one, or give --coordinator=HOST:PORT --num_processes=N --process_id=I."
             ) from error
         except RuntimeError as error:
-            raise UserError(
-                f"The processes did not meet at {distributed.global_state.coordinator_address} within {JOIN_S} s "
-                f"({error}); start all of them, each with its own --process_id, and see that the port of process 0 is "
-                "free and can be reached from every host."
-            ) from error
-        self._state, self._client = distributed.global_state, distributed.global_state.client
+            raise UserError(f"{self._not_met()} ({error})") from error
+        self._client = self._state.client
         self.is_writer = self._state.process_id == 0
-        self._answer_aborts()
         threading.Thread(target=self._watch, name="other processes", daemon=True).start()
 
     def leave(self, status: int, line: str, *, together: bool) -> None:
@@ -164,17 +162,27 @@ class Processes:
         library.signal(signal.SIGABRT, self._handler)
 
     def _lost(self) -> None:
-        """Ends this process because another one is gone; if it is leaving already, for its own reason."""
+        """Ends this process because another one is gone, or never came; if it is leaving, for its own reason."""
         if self._leaving.is_set():
             self._exit(self._status)
         if not self._said.acquire(blocking=False):
             threading.Event().wait()  # the thread that has said it ends the process
+        if self._client is None:
+            _tell(f"error: {self._not_met()}")
+            self._exit(LOST)
         _tell(
             f"error: {self._gone()} of the {self._state.num_processes} processes is gone: it was killed, or its host "
             "or the network to it failed. What was saved is whole: start all processes again with the same commands, "
             "and the run goes on from there."
         )
         self._exit(LOST)
+
+    def _not_met(self) -> str:
+        return (
+            f"The processes did not meet at {self._state.coordinator_address} within {JOIN_S} s; start all of them, "
+            "each with its own --process_id, and see that the port of process 0 is free and can be reached from every "
+            "host."
+        )
 
     def _gone(self) -> str:
         if not self.is_writer:

@@ -86,7 +86,9 @@ def replicate(mesh: Mesh, tree: Any) -> Any:
 
 def replicated_key(mesh: Mesh, seed: int) -> jax.Array:
     """The root of a run's randomness, on every device."""
-    return jax.jit(lambda: jax.random.key(seed), out_shardings=replicated(mesh))()
+    # The seed is an input of the program, not a part of it: runs with other seeds compile nothing anew.
+    numbers = replicate(mesh, jax.random.key_data(jax.random.key(seed)))
+    return jax.jit(jax.random.wrap_key_data, out_shardings=replicated(mesh))(numbers)
 
 
 def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> jax.stages.Wrapped:

@@ -125,7 +125,7 @@ def _outputs(
 
 def _frames_of_libraries() -> int:
     """How many frames above the caller's the user's own code is: those between are of this library, JAX and Flax."""
-    libraries = tuple(os.path.dirname(module.__file__) + os.sep for module in (align_jax, jax, flax))
+    libraries = tuple(os.path.dirname(str(module.__file__)) + os.sep for module in (align_jax, jax, flax))
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_code.co_filename.startswith(libraries):
         frame, level = frame.f_back, level + 1

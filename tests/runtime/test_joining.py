@@ -19,6 +19,8 @@ from align_jax.runtime.interruption import Interrupted, begin
 begin()
 number, address, task = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 joining.HEARTBEAT_S = {heartbeat}
+if task == "alone":
+    joining.JOIN_S = 3
 processes = joining.Processes()
 
 def program():
@@ -89,6 +91,15 @@ def test_where_one_is_killed_the_other_ends_with_a_sentence(run, killed):
     who = "Process 0 at 127.0.0.1:" if killed == 0 else "One of the 2 processes"
     assert f"error: {who}" in pair.said(1 - killed)
     assert "start all processes again with the same commands" in pair.said(1 - killed)
+
+
+@pytest.mark.parametrize("present", [0, 1])
+def test_where_the_others_do_not_come_a_process_ends_with_a_sentence(present, tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-c", PROGRAM.format(heartbeat=HEARTBEAT_S), str(present), address, "alone"]
+    alone = Started([command], tmp_path, devices=1)
+    assert alone.ended() == [LOST]
+    assert f"error: The processes did not meet at {address} within 3 s; start all of them" in alone.said(0)
 
 
 def test_where_one_fails_by_a_mistake_the_other_says_so_and_ends_alike(run):

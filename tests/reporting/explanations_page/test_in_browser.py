@@ -126,12 +126,13 @@ LONG = {
     "quickstart/background_swap": explanations(3, methods=("Integrated Gradients", "Grad-CAM")),
     "quickstart/align": explanations(3, methods=("Integrated Gradients", "Grad-CAM"), seed=1),
 }
-# Of the table that holds an element: its frame, and where the cells of its last row with a value end.
+# Of a table: its frame, whether it goes on beyond it and says so, and where the cells of its first row stand.
 FIRST_ROW = """(frame => {
   const row = frame.querySelector('tbody tr:not(.group)');
-  const box = element => (({left, right, top, bottom}) => ({left, right, top, bottom}))(element.getBoundingClientRect());
+  const box = element => (({left, right}) => ({left, right}))(element.getBoundingClientRect());
   return {
-    frame: box(frame), overflows: frame.scrollWidth > frame.clientWidth, names: [...row.querySelectorAll('th')].map(box),
+    frame: box(frame), overflows: frame.scrollWidth > frame.clientWidth,
+    names: [...row.querySelectorAll('th')].map(box),
     values: [...row.querySelectorAll('td')].map(box), hint: !!frame.previousElementSibling.offsetParent,
   };
 })(document.querySelectorAll('#metrics .scroll')[NUMBER])"""
