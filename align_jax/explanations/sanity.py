@@ -95,10 +95,10 @@ def from_the_logits(layers: Sequence[str], variables: Variables) -> list[str]:
 
 def _with_layer(variables: Variables, fresh: Variables, layer: str) -> Variables:
     """The variables with everything under a layer's path taken from `fresh`."""
-    if jax.tree_util.tree_structure(variables) != jax.tree_util.tree_structure(fresh):
+    paths, of_fresh = ([_names(path) for path, _ in jax.tree.leaves_with_path(tree)] for tree in (variables, fresh))
+    if paths != of_fresh:
         raise ValueError("`fresh` has other variables than `variables`: initialise the same model, by its own init")
     parts = _parts(layer)
-    paths = [_names(path) for path, _ in jax.tree.leaves_with_path(variables)]
     depth = _depth(paths, parts)
     if depth is None:
         known = sorted({"/".join(path[:2]) for path in paths})

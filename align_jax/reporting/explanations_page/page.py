@@ -60,18 +60,13 @@ def explanations_page(
     """
     check(runs)
     first = next(iter(runs.values()))
-    keys = list(dict.fromkeys(key for run in runs.values() for key in run.metrics))
-    higher = {key: better for run in reversed([*runs.values()]) for key, better in run.higher_is_better.items()}
-    metrics = [explanation_metric(key, higher.get(key)) for key in keys]
+    metrics = _metrics(runs)
     panels, legend = curve_panels(runs, resamples)
-    not_read = {"Not read": f"{len(skipped):,}"} if skipped else {}
     values = {
         "title": title or f"Explanations of {names.listed(list(runs))}",
         "script": Markup(SCRIPT),
         "script_hash": Markup(SCRIPT_HASH),
-        "runs": {
-            name: ({"Run": name} if len(runs) == 1 else {}) | _facts(run) | not_read for name, run in runs.items()
-        },
+        "runs": _facts_of_runs(runs, len(skipped)),
         "skipped": skipped,
         "differing": _differing(runs),
         "tables": [
@@ -96,6 +91,19 @@ def explanations_page(
         "predictions": _predictions(runs),
     }
     return _rendered(values, runs, metrics, most_bytes)
+
+
+def _metrics(runs: Mapping[str, Explanations]) -> list[Metric]:
+    """The columns: every metric that a run has."""
+    keys = dict.fromkeys(key for run in runs.values() for key in run.metrics)
+    higher = {key: better for run in reversed([*runs.values()]) for key, better in run.higher_is_better.items()}
+    return [explanation_metric(key, higher.get(key)) for key in keys]
+
+
+def _facts_of_runs(runs: Mapping[str, Explanations], skipped: int) -> dict[str, dict[str, str]]:
+    """What stands above the tables, by run; `skipped` images could not be read."""
+    not_read = {"Not read": f"{skipped:,}"} if skipped else {}
+    return {name: ({"Run": name} if len(runs) == 1 else {}) | _facts(run) | not_read for name, run in runs.items()}
 
 
 def _rendered(
