@@ -17,7 +17,7 @@ from align_jax.data.domains import EvaluationSplit
 from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
-from align_jax.evaluation.explained_methods import CONTROL_SEED, control_keys, score_of
+from align_jax.evaluation.explained_methods import CONTROL_SEED, control_keys, controls_of, score_of
 from align_jax.evaluation.scores import (
     ExplainedBatch,
     by_class,
@@ -72,7 +72,7 @@ class Evaluator:
             size = config.evaluation.batch_size
             keys = control_keys(number * size + jnp.arange(size))
             masks = {"mask": batch["mask"][..., 0]} if "mask" in batch else {}
-            score = score_of(networks, config.explain, with_masks=bool(masks))
+            score = score_of(networks, config.explain, with_masks=bool(masks), controls=controls_of(config.explain))
             values = score(states, batch | {"key": keys} | masks)
             return {f"{method}/{metric}": v for method, of in values.items() for metric, v in of.items()}
 
@@ -91,7 +91,7 @@ class Evaluator:
 
         Explanations are scored on a seeded subset of at most `config.explain.images` examples, but not for a split that
         is evaluated only at the end. The first method's metrics have their own names, the random map's begin with
-        `random_`, and those of other methods are in `further_methods`.
+        `random_`, and those of other methods, with all controls, are in `further_methods`.
 
         Args:
           states: classifier and masker.
@@ -105,7 +105,7 @@ class Evaluator:
             faithful = self._collect(
                 lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
             )
-            means = _of_methods(summarise(faithful), self._explain_settings.methods) | means
+            means = _of_methods(summarise(faithful), self._explain_settings) | means
             means["faithfulness_images"] = len(subset)
         means |= {"per_class_accuracy": by_class(examples, class_names)} | by_group(examples, class_names)
         return means, examples
@@ -167,9 +167,9 @@ def _of_all_processes(own: dict[str, np.ndarray], places: np.ndarray) -> dict[st
     return found
 
 
-def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str, Any]:
+def _of_methods(means: Mapping[str, float], settings: ml_collections.ConfigDict) -> dict[str, Any]:
     """Means by `METHOD/METRIC` as a result has them, see `Evaluator.results`."""
-    first, *others = methods
+    first, *others = settings.methods
     found: dict[str, Any] = {}
     for name, value in means.items():
         method, _, metric = name.partition("/")
@@ -178,6 +178,6 @@ def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str,
     if others:
         found["further_methods"] = {
             method: {name.removeprefix(f"{method}/"): v for name, v in means.items() if name.startswith(f"{method}/")}
-            for method in others
+            for method in (*others, *controls_of(settings))
         }
     return found

@@ -71,6 +71,15 @@ def score_of(
     )
 
 
+def controls_of(settings: ml_collections.ConfigDict) -> tuple[str, ...]:
+    """The controls that are scored beside a run's methods.
+
+    The random map is enough to see whether one method says anything. A table of several methods has all of them, for
+    the cost of three methods: some maps that know nothing of the classifier score better than a random one.
+    """
+    return explanations.CONTROLS if len(settings.methods) > 1 else ("random",)
+
+
 def control_keys(place: Int[Array, " b"]) -> Key[Array, " b"]:
     """The keys of the images' random maps, by their place in the test's scored images, whatever batch they are in."""
     return jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
