@@ -12,12 +12,13 @@ BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 SCRIPTS := .ci/run $(wildcard launch/*.sh launch/*/*.sh launch/*/*.sbatch tests/launch/*.sh)
 
-.PHONY: help quickstart test storm bare sky lint types format docs clean
+.PHONY: help quickstart test storm several-processes bare sky lint types format docs clean
 
 help:
 	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
 	@echo 'make storm        kill, stop, damage and misuse runs, for half an hour'
+	@echo 'make several-processes   train with two processes, stop and kill them, and go on with others'
 	@echo 'make bare         install the package alone, without what trains, and run its tutorial'
 	@echo 'make sky          ask SkyPilot itself about the tasks in launch/sky/'
 	@echo 'make lint types   ruff, shellcheck, hadolint and mypy'
@@ -32,6 +33,9 @@ test: .venv/installed-dev
 
 storm: .venv/installed-dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m storm -rA tests/storm
+
+several-processes: .venv/installed-dev
+	$(BIN)/python -m pytest -m several_processes -rA
 
 # `pip install .` in an environment of its own. -I keeps the checkout off the path: what was installed is what runs.
 bare:

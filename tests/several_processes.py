@@ -67,8 +67,15 @@ class Started:
 
 
 def start(program, arguments, folder, *, processes=1, devices=1):
-    """A command of `launch/`, in as many processes as said, which are told of each other by flags."""
-    command = [sys.executable, str(ROOT / "launch" / program), *arguments]
+    """A command of `launch/`, in as many processes as said, which are told of each other by flags.
+
+    All but `main.py`, whose config file does it, are told of the tests' networks and data first.
+    """
+    knowing = (
+        f"import runpy, tests.tiny_config; runpy.run_path({str(ROOT / 'launch' / program)!r}, run_name='__main__')"
+    )
+    of_python = [str(ROOT / "launch" / program)] if program == "main.py" else ["-c", knowing]
+    command = [sys.executable, *of_python, *arguments]
     if processes == 1:
         return Started([command], folder, devices)
     meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={processes}"]

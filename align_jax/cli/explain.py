@@ -107,7 +107,11 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
         asked = any(override.lstrip("-").startswith("config.explain.metrics=") for override in overrides)
         settings = _without_masks(settings, asked, bool(images))
     page = write_methods_page(
-        dict(zip(run_names(runs), runs, strict=True)), with_figure(settings), explained, out, _say
+        dict(zip(run_names([run.folder for run in runs]), runs, strict=True)),
+        with_figure(settings),
+        explained,
+        out,
+        _say,
     )
     skipped = len(explained.skipped)
     show(f"{explained.count - skipped:,} explained, {skipped:,} skipped.")

@@ -119,19 +119,19 @@ def _must_agree(run: TrainedRun, first: TrainedRun, on_tests: bool) -> Iterator[
                 yield f"config.data.{field}", run.config.data[field], first.config.data[field]
 
 
-def run_names(runs: Sequence[TrainedRun]) -> list[str]:
+def run_names(folders: Sequence[Path]) -> list[str]:
     """What the runs are called on a page: their folders, without the part that all have in common.
 
     A run alone is called by its folder and the one above it, such as quickstart/align: pages are passed on, and where
     the run lies on one machine says nothing on another.
     """
-    folders = [real(trained.folder) for trained in runs]
-    if len(folders) == 1:
-        return [os.path.join(*folders[0].parts[1:][-2:])]
-    common = os.path.commonpath(folders)
-    if Path(common) in folders:  # a run inside another, which has a name, too
+    resolved = [real(folder) for folder in folders]
+    if len(resolved) == 1:
+        return [os.path.join(*resolved[0].parts[1:][-2:])]
+    common = os.path.commonpath(resolved)
+    if Path(common) in resolved:  # a run inside another, which has a name, too
         common = os.path.dirname(common)
-    return [os.path.relpath(folder, common) for folder in folders]
+    return [os.path.relpath(folder, common) for folder in resolved]
 
 
 def with_figure(settings: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -1,10 +1,16 @@
 """Several processes are asked for explicitly: half of the flags, or both ways at once, is a mistake."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from align_jax.cli.distributed import Distributed, split_distributed
 from align_jax.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 EXPLICIT = ["--coordinator=10.0.0.2:8476", "--num_processes=4", "--process_id=3"]
 
 
@@ -48,8 +54,10 @@ def test_mistakes_are_answered_in_one_line(arguments, parts):
     assert "\n" not in str(caught.value)
 
 
-def test_auto_outside_of_a_job_is_a_mistake(monkeypatch):
-    from align_jax.runtime.joining import Processes
-
-    with pytest.raises(UserError, match="--distributed=auto finds no Cloud TPU, Slurm, Kubernetes or Open MPI"):
-        Processes().join(None, None, None)
+def test_auto_outside_of_a_job_is_a_mistake():
+    """In a process of its own: in this one, other tests have touched a device."""
+    program = "from align_jax.runtime.joining import Processes; Processes().join(None, None, None)"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    last = ended.stderr.strip().splitlines()[-1]
+    assert "UserError: --distributed=auto finds no Cloud TPU, Slurm, Kubernetes or Open MPI" in last

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,7 +142,7 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
 
 def test_runs_are_called_by_their_folders(tmp_path, monkeypatch):
     def named(*folders):
-        return run_names([SimpleNamespace(folder=Path(folder)) for folder in folders])
+        return run_names([Path(folder) for folder in folders])
 
     assert named(tmp_path / "quickstart" / "align") == ["quickstart/align"]
     (tmp_path / "quickstart" / "align").mkdir(parents=True)

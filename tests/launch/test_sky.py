@@ -104,8 +104,7 @@ def test_a_wrong_flag_in_a_task_is_found(tmp_path):
 
 
 def test_the_parsers_version_is_what_the_tasks_are_written_for():
-    """`make sky` has an environment of its own, and .ci/run asks for it: SkyPilot is no dependency of anything else."""
+    """`make sky` has an environment of its own: SkyPilot is no dependency of anything else."""
     assert re.search(r"^skypilot==[\d.]+$", (ROOT / "requirements-sky.txt").read_text(), flags=re.MULTILINE)
     for name in ("requirements.txt", "requirements-dev.txt", "requirements-docs.txt", "pyproject.toml"):
         assert "skypilot" not in (ROOT / name).read_text()
-    assert "make sky" in (ROOT / ".ci/run").read_text().splitlines()

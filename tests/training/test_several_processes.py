@@ -15,6 +15,7 @@ from align_jax.training.metrics_log import NoMetrics
 
 from ..several_processes import ROOT, start
 
+pytestmark = pytest.mark.several_processes
 CONFIG = f"--config={ROOT / 'tests' / 'twenty_rounds.py'}"
 LOST = 75
 STEPS = 20
