@@ -32,7 +32,7 @@ DOES = {
     "gcloud": 'for word; do case "$word" in --command=*) (cd "$REHEARSAL_HOME"; bash -c "${word#*=}") ;; esac; done\n',
     "mountpoint": "exit 1\n",
     "lsb_release": "echo jammy\n",
-    "sudo": "cat >/dev/null </dev/null\n",
+    "sudo": "cat >/dev/null\n",  # what is piped into it: whoever writes there must not find it closed
 }
 
 
