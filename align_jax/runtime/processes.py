@@ -83,9 +83,7 @@ def from_writer(work: Callable[[], Any]) -> Any:
 
 def _value(answer: dict[str, Any]) -> Any:
     if "mistake" in answer:
-        error = UserError(answer["mistake"])
-        error.together = True
-        raise error
+        raise _together(answer["mistake"])
     if "interrupted" in answer:
         raise Interrupted(answer["interrupted"], answer["status"] - 128, together=True)
     return answer["value"]

@@ -1,7 +1,7 @@
 "use strict";
 // Filters and sorts the cards, sets how strongly the maps cover their images, and says of which tables a part is out of
-// view. It reads numbers from data-
-// attributes and places words as text only: what a run is called can never become code or markup.
+// view. It reads numbers from data- attributes and places words as text only: what a run is called can never become code
+// or markup.
 (() => {
   const form = document.getElementById("controls");
   const list = document.getElementById("cards");
