@@ -10,20 +10,21 @@ from align_jax.runtime.terminal import say
 from align_jax.training.loop import train_and_evaluate
 
 
-def run_all(config: ml_collections.ConfigDict, workdir: Path) -> Path:
+def run_all(config: ml_collections.ConfigDict, workdir: Path, profiled_steps: int = 0) -> Path:
     """Trains `config.algorithm` and the methods in `config.compare`, writes their pages, and returns the main page.
 
     Without `config.compare`, `workdir` is the run's folder; else it is the folder above the runs of the methods.
+    Of each run that is not complete, `profiled_steps` updates are traced.
     """
     if not config.compare:
-        train_and_evaluate(config, workdir)
+        train_and_evaluate(config, workdir, profiled_steps)
         return write_run_report(workdir)
     runs = []
     for algorithm in dict.fromkeys((config.algorithm, *config.compare)):
         alone = ml_collections.ConfigDict(config).copy_and_resolve_references()
         alone.algorithm, alone.compare = algorithm, ()
         run = workdir / algorithm
-        train_and_evaluate(alone, run)
+        train_and_evaluate(alone, run, profiled_steps)
         write_run_report(run)
         runs.append(run)
     for line in comparison_table(runs).splitlines():

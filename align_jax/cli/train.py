@@ -10,7 +10,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parse_flags, split_compilation_cache
+from align_jax.cli.arguments import parse_flags, split_compilation_cache, split_profile
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
@@ -18,8 +18,11 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...] "
-    "[--compilation_cache=DIR|off]"
+    "[--profile=STEPS] [--compilation_cache=DIR|off]"
 )
+
+# A trace is kept in memory until it ends.
+MOST_PROFILED_STEPS = 1000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def train() -> None:
         cache, given = split_compilation_cache(arguments)
+        profiled_steps, given = split_profile(given, MOST_PROFILED_STEPS)
         config, workdir = parse(given)
         # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
         from align_jax.configuration import check, with_home
@@ -35,11 +39,11 @@ def main(arguments: Sequence[str]) -> int:
 
         config = with_home(config)
         check(config)
-        use_compilation_cache(cache)
+        use_compilation_cache(cache, with_names=profiled_steps > 0)
         check_accelerator()
         from align_jax.cli.comparison import run_all
 
-        show(f"Report: {one_line(str(run_all(config, workdir)))}")
+        show(f"Report: {one_line(str(run_all(config, workdir, profiled_steps)))}")
 
     return exit_status(
         train,

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -81,11 +80,7 @@ def _drawn(source: Source, seed: int, balanced: bool) -> grain.MapDataset[Exampl
 
 
 class TrainingBatches:
-    """Prefetched training batches on the devices of a mesh, which can go on from a saved position.
-
-    Attributes:
-      waited_s: for how many seconds `next` has blocked in all.
-    """
+    """Prefetched training batches on the devices of a mesh, which can go on from a saved position."""
 
     def __init__(
         self,
@@ -104,7 +99,6 @@ class TrainingBatches:
         self._mesh, self._batch_size, self._threads, self._prefetch = mesh, batch_size, threads, prefetch
         self._redrawn, self._draws = redrawn, None
         self._iterator = self._iterate(examples)
-        self.waited_s = 0.0
 
     def _iterate(self, examples: grain.MapDataset[Example]) -> Any:
         batches = examples.batch(self._batch_size, drop_remainder=True).to_iter_dataset(
@@ -119,9 +113,7 @@ class TrainingBatches:
         return iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=self._prefetch))
 
     def __next__(self) -> dict[str, jax.Array]:
-        start = time.perf_counter()
-        batch = next(self._iterator)
-        self.waited_s += time.perf_counter() - start
+        batch: dict[str, jax.Array] = next(self._iterator)
         return batch
 
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:

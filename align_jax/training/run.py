@@ -39,6 +39,7 @@ from align_jax.training.initial_states import initial_states, with_pretrained
 from align_jax.training.method import Method, build_method
 from align_jax.training.metrics_log import MetricsWriter
 from align_jax.training.plan import Length, Plan, check_batch
+from align_jax.training.profile import Profile
 from align_jax.training.progress import Progress
 
 # Beside the run's seed, for batches in which mistakes are drawn more often.
@@ -78,6 +79,7 @@ class OpenRun:
       checkpoints, log, batches: what it saves, logs and trains on.
       evaluator: the compiled evaluation.
       clock, progress, collapse: its time, what it shows, and the warning about its masks.
+      profile: the trace of some of its updates.
     """
 
     plan: Plan
@@ -96,6 +98,7 @@ class OpenRun:
     clock: Clock
     progress: Progress
     collapse: CollapseWarning
+    profile: Profile
 
     def last_good_checkpoint(self, diverged_at: int) -> str:
         """The checkpoint to go back to after training diverged at a step, in the words of the error message."""
@@ -104,14 +107,18 @@ class OpenRun:
         return f"step {steps[-1]} in {self.folder / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
 
-def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> tuple[OpenRun, Reached]:
+def open_run(
+    plan: Plan, folder: Path, stop: StopRequest, clock: Clock, stack: ExitStack, profiled_steps: int = 0
+) -> tuple[OpenRun, Reached]:
     """Opens a run's folder, or makes it, and restores the newest usable checkpoint if there is one.
 
     Args:
       plan: what the config asks for.
       folder: the run's folder: a new one, or one that holds a run with the same config.
       stop: see `runtime.interruption.stop_request`.
+      clock: of this start; it goes on from the checkpoint's seconds.
       stack: closes what is opened.
+      profiled_steps: how many updates to trace, see `Profile`.
 
     Raises:
       UserError: data or devices that do not fit the plan; a damaged file; another process that trains there.
@@ -142,6 +149,7 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
     pretrained = check_or_write_data(description, folder).get("pretrained")
 
     position, states, notes = recover(folder / "checkpoints", states)
+    clock.go_on_from(position.timing)
     progress = Progress(config.algorithm, length.steps, position.step)
     stack.callback(progress.close)
     for note in notes:
@@ -156,11 +164,13 @@ def open_run(plan: Plan, folder: Path, stop: StopRequest, stack: ExitStack) -> t
         progress.say(log.problem)
     if weights is not None:
         progress.say(f"pretrained  {weights.summary()}")
+    profile = Profile(folder, profiled_steps, progress.say)
+    stack.callback(profile.end)
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = OpenRun(
         plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
-        Clock(position.timing, batches), progress, CollapseWarning(progress.say),
+        clock, progress, CollapseWarning(progress.say), profile,
     )  # fmt: skip
     selected = Selected(**position.selected) if position.selected else None
     return run, Reached(position.step, states, selected, position.unlogged)
