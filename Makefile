@@ -11,11 +11,13 @@ OVERRIDES ?=
 BIN := .venv/bin
 JAX_VERSION := $(shell sed -n 's/^jax==//p' requirements.txt)
 
-.PHONY: help quickstart test bare lint types format docs clean
+.PHONY: help quickstart test lowering tpu-compiler bare lint types format docs clean
 
 help:
 	@echo 'make quickstart   train three methods on the embedded data set, and show the result (WORKDIR=$(WORKDIR))'
 	@echo 'make test         run the tests'
+	@echo 'make lowering     run the tests that lower every program of a ResNet-50 for TPUs and GPUs, which none is needed for'
+	@echo 'make tpu-compiler compile the updates for eight chips with the compiler of TPUs, and look at what they send'
 	@echo 'make bare         install the package alone, without what trains, and run its tutorial'
 	@echo 'make lint types   ruff and mypy'
 	@echo 'make format       ruff mends what it can'
@@ -26,6 +28,20 @@ quickstart: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+lowering: .venv/installed-dev
+	$(BIN)/python -m pytest -m lowering
+
+# Not in .venv: a JAX that finds libtpu looks for TPUs. The variables say what a machine without one cannot be asked for.
+tpu-compiler: .venv/installed-dev build/libtpu
+	PYTHONPATH=build/libtpu JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 TPU_WORKER_HOSTNAMES=localhost \
+	  TPU_ACCELERATOR_TYPE=v5litepod-8 $(BIN)/python -m pytest -m tpu_compiler
+
+# The version that the extra `tpu` of the installed JAX asks for.
+build/libtpu: requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ "$$($(BIN)/python -c 'import importlib.metadata as m; \
+	  print(next(r.partition(";")[0] for r in m.requires("jax") if r.startswith("libtpu")))')"
+	@touch $@
 
 # `pip install .` in an environment of its own. -I keeps the checkout off the path: what was installed is what runs.
 bare:

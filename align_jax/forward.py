@@ -14,8 +14,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import mixup, saliency
 from align_jax.batch import Batch, BatchForward, Image
+from align_jax.data.normalise import normalise
 from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
+from align_jax.runtime.sharding import on_every_device
 from align_jax.saliency.in_training import SaliencySettings
 from align_jax.swaps import SwapSettings, background_of, pasted, sharpened, swap_partner
 
@@ -42,7 +44,7 @@ class ClassifierForward(BatchForward):
       params: the classifier's; the loss is differentiated in them.
       batch_stats: the stored BatchNorm statistics before this update.
       batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `class_group`,
-        `mask`, ...).
+        `mask`, ...). With `stored_image`, the same images in uint8, mixup takes its partners from there.
       key: the random key of this update alone.
       masks: from the batch to the guiding masks; called only if a term reads `mask`. None without guidance.
       num_domains: how many domains training has; `domain` counts them from 0.
@@ -183,7 +185,7 @@ class ClassifierForward(BatchForward):
         """lambda."""
         key, concentration = jax.random.fold_in(self.key, MIXING), self.saliency_settings.mixing_concentration
         with jax.named_scope("mixup"):
-            return mixup.mixing_share(key, self.label.shape[0], concentration)
+            return on_every_device(mixup.mixing_share(key, self.label.shape[0], concentration))
 
     @cached_property
     def partner_saliency(self) -> Float[Array, "b u v"]:
@@ -193,9 +195,11 @@ class ClassifierForward(BatchForward):
     @cached_property
     def mixed_features(self) -> Float[Array, "b u v d"]:
         """The last convolutional map of x~ = lambda x + (1 - lambda) x'; BatchNorm uses the x~, and stores nothing."""
-        partner, mixing = self.partner, self.mixing
+        partner, mixing, stored = self.partner, self.mixing, self.batch.get("stored_image")
         with jax.named_scope("mixup"):
-            mixed = mixup.mix(self.image, partner, mixing)
+            # The partners lie on other devices: as they are stored, a quarter of the bytes is sent.
+            other = self.image[partner] if stored is None else normalise(stored[partner])
+            mixed = mixup.blended(self.image, other, mixing)
         return self._pass(mixed, MIXED_PASS)[0]
 
     @cached_property
