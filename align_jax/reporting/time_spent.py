@@ -7,7 +7,7 @@ from align_jax.reporting.names import duration
 
 # What `training.clock` charges seconds to, with the names and the meanings that a page has for them.
 PARTS = {
-    "start": ("Start", "reading the data set's index and the checkpoint, making the networks"),
+    "start": ("Start", "finding or preparing the data, reading the checkpoint, making the networks"),
     "data": ("Waiting for data", "no batch was ready, and the device had nothing to do"),
     "compile": ("Compiling", "of every program"),
     "compute": ("Updates", "of classifier and masker"),

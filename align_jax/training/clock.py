@@ -13,7 +13,7 @@ from align_jax.training.device_watch import DeviceWatch
 PARTS = ("start", "data", "compile", "compute", "evaluation", "saving", "other")
 """The parts of a run's time.
 
-- start: opens the run: reads the data set's index and a checkpoint, makes the states;
+- start: opens the run: finds or prepares the data, makes the states, reads a checkpoint;
 - data: waits for a batch while the device has nothing to do;
 - compile: traces and compiles, wherever it happens;
 - compute: makes updates, and waits for them;

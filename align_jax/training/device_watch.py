@@ -9,6 +9,9 @@ from typing import Any
 
 import jax
 
+# How long the end of a run waits for a device that no longer answers, such as one that waits for a host that is gone.
+LONGEST_S = 10
+
 
 class DeviceWatch:
     """A thread that waits for what the device was given last, and notes when it was done.
@@ -36,9 +39,9 @@ class DeviceWatch:
         return when if number == self._given else None
 
     def close(self) -> None:
-        """Ends the thread, after what the device was given."""
+        """Ends the thread, after what the device was given; one that hangs is left behind."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(LONGEST_S)
 
     def _watch(self) -> None:
         while (item := self._queue.get()) is not None:

@@ -112,7 +112,7 @@ def test_where_the_time_went_is_a_table_that_needs_no_colour(make_run):
     run = make_run()
     page = read(write_run_report(run))
     assert "Updates of classifier and masker 3 min 51 s 73.9 %" in page.text
-    assert page.text.index("Where the time went") < page.text.index("Start reading") < page.text.index("Other what is")
+    assert page.text.index("Where the time went") < page.text.index("Start finding") < page.text.index("Other what is")
     content = (run / "report" / "index.html").read_text()
     widths = [float(width) for width in re.findall(r'class="bar"><div style="width: ([0-9.]+)%"', content)]
     assert len(widths) == len(PARTS)

@@ -1,5 +1,6 @@
 """Each moment of a run is charged to one part, on a clock that only the test moves."""
 
+import contextlib
 import threading
 
 import jax
@@ -156,20 +157,14 @@ def test_a_line_of_the_log_has_rates_since_the_last_one_and_all_seconds(clock, t
 def test_a_resumed_run_goes_on_with_the_seconds_of_its_checkpoint(clock, time):
     with clock.part("compute"):
         time.passes(3)
-    saved = clock.timing()
-    clock.close()
-    again = Clock(time)
-    try:
-        again.go_on_from(saved)
+    with contextlib.closing(Clock(time)) as again:
+        again.go_on_from(clock.timing())
         with again.part("compute"):
             time.passes(1)
         assert again.line(5)["images_per_s"] == 5  # of this start alone
         assert seconds(again) == {"compute": 4}
         assert again.summary(8)["images_per_s"] == 2
         assert again.summary(8)["wall_s"] == 4
-    finally:
-        again.close()
-        jax.monitoring.register_event_duration_secs_listener(clock._hear)  # which the fixture takes away
 
 
 def test_a_run_that_an_earlier_version_began_keeps_its_seconds(clock):
