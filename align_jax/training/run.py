@@ -139,13 +139,7 @@ def open_run(
     if config.classifier.pretrained and not saved_steps(folder / "checkpoints"):
         states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
         description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
-    # The folder is made only now: made for a config that is refused, it would refuse the corrected config.
-    folder.mkdir(parents=True, exist_ok=True)
-    if stack.enter_context(lock(folder / ".training.lock")) is None:
-        raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
-    check_run_folder(config, folder)  # again: another process may have begun a run there meanwhile
-    write_config(config, folder)
-    add_start(folder, this_command())
+    _claim(folder, config, stack)
     pretrained = check_or_write_data(description, folder).get("pretrained")
 
     position, states, notes = recover(folder / "checkpoints", states)
@@ -174,6 +168,19 @@ def open_run(
     )  # fmt: skip
     selected = Selected(**position.selected) if position.selected else None
     return run, Reached(position.step, states, selected, position.unlogged)
+
+
+def _claim(folder: Path, config: ml_collections.ConfigDict, stack: ExitStack) -> None:
+    """Makes the run's folder, locks it, and notes config and start there.
+
+    Made earlier, for a config that is refused, the folder would refuse the corrected config.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if stack.enter_context(lock(folder / ".training.lock")) is None:
+        raise UserError(f"Another process is training in {folder}; wait for it to end, or give another --workdir.")
+    check_run_folder(config, folder)  # again: another process may have begun a run there meanwhile
+    write_config(config, folder)
+    add_start(folder, this_command())
 
 
 def steps_per_epoch(config: ml_collections.ConfigDict, data: DomainData) -> int:
