@@ -158,8 +158,7 @@ def open_run(
         progress.say(log.problem)
     if weights is not None:
         progress.say(f"pretrained  {weights.summary()}")
-    profile = Profile(folder, profiled_steps, progress.say)
-    stack.callback(profile.end)
+    stack.callback((profile := Profile(folder, profiled_steps, progress.say)).end)
     networks = method.classifier.network, method.masker.network if method.masker else None
     evaluator = Evaluator(networks, mesh, config, lambda: bool(stop))
     run = OpenRun(
