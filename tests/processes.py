@@ -55,11 +55,14 @@ def wait_for(condition, process, seconds=300):
         time.sleep(0.002)
 
 
+TIMES = ("images_per_s", "data_wait_fraction")
+
+
 def log_without_times(run):
     """The lines of the log, but for the speed."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [
-        {name: value for name, value in line.items() if name not in ("images_per_s", "data_wait_fraction")}
+        {name: value for name, value in line.items() if name not in TIMES and not name.startswith("seconds/")}
         for line in lines
     ]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from align_jax.cli.exit_status import HelpAsked
-from align_jax.errors import UserError
+from align_jax.errors import UserError, shown
 from align_jax.runtime.paths import local_path
 
 
@@ -97,3 +97,19 @@ def split_flag(arguments: Sequence[str], flag: str, example: str) -> tuple[str |
     if not value:
         raise UserError(f"--{flag} has no value; write --{flag}={example}.")
     return value, others
+
+
+def split_profile(arguments: Sequence[str], most: int) -> tuple[int, list[str]]:
+    """The number of steps that --profile gives, and the other arguments; 0 if it is not given. The last one counts.
+
+    Raises:
+      UserError: it is not a whole number from 1 to `most`.
+    """
+    value, others = split_flag(arguments, "profile", f"STEPS, from 1 to {most}")
+    if value is None:
+        return 0, others
+    # Not `isdigit`, which takes other digits than int() does.
+    steps = int(value) if value.isascii() and value.isdecimal() and len(value) <= len(str(most)) else 0
+    if not 1 <= steps <= most:
+        raise UserError(f"--profile is {shown(value)}; it must be the number of updates to trace, from 1 to {most}.")
+    return steps, others

@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from align_jax.cli import distributed
-from align_jax.cli.arguments import parse_flags, split_compilation_cache
+from align_jax.cli.arguments import parse_flags, split_compilation_cache, split_profile
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
@@ -21,8 +21,11 @@ from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...] "
-    f"[--compilation_cache=DIR|off] {distributed.USAGE}"
+    f"[--profile=STEPS] [--compilation_cache=DIR|off] {distributed.USAGE}"
 )
+
+# A trace is kept in memory until it ends.
+MOST_PROFILED_STEPS = 1000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
     def train() -> None:
         cache, given = split_compilation_cache(arguments)
+        profiled_steps, given = split_profile(given, MOST_PROFILED_STEPS)
         hosts, given = distributed.split_distributed(given)
         config, workdir = parse(given)
         # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
@@ -43,13 +47,13 @@ def main(arguments: Sequence[str]) -> int:
 
         config = with_home(config)
         check(config)
-        use_compilation_cache(cache)
+        use_compilation_cache(cache, with_names=profiled_steps > 0)
         if hosts.wanted:
             processes.join(hosts.coordinator, hosts.num_processes, hosts.process_id)
         check_accelerator()
         from align_jax.cli.comparison import run_all
 
-        page = run_all(config, workdir, prepare_on_each_host=hosts.prepare_on_each_host)
+        page = run_all(config, workdir, profiled_steps=profiled_steps, prepare_on_each_host=hosts.prepare_on_each_host)
         if page is not None:
             show(f"Report: {one_line(str(page))}")
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,9 +104,6 @@ class TrainingBatches:
     """Prefetched training batches on the devices of a mesh, which can go on from a saved position.
 
     The position counts batches. So it is the same for any number of processes, and a run can go on with another one.
-
-    Attributes:
-      waited_s: for how many seconds `next` has blocked in all.
     """
 
     def __init__(
@@ -127,7 +123,6 @@ class TrainingBatches:
         self._mesh, self._batch_size, self._threads, self._prefetch = mesh, batch_size, threads, prefetch
         self._redrawn, self._draws = redrawn, None
         self._iterator = self._iterate(examples)
-        self.waited_s = 0.0
 
     def _iterate(self, examples: grain.MapDataset[Example]) -> Any:
         own = own_rows(self._mesh, self._batch_size)
@@ -145,9 +140,7 @@ class TrainingBatches:
         return iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=self._prefetch))
 
     def __next__(self) -> dict[str, jax.Array]:
-        start = time.perf_counter()
-        batch = next(self._iterator)
-        self.waited_s += time.perf_counter() - start
+        batch: dict[str, jax.Array] = next(self._iterator)
         return batch
 
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:

@@ -60,6 +60,7 @@ class Evaluator:
         self._rows = own_rows(mesh, config.evaluation.batch_size)
         self._evaluation, self._explain_settings = config.evaluation, config.explain
 
+        @jax.named_scope("evaluation")
         def explained(states: States, batch: Batch) -> ExplainedBatch:
             return explain(*networks, config.explain.target, *states, batch)
 
@@ -73,7 +74,8 @@ class Evaluator:
             keys = control_keys(number * size + jnp.arange(size))
             masks = {"mask": batch["mask"][..., 0]} if "mask" in batch else {}
             score = score_of(networks, config.explain, with_masks=bool(masks), controls=controls_of(config.explain))
-            values = score(states, batch | {"key": keys} | masks)
+            with jax.named_scope("faithfulness"):
+                values = score(states, batch | {"key": keys} | masks)
             return {f"{method}/{metric}": v for method, of in values.items() for metric, v in of.items()}
 
         self._scores = compile_step(scored, mesh)

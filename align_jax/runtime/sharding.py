@@ -8,6 +8,7 @@ Where several processes share the devices, each has its own rows of every batch 
 of one process, so that a step does the same whatever the number of processes.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -91,6 +92,17 @@ def replicated_key(mesh: Mesh, seed: int) -> jax.Array:
     return jax.jit(jax.random.wrap_key_data, out_shardings=replicated(mesh))(numbers)
 
 
+def on_every_device(values: jax.Array) -> jax.Array:
+    """The values, which each device computes by itself in a program of `compile_step`; elsewhere as they are.
+
+    For what is small and made from what every device has, such as random numbers from a key. Split over the devices, a
+    loop that draws until all are accepted would ask the others each time whether they are done.
+    """
+    if set(jax.sharding.get_abstract_mesh().axis_types) != {AxisType.Auto}:
+        return values
+    return jax.lax.with_sharding_constraint(values, PartitionSpec())
+
+
 def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] = ()) -> jax.stages.Wrapped:
     """`jax.jit` of a step: inputs stay where they were placed, outputs are replicated.
 
@@ -100,4 +112,10 @@ def compile_step(step: Callable[..., Any], mesh: Mesh, donated: tuple[int, ...] 
       donated: positions of the states. Their memory is reused for the new states, so the caller must not read the old
         ones again. Batches are not donated: no output of a step has their shape.
     """
-    return jax.jit(step, donate_argnums=donated, out_shardings=replicated(mesh))
+
+    @functools.wraps(step)
+    def on_mesh(*arguments: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return step(*arguments)
+
+    return jax.jit(on_mesh, donate_argnums=donated, out_shardings=replicated(mesh))

@@ -47,6 +47,7 @@ from align_jax.training.initial_states import initial_states, with_pretrained
 from align_jax.training.method import Method, build_method
 from align_jax.training.metrics_log import MetricsWriter, NoMetrics
 from align_jax.training.plan import Length, Plan, check_batch
+from align_jax.training.profile import Profile
 from align_jax.training.progress import Progress
 
 # Beside the run's seed, for batches in which mistakes are drawn more often.
@@ -69,6 +70,24 @@ class Reached(NamedTuple):
     unlogged: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
+class Start(NamedTuple):
+    """What belongs to one start of a run, and not to the run.
+
+    Attributes:
+      request: to stop; see `runtime.interruption.stop_request`.
+      clock: of this start; it goes on from the checkpoint's seconds.
+      stack: closes what is opened.
+      profiled_steps: how many updates to trace, see `Profile`.
+      prepare_on_each_host: see `train_and_evaluate`.
+    """
+
+    request: StopRequest
+    clock: Clock
+    stack: ExitStack
+    profiled_steps: int = 0
+    prepare_on_each_host: bool = False
+
+
 @dataclasses.dataclass(frozen=True)
 class OpenRun:
     """An open run: what stays the same while it trains, and what it reads from and writes to.
@@ -86,6 +105,7 @@ class OpenRun:
       checkpoints, log, batches: what it saves, logs and trains on.
       evaluator: the compiled evaluation.
       clock, progress, collapse: its time, what it shows, and the warning about its masks.
+      profile: the trace of some of its updates.
     """
 
     plan: Plan
@@ -104,6 +124,7 @@ class OpenRun:
     clock: Clock
     progress: Progress
     collapse: CollapseWarning
+    profile: Profile
 
     def last_good_checkpoint(self, diverged_at: int) -> str:
         """The checkpoint to go back to after training diverged at a step, in the words of the error message."""
@@ -112,24 +133,20 @@ class OpenRun:
         return f"step {steps[-1]} in {self.folder / 'checkpoints'}" if steps else "none, as nothing was saved before it"
 
 
-def open_run(
-    plan: Plan, folder: Path, request: StopRequest, stack: ExitStack, *, prepare_on_each_host: bool = False
-) -> tuple[OpenRun, Reached]:
+def open_run(plan: Plan, folder: Path, start: Start) -> tuple[OpenRun, Reached]:
     """Opens a run's folder, or makes it, and restores the newest usable checkpoint if there is one.
 
     Args:
       plan: what the config asks for.
       folder: the run's folder: a new one, or one that holds a run with the same config.
-      request: to stop; see `runtime.interruption.stop_request`.
-      stack: closes what is opened.
-      prepare_on_each_host: see `train_and_evaluate`.
+      start: who asks it to stop, who closes it, and how it begins.
 
     Raises:
       UserError: data or devices that do not fit the plan; a damaged file; another process that trains there.
     """
     config, mesh = plan.config, data_mesh()
     check_devices(config, mesh.size)
-    data = load(config.data) if prepare_on_each_host else writer_first(lambda: load(config.data))
+    data = load(config.data) if start.prepare_on_each_host else writer_first(lambda: load(config.data))
     check_data(plan, data)
     length = plan.length(steps_per_epoch(config, data))
     num_classes = len(data.class_names)
@@ -144,30 +161,32 @@ def open_run(
         states, weights = with_pretrained(states, config.classifier.pretrained, mesh)
         description["pretrained"] = {"source": config.classifier.pretrained, "sha256": weights.sha256}
     check_alike("data", description)
-    pretrained = from_writer(lambda: _begin_in(folder, config, description, stack))
+    pretrained = from_writer(lambda: _begin_in(folder, config, description, start.stack))
     check_shared(folder, "--workdir")
 
     position, states, notes = recover(folder / "checkpoints", states)
+    start.clock.go_on_from(position.timing)
     progress = Progress(config.algorithm, length.steps, position.step)
-    stack.callback(progress.close)
+    start.stack.callback(progress.close)
     for note in notes:
         progress.say(note)
     checkpoints = Checkpoints(folder / "checkpoints")
-    stack.callback(checkpoints.close)
+    start.stack.callback(checkpoints.close)
     log = _open_log(folder, config, position)
-    stack.callback(log.close)
+    start.stack.callback(log.close)
     batches = _open_batches(plan, train, groups, mesh, position)
-    stack.callback(batches.close)
+    start.stack.callback(batches.close)
     if log.problem:
         progress.say(log.problem)
     if weights is not None:
         progress.say(f"pretrained  {weights.summary()}")
+    start.stack.callback((profile := Profile(folder, start.profiled_steps, progress.say)).end)
     networks = method.classifier.network, method.masker.network if method.masker else None
-    stop = AgreedStop(request, mesh)
+    stop = AgreedStop(start.request, mesh)
     evaluator = Evaluator(networks, mesh, config, stop.agree)
     run = OpenRun(
         plan, folder, stop, data, pretrained, length, method, mesh, key, checkpoints, log, batches, evaluator,
-        Clock(position.timing, batches), progress, CollapseWarning(progress.say),
+        start.clock, progress, CollapseWarning(progress.say), profile,
     )  # fmt: skip
     selected = Selected(**position.selected) if position.selected else None
     return run, Reached(position.step, states, selected, position.unlogged)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from align_jax.cli.arguments import split_profile
 from align_jax.cli.train import main, parse
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
@@ -97,6 +98,22 @@ def test_mistakes_are_answered_in_one_line(arguments, parts):
     text = answer(*arguments)
     for part in parts:
         assert part in text, text
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1001", "1e3", "ten", "٣", "9" * 5000])
+def test_a_profile_has_from_1_to_1000_steps(given, capsys):
+    assert main(["main.py", QUICKSTART, f"--profile={given}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--profile is '" in line
+    assert "it must be the number of updates to trace, from 1 to 1000" in line
+    assert main(["main.py", QUICKSTART, "--profile"]) == 2
+    assert "--profile has no value; write --profile=STEPS, from 1 to 1000." in capsys.readouterr().err
+
+
+def test_the_flag_of_a_profile_is_taken_from_the_others():
+    assert split_profile(["main.py", "--profile=7", "--workdir=x"], 1000) == (7, ["main.py", "--workdir=x"])
+    assert split_profile(["main.py", "-profile=7", "--profile=1000"], 1000) == (1000, ["main.py"])
+    assert split_profile(["main.py", "--config.profile=7"], 1000) == (0, ["main.py", "--config.profile=7"])
 
 
 def test_the_command_prints_the_line_and_nothing_else(tmp_path):

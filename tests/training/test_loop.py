@@ -16,11 +16,12 @@ from align_jax.errors import UserError
 from align_jax.models import pretrained
 from align_jax.optimizers import OPTIMIZERS
 from align_jax.runs.checkpoints import Checkpoints
-from align_jax.runs.read_checkpoint import saved_steps
+from align_jax.runs.read_checkpoint import read_position, saved_steps
 from align_jax.runs.trained import load_trained
 from align_jax.runtime.interruption import Interrupted
 from align_jax.runtime.locks import lock
 from align_jax.training import train_and_evaluate
+from align_jax.training.clock import PARTS
 from align_jax.training.diagnostics import CollapseWarning
 from align_jax.training.progress import Progress
 from tests.processes import finish, log_without_times, same_but_for_timing, start, states, wait_for
@@ -47,8 +48,10 @@ def test_a_run_leaves_what_the_readme_says(uninterrupted):
         assert row["examples"] == 12
         assert {"accuracy", "accuracy_standard_error", "mask_mean", "cam_energy", "comprehensiveness", "sufficiency",
                 "insertion_auc", "random_comprehensiveness"} <= row.keys()  # fmt: skip
-    assert 0 <= summary["timing"]["data_wait_fraction"] <= 1
-    assert summary["timing"]["compile_s"] > 0
+    timing = summary["timing"]
+    assert 0 <= timing["data_wait_fraction"] <= 1
+    assert sum(timing[f"{part}_s"] for part in PARTS) == pytest.approx(timing["wall_s"])
+    assert all(timing[f"{part}_s"] > 0 for part in ("start", "compile", "compute", "evaluation", "saving", "other"))
     assert "<html" in (run / "report" / "index.html").read_text()
     assert {path.name for path in (run / "gallery").iterdir()} == {"before_guidance.npz", "final.npz"}
     assert "masker" in errors
@@ -138,7 +141,11 @@ def stop_after_each(config, run, steps, monkeypatch):
 def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uninterrupted, tmp_path, monkeypatch):
     run = tmp_path / "run"
     stop_after_each(get_config(), run, (1, 2, 3), monkeypatch)
-    train_and_evaluate(get_config(), run)
+    before = read_position(run / "checkpoints" / "3").timing
+    timing = train_and_evaluate(get_config(), run)["timing"]
+    assert sum(timing[f"{part}_s"] for part in PARTS) == pytest.approx(timing["wall_s"])
+    assert set(before) == {f"{part}_s" for part in PARTS}
+    assert all(timing[part] >= seconds for part, seconds in before.items()), "the seconds of earlier starts are lost"
     assert log_without_times(run) == log_without_times(uninterrupted[0])
 
 
