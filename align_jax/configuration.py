@@ -26,6 +26,7 @@ from align_jax.models.pretrained import EMOJI
 from align_jax.models.resnet import RESNETS
 from align_jax.moved_settings import MOVED
 from align_jax.optimizers import OPTIMIZERS, SCHEDULES
+from align_jax.runtime.paths import refuse_url
 from align_jax.settings import (
     BOOLEAN,
     FRACTION,
@@ -46,7 +47,7 @@ from align_jax.settings import (
 )
 
 AT_LEAST_1 = whole_number(at_least=1)
-# The fields that can name a file or a folder.
+# The fields that can name a file or a folder of this machine.
 PATHS = ("data.root", "data.prepared", "data.group", "data.mask_folder", "classifier.pretrained")
 # jax.random.key takes 32 bits.
 SEED = whole_number(at_least=0, at_most=2**32 - 1)
@@ -202,6 +203,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     """
     for field, setting in settings().items():
         _require(config, field, setting.rule)
+    for field in (*PATHS, "data.folder"):
+        group, name = field.split(".")
+        refuse_url(config[group][name], f"config.{field}={config[group][name]}")
     for old, new in MOVED.items():
         group, name = old.split(".")
         if name in config.get(group, {}):

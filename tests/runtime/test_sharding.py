@@ -9,7 +9,9 @@ from ..virtual_devices import run_on_eight_devices
 
 PROGRAM = """
 import functools, jax, numpy as np, optax
-from align_jax.runtime.sharding import compile_step, data_mesh, place_batch, replicated
+from align_jax.runtime.sharding import (
+    compile_step, data_mesh, own_rows, place_batch, replicate, replicated, replicated_key
+)
 from align_jax.steps import align_round
 from tests.small_networks import small_batch, small_states, small_updates
 
@@ -33,6 +35,17 @@ np.testing.assert_allclose(eight[0][0], one[0][0], rtol=1e-5)
 np.testing.assert_allclose(eight[0], one[0], rtol=1e-4)  # later losses come from parameters that differ by rounding
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), eight[1], one[1])
 
+assert list(own_rows(data_mesh(), 16)) == list(range(16))
+# In whichever order the mesh has the devices, row by row the batch is the one that was given.
+turned = data_mesh(jax.devices()[::-1])
+rows = np.arange(16 * 3).reshape(16, 3)
+np.testing.assert_array_equal(place_batch(turned, {"rows": rows})["rows"], rows)
+tree = replicate(turned, {"a": rows, "b": np.float32(2)})
+assert tree["a"].sharding.is_fully_replicated and float(tree["b"]) == 2
+np.testing.assert_array_equal(tree["a"], rows)
+np.testing.assert_array_equal(
+    jax.random.key_data(replicated_key(turned, 5)), jax.random.key_data(jax.random.key(5))
+)
 batch = place_batch(data_mesh(), {"image": np.zeros((16, 4, 4, 3))})
 assert {shard.data.shape[0] for shard in batch["image"].addressable_shards} == {2}
 print("same")
