@@ -26,6 +26,7 @@ from align_jax.models.pretrained import EMOJI
 from align_jax.models.resnet import RESNETS
 from align_jax.moved_settings import MOVED
 from align_jax.optimizers import OPTIMIZERS, SCHEDULES
+from align_jax.runtime.paths import refuse_url
 from align_jax.settings import (
     BOOLEAN,
     FRACTION,
@@ -46,7 +47,7 @@ from align_jax.settings import (
 )
 
 AT_LEAST_1 = whole_number(at_least=1)
-# The fields that can name a file or a folder.
+# The fields that can name a file or a folder of this machine.
 PATHS = ("data.root", "data.prepared", "data.group", "data.mask_folder", "classifier.pretrained")
 # jax.random.key takes 32 bits.
 SEED = whole_number(at_least=0, at_most=2**32 - 1)
@@ -121,6 +122,7 @@ SETTINGS: dict[str, Setting] = {
     "classifier.freeze_batch_norm": Setting(False, BOOLEAN),
     # The precision in which both networks compute. Parameters, losses and maps are float32.
     "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),
+    "classifier.remat": Setting(False, BOOLEAN),  # less memory: the gradient computes each block a second time
     "masker.name": Setting(
         "encoder_decoder",  # (D)
         one_of(MASKERS, ", or one of your own, for which you first import the file that adds it to MASKERS"),
@@ -135,6 +137,7 @@ SETTINGS: dict[str, Setting] = {
     "masker_optim.weight_decay": Setting(0.0, ZERO_OR_MORE),
     "masker_optim.schedule": Setting("constant", one_of(SCHEDULES)),
     "schedule.batch_size": Setting(32, BATCH_SIZE),  # over all devices
+    "schedule.accumulate": Setting(1, whole_number(at_least=1, at_most=1000)),  # micro-batches, see micro_batches.py
     "schedule.length": Setting(5000, AT_LEAST_1),
     "schedule.unit": Setting("steps", one_of(("steps", "epochs"))),
     "schedule.warmup": Setting(2000.0, ZERO_OR_MORE),
@@ -200,6 +203,9 @@ def check(config: ml_collections.ConfigDict) -> None:
     """
     for field, setting in settings().items():
         _require(config, field, setting.rule)
+    for field in (*PATHS, "data.folder"):
+        group, name = field.split(".")
+        refuse_url(config[group][name], f"config.{field}={config[group][name]}")
     for old, new in MOVED.items():
         group, name = old.split(".")
         if name in config.get(group, {}):

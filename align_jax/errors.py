@@ -9,7 +9,13 @@ MOST_NAMES = 10
 
 
 class UserError(ValueError):
-    """A wrong value, a missing file or a run that cannot go on: one sentence with the value and the remedy."""
+    """A wrong value, a missing file or a run that cannot go on: one sentence with the value and the remedy.
+
+    Attributes:
+      together: whether every process of the program raises it; one of them says it then.
+    """
+
+    together = False
 
     def __init__(self, sentence: str) -> None:
         """Keeps the sentence to one line of letters that a terminal can show, and to `MOST_CHARACTERS` of them."""

@@ -7,7 +7,6 @@ terms of an objective may name. A property that is never read leaves nothing in 
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +14,11 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from align_jax import mixup, saliency
 from align_jax.batch import Batch, BatchForward, Image
+from align_jax.data.normalise import normalise
 from align_jax.labels import of_label
 from align_jax.networks import BatchStats, Classifier, Masker, Params
+from align_jax.runtime.sharding import on_every_device
+from align_jax.saliency.in_training import SaliencySettings
 from align_jax.swaps import SwapSettings, background_of, pasted, sharpened, swap_partner
 
 Mask = Float[Array, "b h w 1"]
@@ -25,25 +27,10 @@ Mask = Float[Array, "b h w 1"]
 # networks' updates may be given the same key.
 PARTNER, MIXING, TERMS, SWAP, CLEAN_PASS, MIXED_PASS, SWAPPED_PASS, CLASSIFY, MASKER_PASS, MASKER_SWAP = range(10)
 
+# What a profile calls the passes of the classifier in its own update.
+PASSES = {CLEAN_PASS: "clean", MIXED_PASS: "mixed", SWAPPED_PASS: "swapped", CLASSIFY: "classify"}
+
 NO_MASKS = "no masks were given: pass masks= to the step"
-
-
-@dataclasses.dataclass(frozen=True)
-class SaliencySettings:
-    """How Phi, the saliency map, is computed in training.
-
-    Attributes:
-      alpha: whether Grad-CAM's channel weights are differentiated or constants.
-      normalise: "minmax" or "max" (see `saliency.NORMALISATIONS`).
-      mixing_concentration: c in lambda ~ Beta(c, c) of the same-class mixup.
-      explained: Grad-CAM of the label's "logit" or of its "log_probability".
-    """
-
-    alpha: Literal["differentiated", "constant"] = "differentiated"
-    normalise: Literal["minmax", "max"] = "minmax"
-    mixing_concentration: float = 0.2
-    explained: saliency.ExplainedScore = "logit"
-
 
 # The old name, which earlier READMEs imported.
 Explanation = SaliencySettings
@@ -57,7 +44,7 @@ class ClassifierForward(BatchForward):
       params: the classifier's; the loss is differentiated in them.
       batch_stats: the stored BatchNorm statistics before this update.
       batch: `image` [b h w c] normalised, `label` [b], and whatever else the data set has (`domain`, `class_group`,
-        `mask`, ...).
+        `mask`, ...). With `stored_image`, the same images in uint8, mixup takes its partners from there.
       key: the random key of this update alone.
       masks: from the batch to the guiding masks; called only if a term reads `mask`. None without guidance.
       num_domains: how many domains training has; `domain` counts them from 0.
@@ -94,18 +81,18 @@ class ClassifierForward(BatchForward):
         return self._clean[1]
 
     def _phi(self, features: Float[Array, "b u v d"]) -> Float[Array, "b u v"]:
-        raw = saliency.grad_cam(
-            lambda h: self.classifier.head(self.params, h),
-            features,
-            self.label,
-            self.saliency_settings.alpha,
-            self.saliency_settings.explained,
-        )
-        return saliency.NORMALISATIONS[self.saliency_settings.normalise](raw)
+        settings = self.saliency_settings
+        with jax.named_scope("saliency"):
+            raw = saliency.grad_cam(self._head, features, self.label, settings.alpha, settings.explained)
+            return saliency.NORMALISATIONS[settings.normalise](raw)
+
+    def _head(self, features: Float[Array, "b u v d"]) -> Float[Array, "b k"]:
+        return self.classifier.head(self.params, features)
 
     def _pass(self, image: Image, number: int) -> tuple[Float[Array, "b u v d"], BatchStats]:
-        key = jax.random.fold_in(self.key, number)
-        return self.classifier.features(self.params, self.batch_stats, image, True, key)
+        key, lean = jax.random.fold_in(self.key, number), None if number == CLEAN_PASS else self.classifier.lean
+        with jax.named_scope(PASSES[number]):
+            return (lean or self.classifier.features)(self.params, self.batch_stats, image, True, key)
 
     @cached_property
     def _clean(self) -> tuple[Float[Array, "b u v d"], BatchStats]:
@@ -115,7 +102,8 @@ class ClassifierForward(BatchForward):
     def mask(self) -> Mask:
         """M(x), or the mask that guides in its place; a constant."""
         assert self.masks is not None
-        return jax.lax.stop_gradient(self.masks(self.batch))
+        with jax.named_scope("mask"):
+            return jax.lax.stop_gradient(self.masks(self.batch))
 
     @cached_property
     def swapped_logits(self) -> Float[Array, "b k"]:
@@ -124,7 +112,7 @@ class ClassifierForward(BatchForward):
         other = swap_partner(jax.random.fold_in(self.key, SWAP), self.label, settings.partner)
         background = background_of(self.image, self.mask, settings.fill)[other]
         features, _ = self._pass(pasted(self.image, sharpened(self.mask, settings.sharpness), background), SWAPPED_PASS)
-        return self.classifier.head(self.params, features)
+        return self._head(features)
 
     @cached_property
     def membership(self) -> Bool[Array, "d b"]:
@@ -150,7 +138,7 @@ class ClassifierForward(BatchForward):
 
         def classify(image: Image) -> Float[Array, "b k"]:
             features, _ = self._pass(image, CLASSIFY)
-            return self.classifier.head(self.params, features)
+            return self._head(features)
 
         return classify
 
@@ -172,7 +160,7 @@ class ClassifierForward(BatchForward):
     @cached_property
     def logits(self) -> Float[Array, "b k"]:
         """f(x)."""
-        return self.classifier.head(self.params, self.features)
+        return self._head(self.features)
 
     @cached_property
     def saliency(self) -> Float[Array, "b u v"]:
@@ -182,21 +170,22 @@ class ClassifierForward(BatchForward):
     @cached_property
     def evidence(self) -> Float[Array, "b k u v"]:
         """What each cell adds to each logit less the mean over classes; neither rectified nor normalised."""
-        return saliency.evidence(
-            lambda h: self.classifier.head(self.params, h), self.features, self.saliency_settings.alpha
-        )
+        features = self.features
+        with jax.named_scope("saliency"):
+            return saliency.evidence(self._head, features, self.saliency_settings.alpha)
 
     @cached_property
     def partner(self) -> Int[Array, " b"]:
         """For each example, the index of an example of the same class."""
-        return mixup.same_class_partner(jax.random.fold_in(self.key, PARTNER), self.label)
+        with jax.named_scope("mixup"):
+            return mixup.same_class_partner(jax.random.fold_in(self.key, PARTNER), self.label)
 
     @cached_property
     def mixing(self) -> Float[Array, " b"]:
         """lambda."""
-        return mixup.mixing_share(
-            jax.random.fold_in(self.key, MIXING), self.label.shape[0], self.saliency_settings.mixing_concentration
-        )
+        key, concentration = jax.random.fold_in(self.key, MIXING), self.saliency_settings.mixing_concentration
+        with jax.named_scope("mixup"):
+            return on_every_device(mixup.mixing_share(key, self.label.shape[0], concentration))
 
     @cached_property
     def partner_saliency(self) -> Float[Array, "b u v"]:
@@ -206,13 +195,17 @@ class ClassifierForward(BatchForward):
     @cached_property
     def mixed_features(self) -> Float[Array, "b u v d"]:
         """The last convolutional map of x~ = lambda x + (1 - lambda) x'; BatchNorm uses the x~, and stores nothing."""
-        mixed = mixup.mix(self.image, self.partner, self.mixing)
+        partner, mixing, stored = self.partner, self.mixing, self.batch.get("stored_image")
+        with jax.named_scope("mixup"):
+            # The partners lie on other devices: as they are stored, a quarter of the bytes is sent.
+            other = self.image[partner] if stored is None else normalise(stored[partner])
+            mixed = mixup.blended(self.image, other, mixing)
         return self._pass(mixed, MIXED_PASS)[0]
 
     @cached_property
     def mixed_logits(self) -> Float[Array, "b k"]:
         """f(x~)."""
-        return self.classifier.head(self.params, self.mixed_features)
+        return self._head(self.mixed_features)
 
     @cached_property
     def mixed_saliency(self) -> Float[Array, "b u v"]:
@@ -257,7 +250,8 @@ class MaskerForward(BatchForward):
     @cached_property
     def _masked(self) -> tuple[Mask, BatchStats]:
         key = jax.random.fold_in(self.key, MASKER_PASS)
-        return self.masker.mask(self.params, self.batch_stats, self.image, True, key)
+        with jax.named_scope("mask"):
+            return self.masker.mask(self.params, self.batch_stats, self.image, True, key)
 
     @cached_property
     def _replacements(self) -> tuple[Image, Image]:
@@ -277,7 +271,8 @@ class MaskerForward(BatchForward):
         kept = pasted(self.image, self.mask, background)
         removed = pasted(instead, self.mask, self.image)
         both = jnp.stack([kept, removed], axis=1).reshape(-1, *self.image.shape[1:])
-        probabilities = jax.nn.softmax(self.frozen_logits(both).astype(jnp.float32))
+        with jax.named_scope("frozen_classifier"):
+            probabilities = jax.nn.softmax(self.frozen_logits(both).astype(jnp.float32))
         return probabilities.reshape(-1, 2, probabilities.shape[-1])
 
     @cached_property

@@ -32,5 +32,12 @@ def mix(
     image: Float[Array, "b h w c"], partner: Int[Array, " b"], mixing: Float[Array, " b"]
 ) -> Float[Array, "b h w c"]:
     """`x~ = lambda x + (1 - lambda) x'` with `x' = image[partner]`, in the image's dtype."""
+    return blended(image, image[partner], mixing)
+
+
+def blended(
+    image: Float[Array, "b h w c"], other: Float[Array, "b h w c"], mixing: Float[Array, " b"]
+) -> Float[Array, "b h w c"]:
+    """`lambda x + (1 - lambda) x'` of images and of the others that they are mixed with."""
     share = mixing.astype(image.dtype)[:, None, None, None]
-    return share * image + (1 - share) * image[partner]
+    return share * image + (1 - share) * other

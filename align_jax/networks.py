@@ -26,6 +26,8 @@ class Classifier(NamedTuple):
         key: the logits and Grad-CAM, which is the head's gradient, must be of the same function. Dropout before a
         linear head therefore belongs at the end of `features`: to drop values after a spatial mean is to drop whole
         channels of the map, `nn.Dropout(rate, broadcast_dims=(1, 2))`.
+      lean: as `features`, keeping less for the gradient; None for a network that has no such pass. An update's passes
+        on other images than the batch's own, such as mixed ones, go through it.
     """
 
     init: Callable[[Key[Array, ""], Float[Array, "b h w c"]], tuple[Params, BatchStats]]
@@ -34,6 +36,7 @@ class Classifier(NamedTuple):
         tuple[Float[Array, "b u v d"], BatchStats],
     ]
     head: Callable[[Params, Float[Array, "b u v d"]], Float[Array, "b k"]]
+    lean: Callable[..., tuple[Float[Array, "b u v d"], BatchStats]] | None = None
 
     def logits(self, params: Params, batch_stats: BatchStats, image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         """f(x) with stored BatchNorm statistics and without dropout, as for evaluation."""
@@ -56,7 +59,9 @@ class Masker(NamedTuple):
     ]
 
 
-def classifier_from_linen(module: nn.Module, features: str = "features", head: str = "head") -> Classifier:
+def classifier_from_linen(
+    module: nn.Module, features: str = "features", head: str = "head", lean: str = ""
+) -> Classifier:
     """A classifier from a Linen module with one method `(image, train)` -> map and one `(features)` -> logits.
 
     BatchNorm's statistics are kept, and training has a random stream `dropout`. `init` calls the two methods one after
@@ -66,6 +71,7 @@ def classifier_from_linen(module: nn.Module, features: str = "features", head: s
       module: the model.
       features: the name of the method that returns the last convolutional map.
       head: the name of the method, or submodule, that returns the logits.
+      lean: the name of the method that returns the map and keeps less for the gradient, if there is one.
     """
     to_map, to_logits = _method(module, features), _method(module, head)
 
@@ -76,7 +82,8 @@ def classifier_from_linen(module: nn.Module, features: str = "features", head: s
         logits: Any = module.apply({"params": params}, last_map, method=to_logits)
         return logits
 
-    return Classifier(_init_with(module, whole), _apply_with(module, to_map), apply_head)
+    lean_pass = _apply_with(module, _method(module, lean)) if lean else None
+    return Classifier(_init_with(module, whole), _apply_with(module, to_map), apply_head, lean_pass)
 
 
 def masker_from_linen(module: nn.Module, mask: str = "__call__") -> Masker:

@@ -154,8 +154,10 @@ class Objective(NamedTuple):
         examples = quantities.label.shape[0]
 
         def reduced(name: str, function: Callable[..., Array]) -> Float[Array, ""]:
-            values = function(**_arguments(name, function, quantities, carried)).astype(jnp.float32)
-            return self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
+            arguments = _arguments(name, function, quantities, carried)
+            with jax.named_scope(name):  # without the quantities, which several terms may share
+                values = function(**arguments).astype(jnp.float32)
+                return self.reduction(values, quantities.label, quantities.num_classes) if values.ndim else values
 
         loss, metrics = jnp.zeros((), jnp.float32), {}
         for name, (function, weight) in self.terms.items():

@@ -1,7 +1,8 @@
 """The pure updates of ALIGN, (states, batch) -> (states, metrics): the paper on one screen.
 
 Nothing here is compiled or placed on devices: wrap a step in `jax.jit` (see `sharding.compile_step`, which can donate
-the states). Randomness is a function of (key, step): the key is the run's, and is never stored in a state.
+the states). Randomness is a function of (key, step): the key is the run's, and is never stored in a state. Scopes have
+the paper's names, so that a profile and the compiled program read like it; they change nothing that is computed.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from align_jax.forward import Batch, ClassifierForward, Image, Mask, MaskerForward, SaliencySettings
+from align_jax.micro_batches import WHOLE, MicroBatches, function_in_micro_batches, in_micro_batches
 from align_jax.networks import BatchStats, Classifier, Masker, Params
 from align_jax.objectives import Mean, Metrics, Objective, merge
 from align_jax.states import ClassifierState, MaskerState
@@ -26,7 +28,7 @@ class ClassifierUpdate(NamedTuple):
     """What stays the same over a classifier's updates: the network, its objective L_clf and the optimiser.
 
     `num_domains` is the number of training domains, and `num_groups` that of their pairs of class and group, for
-    objectives over them.
+    objectives over them. `micro_batches` says in how many parts the network sees a batch.
     """
 
     network: Classifier
@@ -36,12 +38,14 @@ class ClassifierUpdate(NamedTuple):
     num_domains: int = 1
     num_groups: int = 1
     swap_settings: SwapSettings = SwapSettings()
+    micro_batches: MicroBatches = WHOLE
 
 
 class MaskerUpdate(NamedTuple):
     """What stays the same over a masker's updates: the network, its objective L_mask, the optimiser and the fill.
 
-    With `swap_settings`, other images replace what the mask removes, and the fill is not used.
+    With `swap_settings`, other images replace what the mask removes, and the fill is not used. `micro_batches` says in
+    how many parts both networks see a batch.
     """
 
     network: Masker
@@ -49,6 +53,7 @@ class MaskerUpdate(NamedTuple):
     optimizer: optax.GradientTransformation
     fill: Callable[[Image], Image]
     swap_settings: SwapSettings | None = None
+    micro_batches: MicroBatches = WHOLE
 
 
 def classifier_loss(
@@ -67,7 +72,7 @@ def classifier_loss(
     Source: ALIGN, "Classifier objective".
     """
     forward = ClassifierForward(
-        update.network,
+        in_micro_batches(update.network, update.micro_batches),
         params,
         state.batch_stats,
         batch,
@@ -101,7 +106,14 @@ def masker_loss(
     """
     key = jax.random.fold_in(key, state.step)
     forward = MaskerForward(
-        update.network, params, state.batch_stats, batch, key, frozen_logits, update.fill, update.swap_settings
+        in_micro_batches(update.network, update.micro_batches),
+        params,
+        state.batch_stats,
+        batch,
+        key,
+        function_in_micro_batches(frozen_logits, update.micro_batches),
+        update.fill,
+        update.swap_settings,
     )
     loss, metrics, _ = update.objective(forward, state.step)
     mean = forward.mask.astype(jnp.float32).mean((1, 2, 3))
@@ -131,9 +143,10 @@ def classifier_step(
     Raises:
       ValueError: a term asks for a quantity that this step was not given, such as `mask` without `masks`.
     """
-    state, metrics, (carried,) = _updated(
-        state, update.optimizer, lambda params: classifier_loss(update, params, state, batch, key, masks)
-    )
+    with jax.named_scope("classifier"):
+        state, metrics, (carried,) = _updated(
+            state, update.optimizer, lambda params: classifier_loss(update, params, state, batch, key, masks)
+        )
     return dataclasses.replace(state, carried=carried), metrics
 
 
@@ -156,9 +169,10 @@ def masker_step(
     Returns:
       The new state, and each term's value with `loss`, `mask_mean` and `gradient_norm`.
     """
-    state, metrics, _ = _updated(
-        state, update.optimizer, lambda params: masker_loss(update, params, state, batch, key, frozen_logits)
-    )
+    with jax.named_scope("masker"):
+        state, metrics, _ = _updated(
+            state, update.optimizer, lambda params: masker_loss(update, params, state, batch, key, frozen_logits)
+        )
     return state, metrics
 
 
@@ -206,7 +220,9 @@ def align_round(
             masker, masker_state, batch, key, lambda image: classifier.network.logits(params, batch_stats, image)
         )
         metrics = merge(metrics, {f"masker/{name}": mean for name, mean in new.items()})
-    masks = learned_masks(masker.network, masker_state)
+    # Without the barrier XLA interleaves the two phases, and what it keeps for both gradients lies in memory at once.
+    masker_state, classifier_state, batches = jax.lax.optimization_barrier((masker_state, classifier_state, batches))
+    masks = learned_masks(in_micro_batches(masker.network, masker.micro_batches), masker_state)
     for batch in batches[:classifier_steps]:
         classifier_state, new = classifier_step(classifier, classifier_state, batch, key, masks)
         metrics = merge(metrics, {f"classifier/{name}": mean for name, mean in new.items()})
@@ -221,13 +237,11 @@ def _updated(
     """The state after one step down a loss, the metrics, and what the loss returned after the BatchNorm statistics."""
     (_, (metrics, batch_stats, *others)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics["gradient_norm"] = Mean(optax.tree.norm(gradient), jnp.float32(1))
-    changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
+    with jax.named_scope("optimizer"):
+        changes, optimizer_state = optimizer.update(gradient, state.optimizer_state, state.params)
+        params = optax.apply_updates(state.params, changes)
     updated = dataclasses.replace(
-        state,
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, changes),
-        batch_stats=batch_stats,
-        optimizer_state=optimizer_state,
+        state, step=state.step + 1, params=params, batch_stats=batch_stats, optimizer_state=optimizer_state
     )
     return updated, metrics, tuple(others)
 

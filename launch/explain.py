@@ -1,4 +1,9 @@
-"""Explain your own images: python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] IMAGE_OR_FOLDER..."""
+"""Explain your own images, or with several methods and metrics a run's own tests.
+
+python launch/explain.py --workdir=DIR [--step=N] [--out=DIR] [--methods=A,B] [--metrics=A,B] [--masks=FOLDER]
+  [--labels=folders] [--beside=DIR,DIR] [--config.explain.FIELD=VALUE ...] [--compilation_cache=DIR|off]
+  [IMAGE_OR_FOLDER...]
+"""
 
 import sys
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from align_jax import mixup
+from align_jax.data.normalise import as_network_input
+from align_jax.forward import ClassifierForward, SaliencySettings
+from align_jax.networks import Classifier
 
 LABEL = jnp.array([2, 0, 1, 0, 2, 2, 0, 4])
 
@@ -47,3 +50,16 @@ def test_mix_is_the_convex_combination():
     chex.assert_trees_all_close(mixed[0], image[0])
     chex.assert_trees_all_close(mixed[1], 0.25 * image[1] + 0.75 * image[0], rtol=1e-6)
     chex.assert_trees_all_close(mixed[2], image[2], rtol=1e-6)
+
+
+def test_partners_that_are_taken_from_stored_images_are_the_same():
+    """`normalise(x)[partner] == normalise(x[partner])`, to the last bit."""
+    identity = Classifier(None, lambda params, statistics, image, train, key: (image, statistics), None)
+    stored = jax.random.randint(jax.random.key(1), (8, 4, 4, 3), 0, 256).astype(jnp.uint8)
+    batch = as_network_input({"image": stored, "label": LABEL})
+    mixed = [
+        ClassifierForward(identity, {}, {}, given, jax.random.key(2), None, SaliencySettings()).mixed_features
+        for given in (batch, batch | {"stored_image": stored})
+    ]
+    np.testing.assert_array_equal(*mixed)
+    assert not np.array_equal(mixed[0], batch["image"])

@@ -20,7 +20,7 @@ FLOORS = (
     ("evaluation",),
     ("algorithms",),
     ("models", "explanations", "steps", "states", "objectives", "forward", "batch", "guidance", "optimizers",
-     "networks", "losses", "saliency", "mixup", "swaps", "fills", "labels"),
+     "networks", "micro_batches", "losses", "saliency", "mixup", "swaps", "fills", "labels"),
     ("data", "preprocessing"),
     ("tables",),
     ("settings", "moved_settings"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from align_jax.cli.exit_status import HelpAsked
-from align_jax.errors import UserError
+from align_jax.errors import UserError, shown
 from align_jax.runtime.paths import local_path
 
 
@@ -72,12 +72,21 @@ def _one_line(error: Exception) -> str:
 
 
 def split_compilation_cache(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The value of --compilation_cache, and the other arguments; None if it is not given. The last one counts.
+    """The value of --compilation_cache, and the other arguments; see `split_flag`."""
+    return split_flag(arguments, "compilation_cache", "DIR, or --compilation_cache=off")
+
+
+def split_flag(arguments: Sequence[str], flag: str, example: str) -> tuple[str | None, list[str]]:
+    """The value of a flag --FLAG=VALUE, and the other arguments; None if it is not given. The last one counts.
+
+    Args:
+      arguments: as `sys.argv`.
+      flag: its name.
+      example: what to write as its value.
 
     Raises:
       UserError: it has no value.
     """
-    flag = "compilation_cache"
     given = [
         argument for argument in arguments if argument.lstrip("-").partition("=")[0] == flag and argument[:1] == "-"
     ]
@@ -86,5 +95,21 @@ def split_compilation_cache(arguments: Sequence[str]) -> tuple[str | None, list[
         return None, others
     value = given[-1].partition("=")[2]
     if not value:
-        raise UserError(f"--{flag} has no value; write --{flag}=DIR, or --{flag}=off.")
+        raise UserError(f"--{flag} has no value; write --{flag}={example}.")
     return value, others
+
+
+def split_profile(arguments: Sequence[str], most: int) -> tuple[int, list[str]]:
+    """The number of steps that --profile gives, and the other arguments; 0 if it is not given. The last one counts.
+
+    Raises:
+      UserError: it is not a whole number from 1 to `most`.
+    """
+    value, others = split_flag(arguments, "profile", f"STEPS, from 1 to {most}")
+    if value is None:
+        return 0, others
+    # Not `isdigit`, which takes other digits than int() does.
+    steps = int(value) if value.isascii() and value.isdecimal() and len(value) <= len(str(most)) else 0
+    if not 1 <= steps <= most:
+        raise UserError(f"--profile is {shown(value)}; it must be the number of updates to trace, from 1 to {most}.")
+    return steps, others

@@ -1,4 +1,9 @@
-"""`launch/explain.py`: predictions, masks and Grad-CAMs of a user's own images; or several methods, with metrics."""
+"""`launch/explain.py`: what a trained run sees in images.
+
+With images and no further flag, their predictions, learned masks and Grad-CAMs. With --methods, --metrics, --masks,
+--labels, --beside or a setting of `config.explain`, or without an image, several methods and how good their maps are:
+of the images, or of the run's own tests.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +26,8 @@ USAGE = (
 )
 # With one of these, with a setting, or without an image, the page is that of methods and metrics.
 METHOD_FLAGS = ("methods", "metrics", "masks", "labels", "beside")
+# What --masks adds where no metric reads them.
+WITH_MASKS = "energy_inside"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,9 +63,10 @@ def _explain_images(values: flags.FlagValues, images: Sequence[str]) -> None:
     """Predictions, masks and Grad-CAMs of the images."""
     from align_jax.inference.explain_images import explain_images
 
+    paths = _paths(images)
     trained = load_named_run(values)
     out = Path(values.out) if values.out is not None else trained.folder / "explanations"
-    explanations = explain_images(trained, _paths(images), out, _say)
+    explanations = explain_images(trained, paths, out, _say)
     show(f"{explanations.explained} explained, {len(explanations.skipped)} skipped.")
     show(f"Page: {one_line(str(explanations.page))}")
 
@@ -75,11 +83,12 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
     from align_jax.inference.explain_methods import check_side_by_side, run_names, with_figure, write_methods_page
     from align_jax.inference.images_to_explain import images_of_tests, own_images
 
+    beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
+    paths = _paths(images)
     trained = load_named_run(values)
     config = with_overrides(trained.config, overrides)
     check_groups(config, ("data", "evaluation", "explain", "masker"))
     settings = config.explain
-    beside = [local_path(path, "--beside") for path in (values.beside or "").split(",") if path]
     runs = [trained, *map(load_with_notes, beside)]
     check_side_by_side(runs, on_tests=not images)
     out = Path(values.out) if values.out is not None else trained.folder / "explanations" / "methods"
@@ -88,17 +97,24 @@ def _explain_methods(values: flags.FlagValues, overrides: Sequence[str], images:
         labels = values.labels is not None
         if settings.target == "label" and not labels:
             raise UserError("config.explain.target is 'label', and your images have none; give --labels=folders.")
-        explained, skipped = own_images(trained, _paths(images), out, masks=masks, labels=labels, say=_say)
+        explained = own_images(trained, paths, out, masks=masks, labels=labels, say=_say)
     else:
         _say("No image is given: the run's own tests are explained.")
-        explained, skipped = images_of_tests(trained, settings.images, _say), []
-    if not explained.has_masks:
+        explained = images_of_tests(trained, settings.images, _say)
+    if explained.has_masks:
+        settings = _with_masks(settings) if values.masks is not None else settings
+    else:
         asked = any(override.lstrip("-").startswith("config.explain.metrics=") for override in overrides)
-        settings = _without_masks(settings, asked)
+        settings = _without_masks(settings, asked, bool(images))
     page = write_methods_page(
-        dict(zip(run_names(runs), runs, strict=True)), with_figure(settings), explained, out, _say
+        dict(zip(run_names([run.folder for run in runs]), runs, strict=True)),
+        with_figure(settings),
+        explained,
+        out,
+        _say,
     )
-    show(f"{explained.count - len(skipped):,} explained, {len(skipped):,} skipped.")
+    skipped = len(explained.skipped)
+    show(f"{explained.count - skipped:,} explained, {skipped:,} skipped.")
     show(f"Numbers: {one_line(str(page.with_name('values.csv')))}\nPage: {one_line(str(page))}")
 
 
@@ -121,20 +137,34 @@ def _with_flags(values: flags.FlagValues, overrides: Sequence[str], has_images: 
     return given
 
 
-def _without_masks(settings: ml_collections.ConfigDict, asked: bool) -> ml_collections.ConfigDict:
+def _with_masks(settings: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The settings for images with --masks: with a metric that reads them, if none of the metrics does."""
+    from align_jax.explanations.metrics import AGAINST_A_MASK
+
+    if not AGAINST_A_MASK.keys().isdisjoint(settings.metrics):
+        return settings
+    _say(f"note: none of the metrics reads masks, and {WITH_MASKS} is added for --masks.")
+    copy = settings.copy_and_resolve_references()
+    copy.metrics = (*settings.metrics, WITH_MASKS)
+    return copy
+
+
+def _without_masks(settings: ml_collections.ConfigDict, asked: bool, has_images: bool) -> ml_collections.ConfigDict:
     """The settings for images without masks: metrics that need them are refused if they were asked for, else left out.
 
-    `asked` says whether the command names the metrics; if not, they are the run's.
+    `asked` says whether the command names the metrics; if not, they are the run's. `has_images` says whether the images
+    are the user's.
     """
     from align_jax.explanations.metrics import AGAINST_A_MASK
 
     needing = [name for name in settings.metrics if name in AGAINST_A_MASK]
     if needing and asked:
-        raise UserError(
-            f"{', '.join(needing)} need true masks, and there are none; give your images and --masks=FOLDER."
-        )
+        need = "needs" if len(needing) == 1 else "need"
+        whose, also = ("your images", "") if has_images else ("the run's tests", "images of your own and ")
+        raise UserError(f"{', '.join(needing)} {need} true masks, and {whose} have none; give {also}--masks=FOLDER.")
     if needing:
-        _say(f"note: there are no masks, and {', '.join(needing)} of the run's metrics are left out.")
+        are = "is" if len(needing) == 1 else "are"
+        _say(f"note: there are no masks, and {', '.join(needing)} of the run's metrics {are} left out.")
     copy = settings.copy_and_resolve_references()
     copy.metrics = tuple(name for name in settings.metrics if name not in AGAINST_A_MASK)
     return copy

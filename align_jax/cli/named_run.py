@@ -6,6 +6,7 @@ from absl import flags
 
 from align_jax.errors import UserError
 from align_jax.runs.trained import TrainedRun, load_trained
+from align_jax.runtime.processes import is_writer
 from align_jax.runtime.terminal import say
 
 
@@ -17,8 +18,10 @@ def load_named_run(values: flags.FlagValues) -> TrainedRun:
 
 
 def load_with_notes(folder: Path, step: int | None = None) -> TrainedRun:
-    """A run, after notes about what is wrong with it."""
+    """A run, after notes about what is wrong with it; of several processes, one says them."""
     trained = load_trained(folder, step)
+    if not is_writer():
+        return trained
     if trained.defaulted:
         say(
             f"note: {folder / 'config.json'} does not have {', '.join(trained.defaulted)}; this version's defaults are "

@@ -7,7 +7,7 @@
 copy as `--config.data.prepared=DIR`; the images themselves are not needed then.
 
 `--copy_to` is any folder in which files can be written, read and renamed, such as one in a mounted bucket. `gs://`
-itself is refused. This was tested only on local disks, not on a bucket mounted with Cloud Storage FUSE.
+itself is refused: see docs/launching.md.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from align_jax.data.preparing.counts import counts_table
 from align_jax.data.preparing.verify import verify
 from align_jax.errors import UserError, one_line
 from align_jax.runtime.files import real
+from align_jax.runtime.paths import refuse_url
 from align_jax.runtime.terminal import show
 
 USAGE = (
@@ -75,6 +76,7 @@ def parse(arguments: Sequence[str]) -> tuple[ml_collections.ConfigDict, Path | N
     for flag in FIELDS:
         if values[flag].present and flag not in find_dataset(values.dataset).reads:
             raise UserError(f"--{flag} is not read by {values.dataset}; leave it out.")
+    refuse_url(values.folder, f"--folder={values.folder}")
     others = (real(Path()), real(Path(values.prepared)))
     if values.copy_to is not None and real(Path(values.copy_to)) in others:
         raise UserError(f"--copy_to is {values.copy_to!r}; give a folder other than this one and --prepared.")

@@ -10,23 +10,35 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from align_jax.cli.arguments import parse_flags, split_compilation_cache
+from align_jax.cli import distributed
+from align_jax.cli.arguments import parse_flags, split_compilation_cache, split_profile
 from align_jax.cli.exit_status import SMALLER_BATCHES, exit_status
 from align_jax.cli.overrides import check_overrides, split_overrides, with_tuples
 from align_jax.errors import UserError, one_line
+from align_jax.runtime.joining import Processes
+from align_jax.runtime.paths import refuse_url
 from align_jax.runtime.terminal import show
 
 USAGE = (
     "python launch/main.py --config=configs/quickstart.py [--workdir=DIR] [--config.FIELD=VALUE ...] "
-    "[--compilation_cache=DIR|off]"
+    f"[--profile=STEPS] [--compilation_cache=DIR|off] {distributed.USAGE}"
 )
+
+# A trace is kept in memory until it ends.
+MOST_PROFILED_STEPS = 1000
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `launch/main.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted."""
+    """Runs `launch/main.py` and returns its exit status: 0, 2 for a user's mistake, 130 when interrupted.
+
+    Of several processes, those that are left end with 75 when another one has died.
+    """
+    processes = Processes()
 
     def train() -> None:
         cache, given = split_compilation_cache(arguments)
+        profiled_steps, given = split_profile(given, MOST_PROFILED_STEPS)
+        hosts, given = distributed.split_distributed(given)
         config, workdir = parse(given)
         # Imported late: a mistyped flag should not cost the seconds that JAX takes to start.
         from align_jax.configuration import check, with_home
@@ -35,17 +47,22 @@ def main(arguments: Sequence[str]) -> int:
 
         config = with_home(config)
         check(config)
-        use_compilation_cache(cache)
+        use_compilation_cache(cache, with_names=profiled_steps > 0)
+        if hosts.wanted:
+            processes.join(hosts.coordinator, hosts.num_processes, hosts.process_id)
         check_accelerator()
         from align_jax.cli.comparison import run_all
 
-        show(f"Report: {one_line(str(run_all(config, workdir)))}")
+        page = run_all(config, workdir, profiled_steps=profiled_steps, prepare_on_each_host=hosts.prepare_on_each_host)
+        if page is not None:
+            show(f"Report: {one_line(str(page))}")
 
     return exit_status(
         train,
         on_os_error="can --workdir and config.data.prepared be written, and is there room?",
         on_interrupt="what was saved is whole, and the same command goes on from there.",
         on_memory_error=SMALLER_BATCHES,
+        processes=processes,
     )
 
 
@@ -66,6 +83,9 @@ def _parse_config_file(arguments: Sequence[str]) -> tuple[ml_collections.ConfigD
     # The shell does not do this inside a flag, and `config_flags` reads the file before a flag could be changed.
     pattern, expanded = "^(--?config=)(~.*)", lambda flag: flag[1] + os.path.expanduser(flag[2])
     arguments = [re.sub(pattern, expanded, given) for given in arguments]
+    for given in arguments:
+        if re.match("--?config=", given):
+            refuse_url(given.partition("=")[2], given)
     config = config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=list(arguments))
     values, _ = parse_flags(arguments, USAGE, paths=("workdir",), values=values)
     if config.value is None:

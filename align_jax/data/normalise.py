@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
@@ -15,7 +16,8 @@ def normalise(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 
 def as_network_input(batch: dict[str, Any]) -> dict[str, Any]:
     """The batch with pixels as float32: `image` normalised, `mask` (where there is one) in [0, 1]."""
-    changed = {"image": normalise(batch["image"])}
-    if "mask" in batch:
-        changed["mask"] = batch["mask"].astype(jnp.float32) / 255
+    with jax.named_scope("data"):
+        changed = {"image": normalise(batch["image"])}
+        if "mask" in batch:
+            changed["mask"] = batch["mask"].astype(jnp.float32) / 255
     return batch | changed

@@ -1,20 +1,21 @@
 """Makes batches on devices from sources, with Grain. A batch depends only on the seed and the step."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from align_jax.data.augment import Augmentation, Example, augment, resize
 from align_jax.data.domains import Part, Source
 from align_jax.data.groups import ClassGroups, label_and_group
-from align_jax.runtime.sharding import place_batch
+from align_jax.runtime.sharding import own_rows, place_batch
 
 # The fields that a training step reads. The others (ids, concepts) stay on the host.
 DEVICE_FIELDS = ("image", "label", "domain", "class_group", "mask")
@@ -80,11 +81,29 @@ def _drawn(source: Source, seed: int, balanced: bool) -> grain.MapDataset[Exampl
     return grain.MapDataset.range(len(source)).repeat().random_map(draw, seed=seed)
 
 
+@dataclasses.dataclass(frozen=True)
+class RowsOfBatches:
+    """Some rows of every batch of a sequence of examples, one after the other, as a source.
+
+    So each process reads its own examples alone, and all of them together read what one process would.
+    """
+
+    examples: grain.MapDataset[Example]
+    batch_size: int
+    rows: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.examples) // self.batch_size * len(self.rows)
+
+    def __getitem__(self, index: int) -> Example | None:
+        batch, place = divmod(int(index), len(self.rows))
+        return self.examples[batch * self.batch_size + int(self.rows[place])]
+
+
 class TrainingBatches:
     """Prefetched training batches on the devices of a mesh, which can go on from a saved position.
 
-    Attributes:
-      waited_s: for how many seconds `next` has blocked in all.
+    The position counts batches. So it is the same for any number of processes, and a run can go on with another one.
     """
 
     def __init__(
@@ -104,10 +123,12 @@ class TrainingBatches:
         self._mesh, self._batch_size, self._threads, self._prefetch = mesh, batch_size, threads, prefetch
         self._redrawn, self._draws = redrawn, None
         self._iterator = self._iterate(examples)
-        self.waited_s = 0.0
 
     def _iterate(self, examples: grain.MapDataset[Example]) -> Any:
-        batches = examples.batch(self._batch_size, drop_remainder=True).to_iter_dataset(
+        own = own_rows(self._mesh, self._batch_size)
+        if len(own) < self._batch_size:
+            examples = grain.MapDataset.source(RowsOfBatches(examples, self._batch_size, own))
+        batches = examples.batch(len(own), drop_remainder=True).to_iter_dataset(
             grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=max(self._prefetch, 1) * self._batch_size)
         )
 
@@ -119,9 +140,7 @@ class TrainingBatches:
         return iter(grain.experimental.ThreadPrefetchIterDataset(placed, prefetch_buffer_size=self._prefetch))
 
     def __next__(self) -> dict[str, jax.Array]:
-        start = time.perf_counter()
-        batch = next(self._iterator)
-        self.waited_s += time.perf_counter() - start
+        batch: dict[str, jax.Array] = next(self._iterator)
         return batch
 
     def __iter__(self) -> Iterator[dict[str, jax.Array]]:
@@ -156,7 +175,13 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    source: Source, *, size: int, batch_size: int, threads: int, indices: np.ndarray | None = None
+    source: Source,
+    *,
+    size: int,
+    batch_size: int,
+    threads: int,
+    indices: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Resized examples in order, in batches on the host; the last batch is padded to the size of the others.
 
@@ -166,16 +191,25 @@ def evaluation_batches(
       batch_size: rows of every batch, padding included.
       threads: how many threads read ahead.
       indices: which examples; all by default.
+      rows: which rows of every batch, in ascending order, as `sharding.own_rows`; all by default. The number of batches
+        does not depend on it: a process whose rows are padding takes part in the last batch all the same.
 
     Yields:
-      Stacked fields, and `valid` [b], which is False where a row is padding (a copy of the last example).
+      Stacked fields of these rows, and `valid` [b], which is False where a row is padding (a copy of another example).
     """
     indices = np.arange(len(source)) if indices is None else indices
-    examples = grain.MapDataset.source(Part(source, indices)).map(lambda example: resize(example, size))
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch_size)
+    rows = np.arange(batch_size) if rows is None else rows
+    starts = np.arange(0, len(indices), batch_size)
+    places = (starts[:, None] + rows).ravel()
+    own = Part(source, indices[places[places < len(indices)]])
+    examples = grain.MapDataset.source(own).map(lambda example: resize(example, size))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * len(rows))
     with contextlib.closing(iter(examples.to_iter_dataset(options))) as iterator:
-        while rows := list(itertools.islice(iterator, batch_size)):
-            yield padded_batch(rows, batch_size)
+        for start in starts:
+            valid = int((start + rows < len(indices)).sum())
+            filler = [] if valid else [resize(source[int(indices[-1])], size)]
+            batch = padded_batch([*itertools.islice(iterator, valid), *filler], len(rows))
+            yield batch | {"valid": np.arange(len(rows)) < valid}
 
 
 def padded_batch(rows: Sequence[Mapping[str, Any]], batch_size: int) -> dict[str, Any]:

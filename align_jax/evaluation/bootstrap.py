@@ -10,16 +10,25 @@ The intervals cover a new draw of concepts, not of training seeds. Values are pe
 (correct or not, IoU, comprehensiveness); NaN marks an image to which the metric does not apply, and is left out. With
 fewer than two clusters their spread is unknown, and the errors are NaN.
 
+The bootstrap's percentiles alone are too narrow where clusters are few: of 20 normal values without an effect, 7 % of
+the 95 % intervals leave out 0, of 8 values 11 %. So they are expanded, as Hesterberg says, by what Student's t has over
+the normal distribution: then it is 4 to 6 % for 8 clusters and more. With fewer than `FEWEST_CLUSTERS` the draws are
+too coarse for an interval, and it is NaN.
+
 Results depend only on the arguments. Memory: about 16 bytes times resamples times clusters.
 
 Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6 and 13; Field and Welsh, Bootstrapping
-clustered data (JRSS B 2007), the random cluster bootstrap.
+clustered data (JRSS B 2007), the random cluster bootstrap; Hesterberg, What teachers should know about the bootstrap
+(The American Statistician 2015), section 4.2, the expanded percentile interval.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
+from scipy.special import ndtr, stdtrit
+
+FEWEST_CLUSTERS = 8
 
 
 class PairedDifference(NamedTuple):
@@ -58,7 +67,9 @@ def clustered_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of `values.mean()` under a new draw of clusters.
+    """Expanded percentile interval (low, high) of `values.mean()` under a new draw of clusters.
+
+    NaN with fewer than `FEWEST_CLUSTERS` clusters.
 
     Args:
       values: one number per image; NaN is left out.
@@ -70,7 +81,7 @@ def clustered_interval(
     Raises:
       ValueError: level outside (0, 1), or fewer than two resamples.
     """
-    return _interval(_resampled_means(values, cluster, resamples, seed), level)
+    return _interval(_resampled_means(values, cluster, resamples, seed), level, _clusters(values, cluster))
 
 
 def paired_difference(
@@ -98,7 +109,7 @@ def paired_difference(
     return PairedDifference(
         difference=float(defined.mean()) if defined.size else float("nan"),
         standard_error=float(means.std(ddof=1)),
-        interval=_interval(means, level),
+        interval=_interval(means, level, _clusters(difference, cluster)),
     )
 
 
@@ -120,9 +131,17 @@ def _resampled_means(
     return (drawn @ total) / (drawn @ images)
 
 
-def _interval(means: Float[np.ndarray, " resamples"], level: float) -> tuple[float, float]:
+def _clusters(values: Float[np.ndarray, " n"], cluster: Shaped[np.ndarray, " n"]) -> int:
+    """How many clusters have a value."""
+    return len(np.unique(cluster[~np.isnan(values)]))
+
+
+def _interval(means: Float[np.ndarray, " resamples"], level: float, clusters: int) -> tuple[float, float]:
     if not 0 < level < 1:
         raise ValueError(f"level {level} must lie between 0 and 1; 0.95 is the default")
-    tail = (1 - level) / 2
+    if clusters < FEWEST_CLUSTERS:
+        return float("nan"), float("nan")
+    # The normal distribution has as much beyond sqrt(n / (n - 1)) t as Student's, with n - 1 degrees, has beyond t.
+    tail = ndtr(np.sqrt(clusters / (clusters - 1)) * stdtrit(clusters - 1, (1 - level) / 2))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

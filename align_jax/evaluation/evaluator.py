@@ -1,5 +1,9 @@
-"""The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed."""
+"""The compiled evaluation of a classifier and its masker, batch by batch. `scores.py` says what is computed.
 
+Several processes share every batch: each reads its own rows, and all of them get the scores of all rows.
+"""
+
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +17,7 @@ from align_jax.data.domains import EvaluationSplit
 from align_jax.data.normalise import as_network_input
 from align_jax.data.pipeline import DEVICE_FIELDS, evaluation_batches
 from align_jax.data.splits import seeded_subset
-from align_jax.evaluation.explained_methods import CONTROL_SEED, control_keys, score_of
+from align_jax.evaluation.explained_methods import CONTROL_SEED, control_keys, controls_of, score_of
 from align_jax.evaluation.scores import (
     ExplainedBatch,
     by_class,
@@ -24,7 +28,8 @@ from align_jax.evaluation.scores import (
 )
 from align_jax.forward import Batch
 from align_jax.networks import Classifier, Masker
-from align_jax.runtime.sharding import compile_step, place_batch
+from align_jax.runtime.processes import gathered
+from align_jax.runtime.sharding import compile_step, own_rows, place_batch
 from align_jax.states import States
 
 
@@ -48,11 +53,14 @@ class Evaluator:
           networks: the classifier, and the masker if one was trained.
           mesh: the devices.
           config: the whole run's.
-          stop: called between batches; if it returns True, the evaluation raises `Stopped`.
+          stop: called before each batch; if it returns True, the evaluation raises `Stopped`. It must do so in all
+            processes, or in none.
         """
         self._mesh, self._data, self._stop = mesh, config.data, stop
+        self._rows = own_rows(mesh, config.evaluation.batch_size)
         self._evaluation, self._explain_settings = config.evaluation, config.explain
 
+        @jax.named_scope("evaluation")
         def explained(states: States, batch: Batch) -> ExplainedBatch:
             return explain(*networks, config.explain.target, *states, batch)
 
@@ -65,8 +73,9 @@ class Evaluator:
             size = config.evaluation.batch_size
             keys = control_keys(number * size + jnp.arange(size))
             masks = {"mask": batch["mask"][..., 0]} if "mask" in batch else {}
-            score = score_of(networks, config.explain, with_masks=bool(masks))
-            values = score(states, batch | {"key": keys} | masks)
+            score = score_of(networks, config.explain, with_masks=bool(masks), controls=controls_of(config.explain))
+            with jax.named_scope("faithfulness"):
+                values = score(states, batch | {"key": keys} | masks)
             return {f"{method}/{metric}": v for method, of in values.items() for metric, v in of.items()}
 
         self._scores = compile_step(scored, mesh)
@@ -84,7 +93,7 @@ class Evaluator:
 
         Explanations are scored on a seeded subset of at most `config.explain.images` examples, but not for a split that
         is evaluated only at the end. The first method's metrics have their own names, the random map's begin with
-        `random_`, and those of other methods are in `further_methods`.
+        `random_`, and those of other methods, with all controls, are in `further_methods`.
 
         Args:
           states: classifier and masker.
@@ -98,7 +107,7 @@ class Evaluator:
             faithful = self._collect(
                 lambda batch, number: self._faithfulness(states, batch, np.int32(number)), split, subset
             )
-            means = _of_methods(summarise(faithful), self._explain_settings.methods) | means
+            means = _of_methods(summarise(faithful), self._explain_settings) | means
             means["faithfulness_images"] = len(subset)
         means |= {"per_class_accuracy": by_class(examples, class_names)} | by_group(examples, class_names)
         return means, examples
@@ -106,17 +115,21 @@ class Evaluator:
     def explained_batches(
         self, states: States, split: EvaluationSplit, indices: np.ndarray
     ) -> Iterator[tuple[dict[str, Any], ExplainedBatch]]:
-        """Batches on the host (`valid` marks padding) with their explanations."""
-        for batch in self._batches(split, indices):
-            yield batch, jax.device_get(self._explain(states, self._place(batch)))
+        """Whole batches on the host (`valid` marks padding) with their explanations; every process reads all images."""
+        for batch in self._batches(split, indices, np.arange(self._evaluation.batch_size)):
+            own = {name: values[self._rows] for name, values in batch.items()}
+            yield batch, jax.device_get(self._explain(states, self._place(own)))
 
-    def _batches(self, split: EvaluationSplit, indices: np.ndarray | None) -> Iterator[dict[str, Any]]:
+    def _batches(
+        self, split: EvaluationSplit, indices: np.ndarray | None, rows: np.ndarray
+    ) -> Iterator[dict[str, Any]]:
         return evaluation_batches(
             split.source,
             size=self._data.image_size,
             batch_size=self._evaluation.batch_size,
             threads=self._data.threads,
             indices=indices,
+            rows=rows,
         )
 
     def _place(self, batch: dict[str, Any]) -> Batch:
@@ -126,19 +139,39 @@ class Evaluator:
         self, program: Callable[[Batch, int], dict[str, Array]], split: EvaluationSplit, indices: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """A program's values and the host's fields for each example, without the last batch's padding."""
-        collected: list[dict[str, np.ndarray]] = []
-        for number, batch in enumerate(self._batches(split, indices)):
+        size = self._evaluation.batch_size
+        examples = len(split.source) if indices is None else len(indices)
+        fields: list[dict[str, np.ndarray]] = []
+        scores: list[dict[str, np.ndarray]] = []
+        for number, batch in enumerate(self._batches(split, indices, self._rows)):
             if self._stop():
                 raise Stopped
             values = {name: v for name, v in batch.items() if v.ndim == 1 and name not in ("domain", "valid")}
-            values |= jax.device_get(program(self._place(batch), number))
-            collected.append({name: np.asarray(value)[batch["valid"]] for name, value in values.items()})
-        return {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
+            fields.append({name: np.asarray(value)[batch["valid"]] for name, value in values.items()})
+            values = jax.device_get(program(self._place(batch), number))
+            scores.append({name: np.asarray(v)[: examples - number * size] for name, v in values.items()})
+        own = {name: np.concatenate([part[name] for part in fields]) for name in fields[0]}
+        places = np.concatenate([number * size + self._rows for number in range(len(fields))])
+        if len(self._rows) < size:
+            own = _of_all_processes(own, places[places < examples])
+        return own | {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
 
 
-def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str, Any]:
+def _of_all_processes(own: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields of all examples, where each process has those of the examples at some places."""
+    listed = {name: values.tolist() for name, values in own.items()}
+    parts = [json.loads(part) for part in gathered(json.dumps([places.tolist(), listed]).encode())]
+    order = np.argsort(np.concatenate([np.array(places, np.int64) for places, _ in parts]))
+    found = {}
+    for name, values in own.items():
+        kind = None if values.dtype.kind == "U" else values.dtype  # a text as long as the longest of any process
+        found[name] = np.array([value for _, fields in parts for value in fields[name]], kind)[order]
+    return found
+
+
+def _of_methods(means: Mapping[str, float], settings: ml_collections.ConfigDict) -> dict[str, Any]:
     """Means by `METHOD/METRIC` as a result has them, see `Evaluator.results`."""
-    first, *others = methods
+    first, *others = settings.methods
     found: dict[str, Any] = {}
     for name, value in means.items():
         method, _, metric = name.partition("/")
@@ -147,6 +180,6 @@ def _of_methods(means: Mapping[str, float], methods: Sequence[str]) -> dict[str,
     if others:
         found["further_methods"] = {
             method: {name.removeprefix(f"{method}/"): v for name, v in means.items() if name.startswith(f"{method}/")}
-            for method in others
+            for method in (*others, *controls_of(settings))
         }
     return found

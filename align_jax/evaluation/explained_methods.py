@@ -50,7 +50,7 @@ def score_of(
     classifier, masker = networks
     metrics = tuple(name for name in settings.metrics if with_masks or name not in AGAINST_A_MASK)
     if not metrics:
-        raise ValueError(f"the metrics {', '.join(settings.metrics)} need true masks, and the images have none")
+        raise ValueError(f"{', '.join(settings.metrics)}: true masks are needed, and the images have none")
 
     def logits(states: States, image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
         return classifier.logits(states[0].params, states[0].batch_stats, image)
@@ -71,6 +71,15 @@ def score_of(
     )
 
 
+def controls_of(settings: ml_collections.ConfigDict) -> tuple[str, ...]:
+    """The controls that are scored beside a run's methods.
+
+    The random map is enough to see whether one method says anything. A table of several methods has all of them, for
+    the cost of three methods: some maps that know nothing of the classifier score better than a random one.
+    """
+    return explanations.CONTROLS if len(settings.methods) > 1 else ("random",)
+
+
 def control_keys(place: Int[Array, " b"]) -> Key[Array, " b"]:
     """The keys of the images' random maps, by their place in the test's scored images, whatever batch they are in."""
     return jax.vmap(lambda place: jax.random.fold_in(jax.random.key(CONTROL_SEED), place))(place)
@@ -81,8 +90,8 @@ def check_metrics(settings: ml_collections.ConfigDict, data: DomainData) -> None
     if not data.has_masks and set(settings.metrics) <= set(AGAINST_A_MASK):
         others = [name for name in explanations.METRICS if name not in AGAINST_A_MASK]
         raise UserError(
-            f"config.explain.metrics is {', '.join(settings.metrics)}, which need true masks, and {data.name} has "
-            f"none; give one of {', '.join(others)} as well."
+            f"config.explain.metrics is {', '.join(settings.metrics)}, for which true masks are needed, and "
+            f"{data.name} has none; give one of {', '.join(others)} as well."
         )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from align_jax.data.domains import BACKGROUND_ROLES, DomainData, EvaluationSplit, Role, column
 from align_jax.evaluation.evaluator import Evaluator
 from align_jax.runtime.files import write_arrays
+from align_jax.runtime.processes import is_writer
 from align_jax.states import States
 
 ROLES = ("ood", "background_shift", "id")
@@ -105,4 +106,5 @@ def write_gallery(
     # A split may have fields that another one lacks.
     shared = [name for name in parts[0] if all(name in part for part in parts)]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in shared}
-    write_arrays(path, arrays)
+    if is_writer():
+        write_arrays(path, arrays)

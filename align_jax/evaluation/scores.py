@@ -55,14 +55,17 @@ def explain(
 ) -> ExplainedBatch:
     """Predictions, Grad-CAMs and learned masks of a batch with `image` (normalised) and `label`."""
     image = batch["image"]
-    features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False, None)
-    logits = classifier.head(classifier_state.params, features).astype(jnp.float32)
+    with jax.named_scope("classifier"):
+        features, _ = classifier.features(classifier_state.params, classifier_state.batch_stats, image, False, None)
+        logits = classifier.head(classifier_state.params, features).astype(jnp.float32)
     target = logits.argmax(-1) if explained_class == "predicted" else batch["label"]
-    raw = saliency.grad_cam(lambda h: classifier.head(classifier_state.params, h), features, target)
-    grad_cam = saliency.shown(raw, *image.shape[1:3])
+    with jax.named_scope("saliency"):
+        raw = saliency.grad_cam(lambda h: classifier.head(classifier_state.params, h), features, target)
+        grad_cam = saliency.shown(raw, *image.shape[1:3])
     mask = None
     if masker is not None and masker_state is not None:
-        mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
+        with jax.named_scope("mask"):
+            mask = masker.mask(masker_state.params, masker_state.batch_stats, image, False, None)[0][..., 0]
     return ExplainedBatch(logits, target, grad_cam, mask)
 
 

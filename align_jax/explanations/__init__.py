@@ -38,7 +38,7 @@ from align_jax.explanations.perturbations import (
     uniform_noise,
 )
 from align_jax.explanations.road import imputed, road
-from align_jax.explanations.sanity import random_class, randomised, rank_correlation
+from align_jax.explanations.sanity import from_the_logits, random_class, randomised, rank_correlation
 from align_jax.explanations.soft import (
     Masked,
     adcc,
@@ -76,6 +76,7 @@ __all__ = [
     "entropy",
     "evaluator",
     "faithfulness_correlation",
+    "from_the_logits",
     "gaussian_noise",
     "gini",
     "imputed",

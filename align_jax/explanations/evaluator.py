@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from align_jax.explanations import localisation
 from align_jax.explanations.controls import centre_map, edge_map, random_map
 from align_jax.explanations.curves import ERASER, Alterations, Curves, in_steps, perturb_all
 from align_jax.explanations.keys import keys_of
-from align_jax.explanations.metrics import AGAINST_A_MASK, CURVES, METRICS, MapForward, Settings
+from align_jax.explanations.metrics import AGAINST_A_MASK, CURVES, DRAWING, METRICS, MapForward, Settings
 from align_jax.fills import Fill, filled
 from align_jax.preprocessing import Preprocessing
 from align_jax.saliency.targets import Classes, Target, class_outputs, fixed
@@ -65,9 +66,9 @@ def evaluator(
 
     Returns:
       `score(variables, batch)`, see `Score`. The batch has `image` [b h w c]; `label` [b], if that is the target;
-      `mask` [b h w], boolean or in [0, 1], for metrics against a mask; and `key`, for the random map and ROAD: a new
-      one for each batch, or, so that nothing depends on the batch, one for each image. The values are float32, and NaN
-      where a metric does not apply.
+      `mask` [b h w], boolean or in [0, 1], for metrics against a mask; and `key`, for the random map and for metrics
+      that draw: a new one for each batch, or, so that nothing depends on the batch, one for each image. The values are
+      float32, and NaN where a metric does not apply.
 
     Raises:
       ValueError: an unknown metric or control, two methods of one name, or a batch without what a metric needs.
@@ -119,10 +120,12 @@ class Score:
 
     def __call__(self, variables: Variables, batch: Batch) -> Values:
         """Every metric of every method and control, image by image."""
+        _check_values(self, batch)
         return self._values(variables, batch)
 
     def examined(self, variables: Variables, batch: Batch) -> Examined:
         """The same, with the maps and curves that the values come from; compiled apart, when it is first called."""
+        _check_values(self, batch)
         return self._examined(variables, batch)
 
     @cached_property
@@ -149,7 +152,7 @@ def _examine(wanted: Score, variables: Variables, batch: Batch) -> Examined:
 
     clean = probabilities_of(image)
     classes = fixed(target, image.shape[0], lambda: clean)
-    drawing = [name for name in ("random", "road") if name in (*wanted.controls, *wanted.metrics)]
+    drawing = [name for name in ("random", *DRAWING) if name in (*wanted.controls, *wanted.metrics)]
     key = keys_of(_part(batch, "key", " and ".join(drawing)), image.shape[0]) if drawing else None
     explain = {name: _at_classes(method, variables, classes) for name, method in wanted.methods.items()}
     explain |= {name: _control(name, key) for name in wanted.controls}
@@ -166,6 +169,16 @@ def _examine(wanted: Score, variables: Variables, batch: Batch) -> Examined:
         )  # fmt: skip
         values[name] = {metric: METRICS[metric](of) for metric in wanted.metrics}
     return Examined(values, maps, curves, insertion, clean, filled(image, settings.fill, preprocessing))
+
+
+def _check_values(wanted: Score, batch: Batch) -> None:
+    """Refuses masks outside [0, 1]; inside of `jax.jit`, where values are unknown, they are on the caller."""
+    mask = batch.get("mask")
+    if mask is None or isinstance(mask, jax.core.Tracer) or not set(wanted.metrics) & set(AGAINST_A_MASK):
+        return
+    # Of a batch that is spread over hosts no single one sees all values.
+    if not isinstance(mask, jax.Array) or mask.is_fully_addressable:
+        localisation.check_in_unit_interval(mask)
 
 
 def _part(batch: Batch, name: str, needed_by: str) -> Array:

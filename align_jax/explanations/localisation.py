@@ -35,7 +35,7 @@ def mask_iou(
       TypeError: masks of integers.
     """
     _check(mask, true_mask)
-    _check_in_unit_interval(mask)
+    check_in_unit_interval(mask)
     found, true = mask > threshold, true_mask > threshold
     iou = _ratio((found & true).sum(axis=(1, 2)), (found | true).sum(axis=(1, 2)))
     return jnp.where(has_nan(mask) | has_nan(true_mask), jnp.nan, iou)
@@ -171,10 +171,10 @@ def average_precision(saliency: Shaped[Array, "b h w"], true_mask: Shaped[Array,
 
 def _check(saliency: Shaped[Array, "b h w"], true_mask: Shaped[Array, "b h w"]) -> None:
     check_masks(saliency, true_mask)
-    _check_in_unit_interval(true_mask)
+    check_in_unit_interval(true_mask)
 
 
-def _check_in_unit_interval(mask: Shaped[Array, "b h w"]) -> None:
+def check_in_unit_interval(mask: Shaped[Array, "b h w"]) -> None:
     if mask.dtype == bool:
         return
     if not jnp.issubdtype(mask.dtype, jnp.floating):

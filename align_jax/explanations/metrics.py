@@ -8,14 +8,20 @@ import functools
 from collections.abc import Callable
 from functools import cached_property
 
+import jax
 from jaxtyping import Array, Float, Key, Shaped
 
-from align_jax.explanations import complexity, faithfulness, localisation, soft
+from align_jax.explanations import complexity, faithfulness, localisation, perturbations, soft
 from align_jax.explanations.curves import ERASER, Curves, Probabilities
 from align_jax.explanations.road import road
 from align_jax.fills import Fill
 from align_jax.preprocessing import Preprocessing
 from align_jax.saliency.targets import Classes
+
+# What metrics have as options, and have no setting for.
+TOP_SHARE = 10  # top_k_inside: a tenth of the pixels
+NOISE_RADIUS, NOISES = 0.02, 10  # max_sensitivity: captum's
+SUBSET_SHARE, SUBSETS = 10, 100  # faithfulness_correlation: a tenth of the pixels at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +109,36 @@ class MapForward:
 
         return (without(False) - without(True)) / 2
 
+    @cached_property
+    def max_sensitivity(self) -> Float[Array, " b"]:
+        """See `perturbations.max_sensitivity`; noise is uniform, in the image's values."""
+        noise = perturbations.uniform_noise(self._own_key(1), self.image, NOISE_RADIUS)
+        return perturbations.max_sensitivity(self.explain, self.image, noise=noise, samples=NOISES)
+
+    @cached_property
+    def faithfulness_correlation(self) -> Float[Array, " b"]:
+        """See `perturbations.faithfulness_correlation`; with the evaluation's fill."""
+        pixels = self.maps.shape[1] * self.maps.shape[2]
+        return perturbations.faithfulness_correlation(
+            self.probabilities,
+            self.image,
+            self.maps,
+            self.target,
+            subsets=perturbations.random_subsets(self._own_key(2), self.image, max(1, pixels // SUBSET_SHARE)),
+            samples=SUBSETS,
+            fill=self.settings.fill,
+            preprocessing=self.settings.preprocessing,
+        )
+
+    def _own_key(self, number: int) -> Key[Array, " b"]:
+        """Other draws than those of the random map and of ROAD."""
+        assert self.key is not None  # `evaluator` has looked
+        return jax.vmap(lambda key: jax.random.fold_in(key, number))(self.key)
+
+
+def _top_inside(maps: Float[Array, "b h w"], true_mask: Shaped[Array, "b h w"]) -> Float[Array, " b"]:
+    return localisation.top_k_inside(maps, true_mask, max(1, maps.shape[1] * maps.shape[2] // TOP_SHARE))
+
 
 def _against_the_mask(metric: Callable[[Array, Array], Array], of: MapForward) -> Float[Array, " b"]:
     assert of.true_mask is not None  # `evaluator` has looked
@@ -124,7 +160,9 @@ AGAINST_A_MASK = {
         localisation.roc_auc,
         localisation.average_precision,
     )
-}
+} | {"top_k_inside": _top_inside}
+# These draw at random.
+DRAWING = ("road", "max_sensitivity", "faithfulness_correlation")
 METRICS: dict[str, Callable[[MapForward], Float[Array, " b"]]] = {
     **CURVES,
     "soft_comprehensiveness": lambda of: soft.soft_comprehensiveness(of.softly_masked),
@@ -133,12 +171,14 @@ METRICS: dict[str, Callable[[MapForward], Float[Array, " b"]]] = {
     "increase": lambda of: soft.increase(of.masked),
     "adcc": lambda of: of.adcc,
     "road": lambda of: of.road,
+    "max_sensitivity": lambda of: of.max_sensitivity,
+    "faithfulness_correlation": lambda of: of.faithfulness_correlation,
     **{name: functools.partial(_against_the_mask, metric) for name, metric in AGAINST_A_MASK.items()},
     "gini": lambda of: complexity.gini(of.maps),
     "entropy": lambda of: complexity.entropy(of.maps),
 }
 HIGHER_IS_BETTER = {
-    name: name not in ("sufficiency", "soft_sufficiency", "deletion_auc", "average_drop")
+    name: name not in ("sufficiency", "soft_sufficiency", "deletion_auc", "average_drop", "max_sensitivity")
     for name in METRICS
     if name not in ("gini", "entropy")  # a simple map is not a better one
 }

@@ -3,7 +3,8 @@
 Source: Adebayo et al., Sanity checks for saliency maps (NeurIPS 2018).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 from align_jax.explanations.maps import orders_pixels
 from align_jax.explanations.soft import correlation
 
-Variables = Mapping[str, Any]
+Variables = Any  # Linen's collections, an NNX state, or any other tree of arrays
 Explain = Callable[[Variables], Float[Array, "b h w"]]
 
 
@@ -41,16 +42,16 @@ def randomised(
 
     Args:
       explain: variables -> maps, always of the same classes, such as those that the trained model predicts.
-      variables: of the trained model: collections of nested dicts, such as Linen's `params` and `batch_stats`.
-      fresh: of the same model, initialised by its own `init` with a seed.
-      layers: paths in the variables, "block4/conv1", in the order of their randomisation: the logits' layer first.
-        `saliency.layers` lists a model's layers in the other order, those without variables too.
+      variables: of the trained model: Linen's collections, such as `params` and `batch_stats`, or an NNX state.
+      fresh: of the same model, initialised by its own `init`, or constructor, with a seed.
+      layers: paths in the variables, "block4/conv1" or "blocks.11", in the order of their randomisation: the logits'
+        layer first. `from_the_logits` makes them.
 
     Returns:
       For each layer the correlation once it and those before it in `layers` are random.
 
     Raises:
-      ValueError: a layer that no collection has.
+      ValueError: a layer that has no variables, or `fresh` of another model.
     """
     trained = explain(variables)
     spoilt, found = variables, {}
@@ -73,36 +74,58 @@ def random_class(key: Key[Array, ""], label: Int[Array, " b"], num_classes: int)
     return (label + jax.random.randint(key, label.shape, 1, num_classes)) % num_classes
 
 
-def _with_layer(variables: Variables, fresh: Variables, layer: str) -> dict[str, Any]:
+def from_the_logits(layers: Sequence[str], variables: Variables) -> list[str]:
+    """The order of `randomised`: the layers that have variables, the last one first.
+
+        paths = [layer.path for layer in saliency.layers(module, variables, image)]
+        order = explanations.from_the_logits(paths, variables)
+
+    Of a block and the layers inside it, the layers are taken.
+
+    Args:
+      layers: paths, in the order in which the model computes them.
+      variables: see `randomised`.
+    """
+    paths = [_names(path) for path, _ in jax.tree.leaves_with_path(variables)]
+    found = [layer for layer in dict.fromkeys(layers) if _depth(paths, _parts(layer)) is not None]
+    parts = {layer: _parts(layer) for layer in found}
+    blocks = {block for block in found for layer in found if block != layer and _begins(parts[layer], parts[block], 0)}
+    return [layer for layer in reversed(found) if layer not in blocks]
+
+
+def _with_layer(variables: Variables, fresh: Variables, layer: str) -> Variables:
     """The variables with everything under a layer's path taken from `fresh`."""
-    names = layer.split("/")
-    changed, missing = {}, True
-    for collection, tree in variables.items():
-        if _at(tree, names) is None:
-            changed[collection] = tree
-        else:
-            if _at(fresh.get(collection, {}), names) is None:
-                raise ValueError(
-                    f"`fresh` has no {layer!r} in {collection!r}: initialise the same model, by its own init"
-                )
-            missing, changed[collection] = False, _replaced(tree, fresh[collection], names)
-    if missing:
-        known = sorted({str(name) for tree in variables.values() for name in tree})
-        raise ValueError(f"no variables have the layer {layer!r}: the first names are {', '.join(known)}")
-    return changed
+    paths, of_fresh = ([_names(path) for path, _ in jax.tree.leaves_with_path(tree)] for tree in (variables, fresh))
+    if paths != of_fresh:
+        raise ValueError("`fresh` has other variables than `variables`: initialise the same model, by its own init")
+    parts = _parts(layer)
+    depth = _depth(paths, parts)
+    if depth is None:
+        known = sorted({"/".join(path[:2]) for path in paths})
+        raise ValueError(f"no variables have the layer {layer!r}: their paths begin with {', '.join(known)}")
+
+    def chosen(path: tuple[Any, ...], trained: Any, new: Any) -> Any:
+        return new if _begins(_names(path), parts, depth) else trained
+
+    return jax.tree.map_with_path(chosen, variables, fresh)
 
 
-def _at(tree: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        if not isinstance(tree, Mapping) or name not in tree:
-            return None
-        tree = tree[name]
-    return tree
+def _parts(layer: str) -> list[str]:
+    """A path as Linen and `saliency.layers` write it, by its names."""
+    return re.split("[/.]", layer)
 
 
-def _replaced(tree: Mapping[str, Any], fresh: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    name, *rest = names
-    return {**tree, name: _replaced(tree[name], fresh[name], rest) if rest else fresh[name]}
+def _names(path: tuple[Any, ...]) -> list[str]:
+    return [jax.tree_util.keystr((entry,), simple=True) for entry in path]
+
+
+def _begins(path: list[str], parts: list[str], depth: int) -> bool:
+    return path[depth : depth + len(parts)] == parts
+
+
+def _depth(paths: list[list[str]], parts: list[str]) -> int | None:
+    """Where layers begin in the paths: at once in an NNX state, below the collections in Linen's variables."""
+    return next((depth for depth in (0, 1) if any(_begins(path, parts, depth) for path in paths)), None)
 
 
 def _mean_ranks(maps: Shaped[Array, "b h w"]) -> Float[Array, "b h w"]:

@@ -19,6 +19,7 @@ from align_jax.data.normalise import as_network_input
 from align_jax.errors import UserError, shown
 from align_jax.evaluation.explained_methods import control_keys, score_of
 from align_jax.inference.data_of_a_run import SPLIT_FIELDS
+from align_jax.reporting.explain_page import Skipped
 from align_jax.reporting.explanations_page import MOST_CARDS, Explanations, explanations_page, measured
 from align_jax.reporting.output_folder import check_output_folder
 from align_jax.runs.trained import TrainedRun
@@ -43,11 +44,13 @@ class Images:
         number in its test), `valid`, and where they are known `label`, `mask` uint8 [b h w 1] and the text `cluster`.
       count: how many there are; those that cannot be read are counted, too.
       has_masks: whether every image has a mask.
+      skipped: those that cannot be read; known when all batches have been made.
     """
 
     batches: Callable[[], Iterable[Batch]]
     count: int
     has_masks: bool
+    skipped: Sequence[Skipped] = ()
 
 
 def write_methods_page(
@@ -77,7 +80,8 @@ def write_methods_page(
         say(f"{name}: {', '.join(settings.methods)} of {images.count:,} images")
         names = []
         found[name] = explained(trained, settings, images, cards, names)
-    page = explanations_page(found, title=f"{len(names):,} image{'s' * (len(names) != 1)}, explained")
+    title = f"{len(names):,} image{'s' * (len(names) != 1)}, explained"
+    page = explanations_page(found, title=title, skipped=images.skipped)
     write_atomically(out / "values.csv", _values(found, names).encode())
     return write_atomically(out / "index.html", page.encode())
 
@@ -115,13 +119,19 @@ def _must_agree(run: TrainedRun, first: TrainedRun, on_tests: bool) -> Iterator[
                 yield f"config.data.{field}", run.config.data[field], first.config.data[field]
 
 
-def run_names(runs: Sequence[TrainedRun]) -> list[str]:
-    """What the runs are called on a page: their folders, without the part that all have in common."""
-    folders = [str(trained.folder) for trained in runs]
-    if len(folders) == 1:
-        return folders
-    common = os.path.commonpath([real(trained.folder) for trained in runs])
-    return [os.path.relpath(real(trained.folder), common) for trained in runs]
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """What the runs are called on a page: their folders, without the part that all have in common.
+
+    A run alone is called by its folder and the one above it, such as quickstart/align: pages are passed on, and where
+    the run lies on one machine says nothing on another.
+    """
+    resolved = [real(folder) for folder in folders]
+    if len(resolved) == 1:
+        return [os.path.join(*resolved[0].parts[1:][-2:])]
+    common = os.path.commonpath(resolved)
+    if Path(common) in resolved:  # a run inside another, which has a name, too
+        common = os.path.dirname(common)
+    return [os.path.relpath(folder, common) for folder in resolved]
 
 
 def with_figure(settings: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -1,7 +1,7 @@
 """Which images `explain_methods` explains: a run's own tests, or images of the user's."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ def own_images(
     masks: Path | None = None,
     labels: bool = False,
     say: Say = lambda text: None,
-) -> tuple[Images, list[Skipped]]:
-    """A user's images, and a list to which those that cannot be read are added while they are explained.
+) -> Images:
+    """A user's images; those that cannot be read are skipped.
 
     Args:
       trained: the run.
@@ -83,7 +83,8 @@ def own_images(
       say: called with a line for every image that cannot be read, and for folders in which other files are, too.
 
     Raises:
-      UserError: a path that does not exist, no image, a mask that is missing, or a folder that is not named as a class.
+      UserError: a path that does not exist, no image, a mask that is missing, cannot be read or has another size than
+        its image, or a folder that is not named as a class.
     """
     found = find_images(paths, out, say)
     mask_of = _masks(masks, found) if masks is not None else None
@@ -91,6 +92,8 @@ def own_images(
     skipped: list[Skipped] = []
     size = trained.config.data.image_size
     batch_size = shared_evenly(data_mesh(), min(BATCH, len(found)))
+    if mask_of is not None:
+        _check_masks(found, mask_of)
 
     def batches() -> Iterator[Batch]:
         again = bool(skipped)  # another run, which needs not say it again
@@ -105,7 +108,7 @@ def own_images(
         if len(skipped) == len(found):
             raise none_readable(skipped)
 
-    return Images(batches, len(found), mask_of is not None), skipped
+    return Images(batches, len(found), mask_of is not None, skipped)
 
 
 def _is_explained(split: EvaluationSplit) -> bool:
@@ -129,6 +132,13 @@ def _masks(folder: Path, found: Sequence[Found]) -> dict[Path, Path]:
         raise UserError(f"Two of the images are called {twice}, and have one mask; give the folder above both instead.")
     files = mask_files(folder, inside, "images")
     return {image.path: files[str(image.inside)] for image in found}
+
+
+def _check_masks(found: Sequence[Found], mask_of: Mapping[Path, Path]) -> None:
+    """Reads every mask once: explaining takes far longer, and must not end at the last image's mask."""
+    smallest = 1  # of the images only the shape is asked for
+    for image in readable_images(found, smallest, [], lambda text: None):
+        read_mask(mask_of[image.found.path], *image.shape)
 
 
 def _labels(found: Sequence[Found], class_names: Sequence[str]) -> dict[Path, int]:

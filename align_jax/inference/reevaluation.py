@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from align_jax.data.domains import BACKGROUND_ROLES, EvaluationSplit, Role
+from align_jax.data.domains import BACKGROUND_ROLES, EvaluationSplit, Role, describe_data
 from align_jax.data.load import load
 from align_jax.errors import UserError, listed
 from align_jax.evaluation.background_gap import background_gaps
@@ -27,6 +27,7 @@ from align_jax.reporting.columns import FLIPS, GAP, PREDICTION, Metric
 from align_jax.reporting.per_group import worst_group_sentences
 from align_jax.runs.trained import TrainedRun
 from align_jax.runtime.files import real, write_atomically
+from align_jax.runtime.processes import check_alike, writer_first
 from align_jax.runtime.sharding import data_mesh
 from align_jax.tables.table import Cell, Column, Group, Row, Table
 from align_jax.tables.terminal import terminal
@@ -37,12 +38,15 @@ LONGEST_NAME = 200
 NOT_IN_NAME = ("name", "folder", "protocol", "domain", "root", "prepared", "threads", "prefetch", "augmentation")
 
 
-def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[str, Any]:
+def reevaluate(
+    trained: TrainedRun, config: ml_collections.ConfigDict, *, prepare_on_each_host: bool = False
+) -> dict[str, Any]:
     """Scores every evaluation split of the data set and protocol that `config.data` names.
 
     Args:
       trained: the run.
       config: the run's own, except for `data`, `evaluation` and `explain`.
+      prepare_on_each_host: of several processes, whether each prepares the data set, as the hosts share no file system.
 
     Returns:
       JSON: the run, the data, `background_gaps` as in `summary.json`, and in `results` a row for each split, as there
@@ -58,7 +62,8 @@ def reevaluate(trained: TrainedRun, config: ml_collections.ConfigDict) -> dict[s
             f"config.evaluation.batch_size is {config.evaluation.batch_size}, which {mesh.size} devices cannot share "
             f"evenly; give a multiple of {mesh.size}."
         )
-    data = load(config.data)
+    data = load(config.data) if prepare_on_each_host else writer_first(lambda: load(config.data))
+    check_alike("data", describe_data(config, data))
     check_metrics(config.explain, data)
     evaluation = with_labels_of_the_run(trained, data)
     evaluator = Evaluator(trained.networks, mesh, config)

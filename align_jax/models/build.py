@@ -20,8 +20,9 @@ def build_classifier(config: ml_collections.ConfigDict, num_classes: int) -> Cla
         num_classes,
         freeze_batch_norm=config.classifier.freeze_batch_norm,
         dtype=jnp.dtype(config.classifier.dtype),
+        remat=config.classifier.remat,
     )
-    return classifier_from_linen(module)
+    return classifier_from_linen(module, lean="lean_features")
 
 
 def build_masker(config: ml_collections.ConfigDict) -> Masker:

@@ -6,15 +6,22 @@ and move its map by a pixel. Parameters have torchvision's names, with list indi
 `layer1.0.conv1.weight` is `params/layer1_0/conv1/kernel`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from align_jax.models.convolution import faster_convolution
 from align_jax.models.pooling import max_pool
+
+# The mark of a convolution's result.
+CONVOLUTION = "convolution"
+IS_CONVOLUTION = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
 
 
 def _conv(channels: int, kernel: int, dtype: DTypeLike, stride: int = 1) -> nn.Conv:
@@ -61,9 +68,9 @@ class BasicBlock(nn.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
         """`stored`: normalise with the stored statistics instead of the batch's."""
-        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
-        x = nn.relu(self.bn1(self.conv1(x), stored))
-        return nn.relu(shortcut + self.bn2(self.conv2(x), stored))
+        shortcut = self.downsample_bn(_kept(self.downsample_conv(x)), stored) if self.project else x
+        x = nn.relu(self.bn1(_kept(self.conv1(x)), stored))
+        return nn.relu(shortcut + self.bn2(_kept(self.conv2(x)), stored))
 
 
 class BottleneckBlock(nn.Module):
@@ -89,10 +96,38 @@ class BottleneckBlock(nn.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], stored: bool) -> Float[Array, "b h2 w2 c2"]:
         """`stored`: normalise with the stored statistics instead of the batch's."""
-        shortcut = self.downsample_bn(self.downsample_conv(x), stored) if self.project else x
-        x = nn.relu(self.bn1(self.conv1(x), stored))
-        x = nn.relu(self.bn2(self.conv2(x), stored))
-        return nn.relu(shortcut + self.bn3(self.conv3(x), stored))
+        shortcut = self.downsample_bn(_kept(self.downsample_conv(x)), stored) if self.project else x
+        x = nn.relu(self.bn1(_kept(self.conv1(x)), stored))
+        x = nn.relu(self.bn2(_kept(self.conv2(x)), stored))
+        return nn.relu(shortcut + self.bn3(_kept(self.conv3(x)), stored))
+
+
+def _kept(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """The result of a convolution, marked as what a lean pass keeps."""
+    return checkpoint_name(x, CONVOLUTION)
+
+
+def _is_kept(primitive: Any, *arguments: Any, **parameters: Any) -> bool:
+    """Whether a lean pass keeps a result: a convolution's, or a sum over the batch for its statistics."""
+    return primitive.name == "reduce_sum" or IS_CONVOLUTION(primitive, *arguments, **parameters)
+
+
+# (module, map, stored) -> map: what a part of a network, its stem or a block, is made of.
+Part = Callable[[Any, Array, bool], Array]
+
+
+# What a pass keeps of each part for the gradient: everything, what convolutions return, or the part's input alone.
+# `stored` is argument 2: a part asks whether it is true, and so it must not be traced.
+def _keeping_all(part: Part) -> Part:
+    return part
+
+
+def _keeping_convolutions(part: Part) -> Part:
+    return nn.remat(part, policy=_is_kept, static_argnums=(2,))
+
+
+def _keeping_inputs(part: Part) -> Part:
+    return nn.remat(part, static_argnums=(2,))
 
 
 class ResNet(nn.Module):
@@ -107,6 +142,8 @@ class ResNet(nn.Module):
       stem_kernel, stem_stride, stem_pool: the first convolution, and whether a 3x3 max-pool of stride 2 follows.
       freeze_batch_norm: normalise with the stored statistics even where `train` is true.
       dtype: the backbone's data type. Parameters, statistics, pooling, head and logits are at least float32.
+      remat: keep of the stem and of each block only the input for the gradient, which computes them a second time.
+        Parameters have the same names and values; results differ by a rounding.
     """
 
     num_classes: int
@@ -119,6 +156,7 @@ class ResNet(nn.Module):
     stem_pool: bool = True
     freeze_batch_norm: bool = False
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def setup(self) -> None:
         stem_width = self.stage_widths[0]
@@ -141,13 +179,27 @@ class ResNet(nn.Module):
         and updates the stored ones, so `batch_stats` must be mutable in `apply`. Otherwise, and always with
         `freeze_batch_norm`, it uses the stored ones and does not change them.
         """
+        return self._features(image, train, _keeping_inputs if self.remat else _keeping_all)
+
+    def lean_features(self, image: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b h2 w2 c"]:
+        """As `features`; only what convolutions return is kept for the gradient, about a third of all.
+
+        The rest, BatchNorm and ReLU, is cheap to compute a second time. `remat` leaves out still more.
+        """
+        return self._features(image, train, _keeping_inputs if self.remat else _keeping_convolutions)
+
+    def _features(self, image: Array, train: bool, keeping: Callable[[Part], Part]) -> Array:
         stored = not train or self.freeze_batch_norm
-        x = nn.relu(self.bn1(self.conv1(image), stored))
-        if self.stem_pool:
-            x = max_pool(x, side=3, stride=2, padding=1)
+        x = keeping(type(self)._stem)(self, image, stored)
         for number in range(1, len(self.stage_sizes) + 1):
             for block in getattr(self, f"layer{number}"):
-                x = block(x, stored)
+                x = keeping(type(block).__call__)(block, x, stored)
+        return x
+
+    def _stem(self, image: Array, stored: bool) -> Array:
+        x = nn.relu(self.bn1(_kept(self.conv1(image)), stored))
+        if self.stem_pool:
+            x = max_pool(x, side=3, stride=2, padding=1)
         return x
 
     def head(self, features: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
@@ -188,7 +240,14 @@ RESNETS: dict[str, dict[str, Any]] = {
 }
 
 
-def resnet(name: str, num_classes: int, *, freeze_batch_norm: bool = False, dtype: DTypeLike = jnp.float32) -> ResNet:
+def resnet(
+    name: str,
+    num_classes: int,
+    *,
+    freeze_batch_norm: bool = False,
+    dtype: DTypeLike = jnp.float32,
+    remat: bool = False,
+) -> ResNet:
     """A ResNet by name.
 
     Args:
@@ -196,10 +255,11 @@ def resnet(name: str, num_classes: int, *, freeze_batch_norm: bool = False, dtyp
       num_classes: how many logits the head has.
       freeze_batch_norm: normalise with the stored statistics even in training.
       dtype: the backbone's data type.
+      remat: keep of each block only its input for the gradient.
 
     Raises:
       ValueError: no network has that name.
     """
     if name not in RESNETS:
         raise ValueError(f"There is no network {name!r}; choose one of {', '.join(RESNETS)}.")
-    return ResNet(num_classes, **RESNETS[name], freeze_batch_norm=freeze_batch_norm, dtype=dtype)
+    return ResNet(num_classes, **RESNETS[name], freeze_batch_norm=freeze_batch_norm, dtype=dtype, remat=remat)

@@ -74,7 +74,10 @@ def training_sections(runs: Mapping[str, Metrics], best_step: int | None = None)
     lines = {name: metrics.training for name, metrics in runs.items()}
     keys = _numeric_keys(itertools.chain(*lines.values()))
     sections = []
-    for prefix in sorted({key.rpartition("/")[0] for key in keys}, key=lambda prefix: (prefix == "", prefix)):
+    # Seconds so far only rise; their table shows where they went.
+    for prefix in sorted(
+        {key.rpartition("/")[0] for key in keys} - {"seconds"}, key=lambda prefix: (prefix == "", prefix)
+    ):
         of_prefix = [key for key in keys if key.rpartition("/")[0] == prefix]
         panels = _panels([(names.series_title(key), _series(lines, key)) for key in of_prefix], runs, best_step)
         sections.append(Section(f"{prefix.capitalize()}, training" if prefix else "Speed and schedule", panels))

@@ -16,6 +16,7 @@ from align_jax.reporting.metric_meanings import MEANINGS
 from align_jax.reporting.per_class import per_class_table
 from align_jax.reporting.per_group import per_group_table, worst_group_table
 from align_jax.reporting.result_tables import headline_table, results_table
+from align_jax.reporting.time_spent import in_words, time_spent
 from align_jax.runs.read import Run, read_run
 from align_jax.runs.read_metrics import Metrics, read_metrics
 from align_jax.runs.untrusted_json import MOST_BYTES, BrokenFile, read_bytes
@@ -46,6 +47,7 @@ def write_run_report(run: pathlib.Path) -> pathlib.Path:
         named_methods([content]),
         facts=_run_facts(content),
         timing=_timing_facts(content),
+        time_spent=time_spent(content.timing),
         sections=[
             curves.evaluation_section(metrics, content.best_step),
             *curves.training_sections({"": metrics}, content.best_step),
@@ -83,7 +85,12 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         "comparison.html",
         methods,
         reference,
-        methods={name: _run_facts(run) | _timing_facts(run) for name, run in methods.items()},
+        methods={
+            name: _run_facts(run)
+            | _timing_facts(run)
+            | ({"Of this time": words} if (words := in_words(run.timing)) else {})
+            for name, run in methods.items()
+        },
         links={
             name: urllib.parse.quote(os.path.relpath(page, path.parent))
             for name, page in pages.items()
@@ -167,6 +174,12 @@ def _timing_facts(run: Run) -> dict[str, str]:
         "Waiting for data": f"{100 * waiting:.1f} %" if waiting is not None else MISSING,
         "Images per second": f"{speed:,.0f}" if speed is not None else MISSING,
     }
+
+
+def _time_facts(run: Run) -> dict[str, str]:
+    """Where the time went; nothing for a run of an earlier version."""
+    words = in_words(run.timing)
+    return {"Of this time": words} if words else {}
 
 
 def _oracle_warning(methods: Mapping[str, Run]) -> str:

@@ -93,11 +93,16 @@ def difference_sentences(runs: Mapping[str, Run], reference: str) -> list[str]:
         gaps = {role: gap_difference(run, runs[reference], role) for role in names.BY_BACKGROUND}
         for measured, differences in (("accuracy in points on the same images", accuracies), ("gap in points", gaps)):
             parts = [
-                f"{names.role_title(role).lower()} {100 * difference.difference:+.1f} "
-                f"[{100 * difference.interval[0]:+.1f}, {100 * difference.interval[1]:+.1f}]"
+                f"{names.role_title(role).lower()} {_in_points(difference)}"
                 for role, difference in differences.items()
                 if difference is not None
             ]
             if parts:
                 sentences.append(f"{name} minus {reference}, {measured}: {'; '.join(parts)}")
     return sentences
+
+
+def _in_points(difference: PairedDifference) -> str:
+    low, high = difference.interval
+    interval = "too few concepts for an interval" if np.isnan(low) else f"{100 * low:+.1f}, {100 * high:+.1f}"
+    return f"{100 * difference.difference:+.1f} [{interval}]"

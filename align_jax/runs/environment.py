@@ -20,7 +20,7 @@ from align_jax.runtime.files import write_atomically
 NAME = "environment.json"
 PACKAGES = (
     *("align-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "array_record"),
-    *("opencv-python-headless", "pillow", "tensorflow-datasets"),
+    *("opencv-python-headless", "pillow", "tensorflow-datasets", "libtpu", "jax-cuda13-plugin", "jax-cuda12-plugin"),
 )
 # The checkout, if the library runs from one.
 ROOT = Path(__file__).parents[2]

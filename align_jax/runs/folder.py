@@ -16,7 +16,8 @@ from align_jax.runtime.files import write_atomically
 from align_jax.runtime.paths import check_utf8
 
 # Settings that change how a run is carried out, but not what it learns. With another evaluation.batch_size the scores
-# of an evaluation may differ by a rounding, as with another number of cores; training does not see them.
+# of an evaluation may differ by a rounding, as with another number of cores; training does not see them. With
+# classifier.remat training differs by a rounding.
 FREE_TO_CHANGE = (
     "data.root",
     "data.prepared",
@@ -25,6 +26,7 @@ FREE_TO_CHANGE = (
     "data.on_duplicate",
     "data.threads",
     "data.prefetch",
+    "classifier.remat",
     "evaluation.batch_size",
     "checkpoint_every",
     "log_every",

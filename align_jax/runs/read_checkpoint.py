@@ -75,7 +75,7 @@ def _sums(position: Fields) -> dict[str, tuple[float, float]]:
 
 
 def check_usable(checkpoint: Path, like: Any) -> bool:
-    """Checks that a checkpoint is as it was saved; without checksums, that it can be read.
+    """Checks that a checkpoint is as it was saved; without checksums, that it can be read (by one process).
 
     Args:
       checkpoint: its folder.
@@ -89,7 +89,7 @@ def check_usable(checkpoint: Path, like: Any) -> bool:
     """
     has_checksums = verify(checkpoint)
     read_position(checkpoint)
-    if not has_checksums:
+    if not has_checksums and jax.process_count() == 1:  # to restore takes all processes
         restored(checkpoint, like)
     return has_checksums
 

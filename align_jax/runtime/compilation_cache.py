@@ -25,11 +25,13 @@ LOCK, ENTRY, USED = ".lockfile", "-cache", "-atime"
 LOCK_S = 10
 
 
-def use_compilation_cache(choice: str | None) -> Path | None:
+def use_compilation_cache(choice: str | None, with_names: bool = False) -> Path | None:
     """Makes JAX keep compiled programs on disk; call it before anything is compiled.
 
     Args:
       choice: `off`; a folder; or None for the user's cache folder, unless `JAX_COMPILATION_CACHE_DIR` names one to JAX.
+      with_names: programs that differ only in the names of their parts are different entries. Otherwise a profile may
+        show the names of an earlier version, which compiled the same program.
 
     Returns:
       The folder, or None where there is no cache of this function's making: it is off, JAX was told of another one, or
@@ -38,6 +40,7 @@ def use_compilation_cache(choice: str | None) -> Path | None:
     Raises:
       UserError: a folder that was asked for cannot be written.
     """
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", with_names)
     if choice == OFF:
         jax.config.update("jax_enable_compilation_cache", False)
         return None

@@ -1,6 +1,7 @@
 """Does the installed JAX use this machine's accelerator?"""
 
 import glob
+import importlib.util
 import os
 import re
 import shutil
@@ -63,6 +64,13 @@ def check_accelerator() -> None:
     if asked or jax.default_backend() != "cpu":
         return
     kind = present_accelerator()
+    if kind == "tpu" and importlib.util.find_spec("libtpu") is not None:
+        # JAX goes on with the CPU where another process holds the chips.
+        raise UserError(
+            "This machine has a TPU, and JAX's build for it is installed but cannot use it: most often another process "
+            "holds it; find that with `sudo lsof -w /dev/accel* /dev/vfio/*` and end it, or set JAX_PLATFORMS=cpu to "
+            "use the CPU (`python -c \"import jax; jax.devices('tpu')\"` says JAX's reason)."
+        )
     if kind is not None:
         extra = {"cuda": "cuda13", "tpu": "tpu"}[kind]
         raise UserError(

@@ -25,11 +25,12 @@ class Interrupted(Exception):
 
     Attributes:
       status: the exit status by which a shell knows that the signal ended a process.
+      together: whether every process of the program raises it; one of them says it then.
     """
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, number: int, *, together: bool = False) -> None:
         super().__init__(message)
-        self.status = 128 + number
+        self.status, self.together = 128 + number, together
 
 
 class StopRequest:

@@ -1,4 +1,8 @@
-"""What a person writes as a path: `~` is the home folder, and `gs://...` is not a path on this machine."""
+"""What a person writes as a path: `~` is the home folder, and `gs://...` is not a path on this machine.
+
+A run needs locks, files that grow, and renames that happen at once. A bucket's own interface has none of them, and a
+bucket that is mounted has them: see docs/launching.md.
+"""
 
 import os
 import re
@@ -19,13 +23,27 @@ def local_path(text: str | Path, name: str) -> Path:
     """
     if not str(text):
         raise UserError(f"{name} is empty, as a variable that is not set; write a path, or leave it out.")
-    if is_url(text):
-        raise UserError(
-            f"{name}={text} is not a path on this machine; mount the bucket and give the path where it is mounted."
-        )
+    refuse_url(text, f"{name}={text}")
     path = Path(os.path.expanduser(text))
     # `./~` is a folder of that name, and `Path` leaves out the `./`.
     return path.absolute() if str(path).startswith("~") else path
+
+
+def refuse_url(text: str | Path, shown: str) -> None:
+    """Refuses `gs://...` and the like.
+
+    Args:
+      text: the path.
+      shown: how the sentence names it.
+
+    Raises:
+      UserError: it is a URL.
+    """
+    if is_url(text):
+        raise UserError(
+            f"{shown} is not a path on this machine, and a run needs a file system, with locks and renames; mount the "
+            "bucket (gcsfuse, or SkyPilot's mode: MOUNT) or fetch the file, and give the path that it has then."
+        )
 
 
 def check_utf8(folder: Path, name: str) -> None:

@@ -7,16 +7,20 @@ its place. XLA removes what is then not read, the layers after the cut from the 
 import dataclasses
 import difflib
 import functools
+import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import flax
 import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Shaped
 
+import align_jax
 from align_jax.saliency.cut import Cut, Features
 from align_jax.saliency.reach import reads_last_input
 from align_jax.saliency.targets import Outputs
@@ -54,6 +58,8 @@ class LayerCut(NamedTuple):
     def __call__(
         self, variables: Any, arguments: Arguments, image: Float[Array, "b h w c"]
     ) -> tuple[Features, Callable[[Features], Outputs]]:
+        if image.ndim != 4:
+            raise ValueError(f"an image of shape {list(image.shape)} is no batch of images: give [b h w c]")
         before, features = _features(self, variables, arguments, image)
         return features, Partial(_Head(self), variables, arguments, image, before)
 
@@ -113,8 +119,17 @@ def _outputs(
     # `trace` and the call below share one trace of the model.
     program = jax.jit(run)
     if not reads_last_input(program.trace(*inputs).jaxpr):
-        warnings.warn(_unread(cut.model.layer, names), stacklevel=2)
+        warnings.warn(_unread(cut.model.layer, names), stacklevel=_frames_of_libraries())
     return program(*inputs)
+
+
+def _frames_of_libraries() -> int:
+    """How many frames above the caller's the user's own code is: those between are of this library, JAX and Flax."""
+    libraries = tuple(os.path.dirname(str(module.__file__)) + os.sep for module in (align_jax, jax, flax))
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(libraries):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _unread(layer: str, names: list[str]) -> str:

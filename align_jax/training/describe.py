@@ -11,8 +11,11 @@ def describe(run: OpenRun, reached: Reached) -> None:
     (steps, warmup), batch, devices = run.length, config.schedule.batch_size, run.mesh.devices
     if reached.step:
         say(f"resuming at step {reached.step} of {steps} from {run.folder}")
-    say(f"devices     {devices.size} x {devices.flat[0].device_kind} ({jax.default_backend()})")
-    say(f"batch       {batch} over all devices, {batch // devices.size} a device, {batch // len(data.train)} a domain")
+    processes = f", in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    say(f"devices     {devices.size} x {devices.flat[0].device_kind} ({jax.default_backend()}){processes}")
+    parts = f", in {config.schedule.accumulate} micro-batches" if config.schedule.accumulate > 1 else ""
+    shares = f"{batch // devices.size} a device, {batch // len(data.train)} a domain{parts}"
+    say(f"batch       {batch} over all devices, {shares}")
     say(f"length      {steps} steps = {steps / steps_per_epoch(config, data):.1f} epochs, {warmup} of them warm-up")
     held_out = ", ".join(split.domain for split in data.evaluation if split.role == "ood")
     say(

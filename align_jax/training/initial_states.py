@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from align_jax.models.pretrained import Loaded, load_weights, locate
 from align_jax.objectives import Sizes
-from align_jax.runtime.sharding import compile_step, replicated
+from align_jax.runtime.sharding import compile_step, replicate
 from align_jax.states import States, create_classifier_state, create_masker_state
 from align_jax.training.method import Method
 
@@ -38,6 +38,6 @@ def with_pretrained(states: States, source: str, mesh: jax.sharding.Mesh) -> tup
     """
     classifier, masker = states
     weights = load_weights(locate(source), classifier.params, classifier.batch_stats)
-    params, batch_stats = jax.device_put((weights.params, weights.batch_stats), replicated(mesh))
+    params, batch_stats = replicate(mesh, (weights.params, weights.batch_stats))
     # The optimiser's state needs no change: it begins with zeros, whatever the parameters are.
     return (dataclasses.replace(classifier, params=params, batch_stats=batch_stats), masker), weights

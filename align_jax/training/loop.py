@@ -23,8 +23,11 @@ from align_jax.runs.folder import check_run_folder, read_summary
 from align_jax.runs.read_checkpoint import Position
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.paths import local_path
+from align_jax.runtime.processes import from_writer
 from align_jax.runtime.sharding import compile_step
+from align_jax.runtime.terminal import say
 from align_jax.states import States
+from align_jax.training.clock import Clock
 from align_jax.training.describe import describe
 from align_jax.training.diagnostics import check_parameters, diverged, summed
 from align_jax.training.events import events
@@ -32,10 +35,16 @@ from align_jax.training.finish import finish, interrupted, is_usable, write_gall
 from align_jax.training.phases import Phase, phases
 from align_jax.training.plan import plan
 from align_jax.training.redraw import before_update
-from align_jax.training.run import OpenRun, Reached, open_run
+from align_jax.training.run import OpenRun, Reached, Start, open_run
 
 
-def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: ml_collections.ConfigDict,
+    workdir: str | Path,
+    *,
+    profiled_steps: int = 0,
+    prepare_on_each_host: bool = False,
+) -> dict[str, Any]:
     """Trains one method, or resumes a stopped run, and evaluates the selected checkpoint.
 
     Args:
@@ -43,6 +52,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
       workdir: the run's folder: `config.json`, `data.json`, `metrics.jsonl`, `checkpoints/`, `gallery/`,
         `tensorboard/` and, once complete, `predictions.npz` and `summary.json`. The same call on a folder that holds a
         run resumes it; a complete run is not repeated.
+      profiled_steps: how many updates of this start to trace into `profile/`, see `training.profile`.
+      prepare_on_each_host: of several processes, whether each prepares the data set, as the hosts share no file system.
 
     Returns:
       The summary.
@@ -53,18 +64,28 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str | Path) -
     """
     config, folder = with_home(config), local_path(workdir, "workdir")
     planned = plan(config)
-    check_run_folder(config, folder)
-    summary = read_summary(folder)
-    if summary is not None:
-        return summary
+
+    def is_complete() -> bool:
+        check_run_folder(config, folder)
+        return read_summary(folder) is not None
+
+    if from_writer(is_complete) and (complete := read_summary(folder)) is not None:
+        if profiled_steps:
+            say(f"WARNING --profile={profiled_steps} traces nothing: the run in {folder} is complete.")
+        return complete
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_request())
-        run, reached = open_run(planned, folder, stop, stack)
-        describe(run, reached)
+        request = stack.enter_context(stop_request())
+        clock = Clock()
+        stack.callback(clock.close)
+        with clock.part("start"):
+            start = Start(request, clock, stack, profiled_steps, prepare_on_each_host)
+            run, reached = open_run(planned, folder, start)
+            describe(run, reached)
         summary = train(run, reached)
-        if stop.signal:
+        if run.stop.settle() and run.stop.signal:
             # The request came too late for this run, but nothing must begin after it.
-            raise Interrupted(f"Stopped by {stop.signal.name}; the run in {folder} is complete.", stop.signal)
+            line = f"Stopped by {run.stop.signal.name}; the run in {folder} is complete."
+            raise Interrupted(line, run.stop.signal, together=True)
         return summary
 
 
@@ -75,6 +96,7 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
     """
     config, length = run.plan.config, run.length
     phase_at = phases(run.method, config.schedule, length)
+    last_phase = phase_at(length.steps - 1)
     programs: dict[str, jax.stages.Compiled] = {}
     step, states, selected, unlogged = reached
     # Metrics stay on the device until they are logged: to fetch them sooner would make it wait.
@@ -86,30 +108,33 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
             write_gallery_of(run, "before_guidance", states)
         try:
             if due.evaluation:
-                selected = _evaluate(run, Reached(step, states, selected))
+                with run.clock.part("evaluation"):
+                    selected = _evaluate(run, Reached(step, states, selected))
             if step >= length.steps:
+                run.profile.end(step)
                 return finish(run, Reached(step, states, selected))
             states = before_update(run, step, states)
         except Stopped:
             if step != saved:  # the end of warm-up need not have a checkpoint
                 _save(run, Reached(step, states, selected, unlogged))
             raise interrupted(run, step) from None
-        if step == logged:
-            run.clock.restart_stretch()  # an evaluation is not training
         # A request that came after this step was to be saved waits for the next step, which is.
         if run.stop and step == saved:
             raise interrupted(run, step)
 
         phase = phase_at(step)
-        states, metrics = _update(run, phase, programs, states)
+        run.profile.before_update(step, phase == last_phase and phase.name in programs, states)
+        with run.clock.part("compute"), jax.profiler.StepTraceAnnotation("train", step_num=step):
+            states, metrics = _update(run, phase, programs, states)
         pending.append((step, metrics))
         step += phase.steps
         run.progress.advance(phase.steps)
 
-        stopping = bool(run.stop)
+        stopping = run.stop.agree()
         due = events(config, length, step, phase.steps)
         if due.log or due.checkpoint or stopping:
-            unlogged, pending = summed(unlogged, pending, run.last_good_checkpoint), []
+            with run.clock.part("compute"):  # the loop waits here for the updates since the last time
+                unlogged, pending = summed(unlogged, pending, run.last_good_checkpoint), []
         if due.log:
             means = {name: total / examples for name, (total, examples) in unlogged.items()}
             _log(run, phase, step, means, steps=step - logged)
@@ -125,17 +150,20 @@ def _update(
     run: OpenRun, phase: Phase, programs: dict[str, jax.stages.Compiled], states: States
 ) -> tuple[States, Metrics]:
     """One call of a phase's program, which is compiled on its first call; the old states are donated."""
-    batches = tuple(next(run.batches) for _ in range(phase.batches))
+    with run.clock.waiting_for_data():
+        batches = tuple(next(run.batches) for _ in range(phase.batches))
     if phase.name not in programs:
-        with run.clock.compiling():
+        with run.clock.part("compile"):
             program = compile_step(phase.advance, run.mesh, donated=(0,))
             programs[phase.name] = program.lower(states, batches, run.key).compile()
-    return programs[phase.name](states, batches, run.key)
+    states, metrics = programs[phase.name](states, batches, run.key)
+    run.clock.given(metrics)
+    return states, metrics
 
 
 def _log(run: OpenRun, phase: Phase, step: int, values: dict[str, float], *, steps: int) -> None:
     """Writes the means over the last `steps` steps to the log, and shows them."""
-    values |= run.clock.end_stretch(steps * run.plan.config.schedule.batch_size)
+    values |= run.clock.line(steps * run.plan.config.schedule.batch_size)
     values["learning_rate"] = float(run.method.learning_rate(step - 1))
     run.log.write(step, "train", {"phase": phase.name} | values)
     run.progress.show(step, values, values["images_per_s"])
@@ -143,12 +171,13 @@ def _log(run: OpenRun, phase: Phase, step: int, values: dict[str, float], *, ste
 
 
 def _save(run: OpenRun, reached: Reached) -> None:
-    check_parameters(reached.states, reached.step, run.last_good_checkpoint)
-    selected = dataclasses.asdict(reached.selected) if reached.selected else None
-    position = Position(
-        reached.step, run.batches.state(), run.log.position(), selected, run.clock.timing(), dict(reached.unlogged)
-    )
-    run.checkpoints.save(reached.states, position)
+    with run.clock.part("saving"):
+        check_parameters(reached.states, reached.step, run.last_good_checkpoint)
+        selected = dataclasses.asdict(reached.selected) if reached.selected else None
+        position = Position(
+            reached.step, run.batches.state(), run.log.position(), selected, run.clock.timing(), dict(reached.unlogged)
+        )
+        run.checkpoints.save(reached.states, position)
 
 
 def _evaluate(run: OpenRun, reached: Reached) -> Selected | None:

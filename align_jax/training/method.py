@@ -9,6 +9,7 @@ from align_jax.algorithms import align
 from align_jax.fills import FILLS
 from align_jax.forward import Batch, Mask, SaliencySettings
 from align_jax.guidance import given_masks
+from align_jax.micro_batches import MicroBatches
 from align_jax.models.build import build_classifier, build_masker
 from align_jax.optimizers import learning_rate, optimizer
 from align_jax.steps import ClassifierUpdate, MaskerUpdate
@@ -42,6 +43,7 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length,
     if algorithm.warms_up and config.align.delay + config.align.ramp:
         objective = objective.ramped(before, length.warmup + config.align.delay, config.align.ramp)
     schedule = learning_rate(config.optim.schedule, config.optim.lr, length.steps)
+    micro_batches = MicroBatches(config.schedule.accumulate, num_domains)
     restart = length.warmup if algorithm.anew(config) else algorithm.restart(config)
     warmup = ClassifierUpdate(
         build_classifier(config, num_classes),
@@ -57,17 +59,18 @@ def build_method(plan: Plan, num_classes: int, num_domains: int, length: Length,
         num_domains,
         num_groups,
         algorithm.swap(config),
+        micro_batches,
     )
     return Method(
         classifier=warmup if plan.guidance == "none" else warmup._replace(objective=objective),
         warmup=warmup,
-        masker=_masker_update(plan, length) if plan.guidance == "learned" else None,
+        masker=_masker_update(plan, length, micro_batches) if plan.guidance == "learned" else None,
         given_masks=given_masks(plan.guidance),
         learning_rate=schedule,
     )
 
 
-def _masker_update(plan: Plan, length: Length) -> MaskerUpdate:
+def _masker_update(plan: Plan, length: Length, micro_batches: MicroBatches) -> MaskerUpdate:
     config, algorithm, settings = plan.config, plan.algorithm, plan.config.masker_optim
     updates = (length.steps - length.warmup) // config.schedule.classifier_steps * config.schedule.masker_steps
     return MaskerUpdate(
@@ -78,4 +81,5 @@ def _masker_update(plan: Plan, length: Length) -> MaskerUpdate:
         optimizer(settings.name, learning_rate(settings.schedule, settings.lr, updates), settings.weight_decay),
         FILLS[config.align.fill],
         algorithm.swap(config) if algorithm.composites(config) else None,
+        micro_batches,
     )

@@ -21,24 +21,25 @@ class MetricsWriter:
         Attributes:
           problem: a sentence about what the log has lost, or empty.
         """
-        path = run / "metrics.jsonl"
-        self._file = path.open("ab")
-        size, self.problem = path.stat().st_size, ""
-        if size < from_byte:
-            self.problem = (
-                f"{path} has {size} bytes, and it had {from_byte} at step {from_step}: lines are missing, and so they "
-                "are in the curves; to have them, stop, put the file back, and give the same command again."
-            )
-            from_byte = path.read_bytes().rfind(b"\n") + 1
-        os.truncate(path, from_byte)
-        self._file.seek(0, os.SEEK_END)  # its position is else the old end until the first write
+        path = self._path = run / "metrics.jsonl"
+        self.problem = ""
+        with path.open("ab") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < from_byte:
+                self.problem = (
+                    f"{path} has {size} bytes, and it had {from_byte} at step {from_step}: lines are missing, and so "
+                    "they are in the curves; to have them, stop, put the file back, and give the same command again."
+                )
+                from_byte = path.read_bytes().rfind(b"\n") + 1
+            file.truncate(from_byte)
         self._events = TensorBoardEvents(run / "tensorboard", from_step=from_step) if tensorboard else None
 
     def write(self, step: int, split: str, values: dict[str, Any]) -> None:
         """Writes a line with `step`, `split` and the values."""
         finite = {name: value for name, value in values.items() if not isinstance(value, float) or math.isfinite(value)}
-        self._file.write(json.dumps({"step": step, "split": split} | finite).encode() + b"\n")
-        self._file.flush()
+        # The file is closed between two lines, since a mounted bucket uploads it only then.
+        with self._path.open("ab") as file:
+            file.write(json.dumps({"step": step, "split": split} | finite).encode() + b"\n")
         if self._events is not None:
             section = "/".join(str(values[name]) for name in ("role", "domain") if name in values) or split
             numbers = {
@@ -50,11 +51,25 @@ class MetricsWriter:
 
     def position(self) -> int:
         """The length of the log in bytes, all of them on the disk: a checkpoint must not refer to lost bytes."""
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+        with self._path.open("ab") as file:
+            os.fsync(file.fileno())
+            return file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
-        """Closes both."""
-        self._file.close()
+        """Closes TensorBoard's events."""
         if self._events is not None:
             self._events.close()
+
+
+class NoMetrics:
+    """In place of a `MetricsWriter` in processes that write nothing."""
+
+    problem = ""
+
+    def write(self, step: int, split: str, values: dict[str, Any]) -> None: ...
+
+    def position(self) -> int:
+        """Only the writer's position is saved."""
+        return 0
+
+    def close(self) -> None: ...

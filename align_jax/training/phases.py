@@ -56,7 +56,7 @@ def rounds_phase(method: Method, masker_steps: int, classifier_steps: int) -> Ph
             masker,
             classifier_state,
             masker_state,
-            [as_network_input(batch) for batch in batches],
+            [_network_input(batch) for batch in batches],
             key,
             masker_steps=masker_steps,
             classifier_steps=classifier_steps,
@@ -71,8 +71,13 @@ def _classifier_phase(name: str, update: ClassifierUpdate, given_masks: Callable
 
     def advance(states: States, batches: tuple[Batch, ...], key: jax.Array) -> tuple[States, Metrics]:
         classifier_state, masker_state = states
-        batch = as_network_input(batches[0])
+        batch = _network_input(batches[0])
         classifier_state, metrics = classifier_step(update, classifier_state, batch, key, given_masks)
         return (classifier_state, masker_state), {f"classifier/{term}": mean for term, mean in metrics.items()}
 
     return Phase(name, advance, batches=1, steps=1)
+
+
+def _network_input(batch: Batch) -> Batch:
+    """The batch as the networks read it, and its images as they came, which are smaller to send between devices."""
+    return as_network_input(batch) | {"stored_image": batch["image"]}

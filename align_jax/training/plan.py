@@ -91,6 +91,7 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     algorithm = ALGORITHMS[config.algorithm]
     planned = Plan(config, algorithm, guidance_of(config), algorithm.classifier_objective(config))
     _check_something_is_learned(planned)
+    check_micro_batches(config)
     if "epochs" not in (config.schedule.unit, config.schedule.warmup_unit):
         planned.length(steps_per_epoch=1)
     data_set = find_dataset(config.data.name)
@@ -99,6 +100,7 @@ def plan(config: ml_collections.ConfigDict) -> Plan:
     if data_set.domains:
         training, _ = training_and_unseen(data_set.domains, config.data.protocol, config.data.domain)
         check_batch(config, training)
+        check_micro_batches(config, len(training))
     return planned
 
 
@@ -154,4 +156,16 @@ def check_batch(config: ml_collections.ConfigDict, training_domains: list[str]) 
         raise UserError(
             f"config.schedule.batch_size is {size}, which the {domains} training domains "
             f"({', '.join(training_domains)}) cannot share evenly; give a multiple of {domains}."
+        )
+
+
+def check_micro_batches(config: ml_collections.ConfigDict, domains: int = 1, devices: int = 1) -> None:
+    """Raises a UserError if micro-batches cannot have equally many examples of each domain on each device."""
+    size, count = config.schedule.batch_size, config.schedule.accumulate
+    multiple = count * domains * devices
+    if count > 1 and size % multiple:
+        raise UserError(
+            f"config.schedule.accumulate is {count}, but {size} images cannot be cut into {count} micro-batches with "
+            f"equally many of each training domain ({domains}) on each device ({devices}); give another number, or set "
+            f"config.schedule.batch_size to a multiple of {multiple}."
         )

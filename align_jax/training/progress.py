@@ -5,6 +5,7 @@ import time
 
 from tqdm import tqdm
 
+from align_jax.runtime.processes import is_writer
 from align_jax.runtime.terminal import say
 
 # What is shown, in this order and under these names; everything else is in metrics.jsonl.
@@ -18,13 +19,13 @@ SHOWN = {
 
 
 class Progress:
-    """Shows steps, losses, images per second and the remaining time."""
+    """Shows steps, losses, images per second and the remaining time; of several processes, one does."""
 
     def __init__(self, label: str, steps: int, start: int) -> None:
         self._label, self._steps, self._start = label, steps, start
         self._began = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
+        self._bar, self._shown = None, is_writer()
+        if self._shown and sys.stderr.isatty():
             self._bar = tqdm(total=steps, initial=start, desc=label, unit="step", dynamic_ncols=True)
 
     def advance(self, steps: int) -> None:
@@ -45,6 +46,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
+        if not self._shown:
+            return
         if self._bar is not None:
             self._bar.clear()
         say(f"[{self._label}] {text}")

@@ -26,7 +26,8 @@ def before_update(run: OpenRun, step: int, states: States) -> States:
     if step != run.length.warmup or step == 0:
         return states
     if run.plan.redraws:
-        _redraw(run, states)
+        with run.clock.part("evaluation"):
+            _redraw(run, states)
     return _begun_anew(run, states) if run.plan.algorithm.anew(run.plan.config) else states
 
 

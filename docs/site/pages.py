@@ -1,4 +1,4 @@
-"""Pages of the site that do not lie in docs/: README, CONTRIBUTING, the data sets' pages, and the API reference.
+"""Pages of the site that do not lie in docs/: README, the data sets' pages, the API reference and a few more.
 
 MkDocs calls the functions `on_*`. The API reference follows the tree: a page for each package, in the order of README's
 layout table, with the package's public modules one after the other.
@@ -26,6 +26,7 @@ ELSEWHERE = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "cloud_tpu.md": "launch/tpu/README.md",
     "licences/emoji_scenes.md": "align_jax/data/datasets/emoji_scenes/assets/ATTRIBUTION.md",
     "licences/emoji_backbone.md": "align_jax/models/emoji_backbone/ATTRIBUTION.md",
 } | {

@@ -73,7 +73,8 @@ def _gap_less_that_of(run: Run, reference: Run) -> Cell:
     if found is None:
         return Cell()
     low, high = found.interval
-    return Cell(f"{100 * found.difference:+.1f}", interval=f"{100 * low:+.1f}, {100 * high:+.1f}")
+    interval = "" if np.isnan(low) else f"{100 * low:+.1f}, {100 * high:+.1f}"  # of few concepts there is none
+    return Cell(f"{100 * found.difference:+.1f}", interval=interval)
 
 
 def _mean(run: Run, role: str, metric: str) -> float | None:

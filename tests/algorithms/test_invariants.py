@@ -21,9 +21,9 @@ from align_jax.states import create_masker_state
 from align_jax.steps import align_round, classifier_step, learned_masks
 from align_jax.training.loop import train_and_evaluate
 from align_jax.training.progress import Progress
+from tests.processes import states
 from tests.small_networks import SIZE, SmallMasker, small_batch, small_method, small_state, small_updates
 from tests.tiny_config import get_config
-from tests.training.test_loop import states
 
 KEY = jax.random.key(7)
 WEIGHTED = ("sgt", "irm", "vrex", "coral", "rrr", "gradia", "haics")

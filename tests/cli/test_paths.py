@@ -1,15 +1,17 @@
 """A path is taken as a person means it in every command: `~` is the home folder, and what cannot be one is refused."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from align_jax.cli import evaluate, explain, export, prepare, report, sweep, train
-from align_jax.configuration import default_config, with_home
+from align_jax.configuration import PATHS, default_config, settings, with_home
 from align_jax.errors import UserError
 from align_jax.models.pretrained import locate
 from align_jax.runtime.paths import check_utf8, local_path
+from align_jax.settings import PATH
 from align_jax.training import train_and_evaluate
 from experiments.mask_quality import experiment
 from experiments.pretrain_emoji import command_line
@@ -26,6 +28,7 @@ FLAGS = {
     "evaluate --out": (evaluate.main, "--workdir=w"),
     "explain --workdir": (explain.main, "cat.jpg"),
     "explain --out": (explain.main, "--workdir=w", "cat.jpg"),
+    "explain --masks": (explain.main, "--workdir=w", "cat.jpg"),
     "export --workdir": (export.main, "--to=x.safetensors"),
     "export --to": (export.main, "--workdir=w"),
     "report --out": (report.main, "w"),
@@ -48,6 +51,45 @@ def test_what_is_no_path_is_refused_before_anything_is_made(name, given, tmp_pat
     assert flag in error
     assert ("mount the bucket" if given else "is empty") in error
     assert list(tmp_path.iterdir()) == []
+
+
+# Where nothing at all is another matter: lists, arguments without a flag, files, and folders that may be "".
+ELSEWHERE = {
+    "main --config": (train.main, "--config={}"),
+    "main --compilation_cache": (train.main, TINY, "--workdir=w", "--compilation_cache={}"),
+    "sweep --config": (lambda arguments: sweep.main(arguments, ()), "--workdir=w", "--config={}"),
+    "evaluate --compilation_cache": (evaluate.main, "--workdir=w", "--compilation_cache={}"),
+    "explain --compilation_cache": (explain.main, "--workdir=w", "--compilation_cache={}", "cat.jpg"),
+    "explain IMAGE": (explain.main, "--workdir=w", "cat.jpg", "{}"),
+    "explain IMAGE with methods": (explain.main, "--workdir=w", "--methods=grad_cam", "{}"),
+    "explain --beside": (explain.main, "--workdir=w", "--beside=other,{}"),
+    "report DIR": (report.main, "w", "{}"),
+    "prepare --folder": (prepare.main, "--dataset=domain_folders", "--folder={}"),
+    "pretrain_emoji --archives": (command_line.main, "--to=x.safetensors", "--archives=x.tgz,{}"),
+}
+FIELDS = (*PATHS, "data.folder")
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, *FIELDS])
+def test_a_url_is_refused_wherever_a_path_is_meant(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    main, *arguments = ELSEWHERE.get(name, (train.main, TINY, "--workdir=w", f"--config.{name}={{}}"))
+    assert main([f"{name.split()[0]}.py", *(argument.format("gs://bucket/it") for argument in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "gs://bucket/it is not a path on this machine" in error
+    assert "mount the bucket" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_that_is_a_path_is_among_them():
+    """By its rule, or by what its default or its name says."""
+    named = {
+        field
+        for field, setting in settings().items()
+        if setting.rule is PATH or re.search("folder|root|prepared|path", field)
+    }
+    assert named <= set(FIELDS)
 
 
 @pytest.mark.parametrize("name", [name for name in FLAGS if name.endswith("--workdir")])

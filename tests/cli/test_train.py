@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from align_jax.cli.arguments import split_profile
 from align_jax.cli.train import main, parse
 from align_jax.configuration import check, default_config
 from align_jax.errors import UserError
@@ -99,6 +100,22 @@ def test_mistakes_are_answered_in_one_line(arguments, parts):
         assert part in text, text
 
 
+@pytest.mark.parametrize("given", ["0", "-1", "1001", "1e3", "ten", "٣", "9" * 5000])
+def test_a_profile_has_from_1_to_1000_steps(given, capsys):
+    assert main(["main.py", QUICKSTART, f"--profile={given}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--profile is '" in line
+    assert "it must be the number of updates to trace, from 1 to 1000" in line
+    assert main(["main.py", QUICKSTART, "--profile"]) == 2
+    assert "--profile has no value; write --profile=STEPS, from 1 to 1000." in capsys.readouterr().err
+
+
+def test_the_flag_of_a_profile_is_taken_from_the_others():
+    assert split_profile(["main.py", "--profile=7", "--workdir=x"], 1000) == (7, ["main.py", "--workdir=x"])
+    assert split_profile(["main.py", "-profile=7", "--profile=1000"], 1000) == (1000, ["main.py"])
+    assert split_profile(["main.py", "--config.profile=7"], 1000) == (0, ["main.py", "--config.profile=7"])
+
+
 def test_the_command_prints_the_line_and_nothing_else(tmp_path):
     command = [sys.executable, str(ROOT / "launch" / "main.py"), QUICKSTART, f"--workdir={tmp_path}"]
     result = subprocess.run([*command, "--config.optim.rate=1"], capture_output=True, text=True, timeout=120)
@@ -155,6 +172,20 @@ def test_a_machine_whose_accelerator_jax_cannot_use_is_refused(monkeypatch):
         devices.check_accelerator()
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     devices.check_accelerator()
+
+
+def test_a_tpu_that_another_process_holds_is_not_answered_with_an_installation(monkeypatch):
+    from align_jax.runtime import devices
+
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(devices.jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(devices, "present_accelerator", lambda: "tpu")
+    with pytest.raises(UserError, match=r"pip install 'jax\[tpu\]=="):
+        devices.check_accelerator()
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: name == "libtpu")
+    with pytest.raises(UserError, match=r"another process holds it.*lsof") as caught:
+        devices.check_accelerator()
+    assert "pip install" not in str(caught.value)
 
 
 def test_durations_in_every_unit():

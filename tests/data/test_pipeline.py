@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from align_jax.data import pipeline
 from align_jax.data.augment import Augmentation
 from align_jax.data.domains import DomainData
 from align_jax.data.groups import class_groups
@@ -101,7 +102,6 @@ def test_a_restored_position_gives_the_very_next_batch(batches):
     again.restore(state)
     for batch in expected:
         jax.tree.map(np.testing.assert_array_equal, next(again), batch)
-    assert stream.waited_s > 0
 
 
 def test_masks_come_only_where_they_are_wanted():
@@ -169,3 +169,41 @@ def test_without_groups_no_method_can_be_told_them():
     data = DomainData("plain", ("a",), {"x": [{"label": 0}]}, (), has_masks=False)
     with pytest.raises(UserError, match=r"groups, but plain has none; set config\.data\.group"):
         class_groups(data)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_the_rows_of_all_processes_are_the_batch_of_one(processes, batches, monkeypatch):
+    """Also from a saved position, which is the same for any number of processes."""
+    whole = batches()
+    wanted = [next(whole) for _ in range(4)]
+    position = whole.state()
+    # A process alone would place its rows as if they were all.
+    rows = np.array_split(np.arange(6), processes)
+    for own in rows:
+        monkeypatch.setattr(pipeline, "own_rows", lambda mesh, size, own=own: own)
+        part = batches()
+        for batch in wanted:
+            found = next(part)
+            assert set(found) == set(batch)
+            for name, values in batch.items():
+                np.testing.assert_array_equal(found[name], values[own])
+        assert part.state() == position
+    monkeypatch.undo()
+    after = next(whole)
+    for own in rows:
+        monkeypatch.setattr(pipeline, "own_rows", lambda mesh, size, own=own: own)
+        resumed = batches()
+        resumed.restore(position)
+        np.testing.assert_array_equal(next(resumed)["image"], after["image"][own])
+
+
+def test_processes_share_an_evaluation_and_have_the_same_number_of_batches():
+    """Nine examples in batches of four: of the last one, the second process has only padding."""
+    of_one = list(evaluation_batches(SOURCES["b"], size=16, batch_size=4, threads=2))
+    for own in (np.array([0, 1]), np.array([2, 3])):
+        shares = list(evaluation_batches(SOURCES["b"], size=16, batch_size=4, threads=2, rows=own))
+        assert len(shares) == len(of_one) == 3
+        for share, batch in zip(shares, of_one, strict=True):
+            np.testing.assert_array_equal(share["valid"], batch["valid"][own])
+            np.testing.assert_array_equal(share["id"][share["valid"]], batch["id"][own][share["valid"]])
+            assert share["image"].shape == (2, 16, 16, 3)

@@ -15,6 +15,7 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "align_jax" / "data" / "datasets").glob("*/README.md")),
+    *sorted((ROOT / "launch").glob("*/README.md")),
 ]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from align_jax import explanations, saliency
 from align_jax.explanations import CONTROLS, METRICS, evaluator
+from align_jax.explanations.keys import keys_of
 
 from ..virtual_devices import run_on_eight_devices
 from .small_network import ERASER, IMAGE, MODEL, PREDICTED, logits
@@ -58,6 +59,43 @@ def test_values_are_those_of_the_single_metrics():
             np.testing.assert_allclose(values[name][metric], value, atol=1e-6)
         reference = ERASER[f"{name}/mean/ceil/comp_pred_points"].mean(axis=1)
         np.testing.assert_allclose(values[name]["comprehensiveness"], reference, atol=1e-6)
+
+
+def test_metrics_by_name_that_have_options_are_the_functions_with_these():
+    names = ("top_k_inside", "max_sensitivity", "faithfulness_correlation")
+    values = evaluator(apply, methods={"gradient": gradient}, metrics=names, fill="image_mean", controls=())(
+        KERNEL, BATCH
+    )["gradient"]
+    keys = keys_of(BATCH["key"], 8)
+    own = [jax.vmap(lambda key, number=number: jax.random.fold_in(key, number))(keys) for number in (1, 2)]
+    explain = lambda image: gradient(KERNEL, image, PREDICTED)  # noqa: E731
+    maps = explain(IMAGE)
+    noise = explanations.uniform_noise(own[0], IMAGE, 0.02)
+    expected = {
+        "top_k_inside": explanations.top_k_inside(maps, BATCH["mask"], 25),  # of 16 x 16 pixels
+        "max_sensitivity": explanations.max_sensitivity(explain, IMAGE, noise=noise, samples=10),
+        "faithfulness_correlation": explanations.faithfulness_correlation(
+            lambda image: jax.nn.softmax(logits(image)),
+            IMAGE,
+            maps,
+            PREDICTED,
+            subsets=explanations.random_subsets(own[1], IMAGE, 25),
+            samples=100,
+            fill="image_mean",
+        ),
+    }
+    for name, of_function in expected.items():
+        np.testing.assert_allclose(values[name], of_function, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_masks_that_are_not_scaled_are_refused_outside_of_jit():
+    score = evaluator(apply, methods={"gradient": gradient}, metrics=("energy_inside",), fill="blur", controls=())
+    wrong = BATCH | {"mask": 255 * BATCH["mask"]}
+    for function in (score, score.examined):
+        with pytest.raises(ValueError, match=r"a mask with values from 0 to 255 does not lie in \[0, 1\]"):
+            function(KERNEL, wrong)
+    with pytest.raises(TypeError, match="could be 0/1 or 0/255"):
+        score(KERNEL, BATCH | {"mask": BATCH["mask"].astype(jnp.uint8)})
 
 
 def test_variables_are_arguments_and_the_model_is_in_the_program_a_fixed_number_of_times():

@@ -1,12 +1,14 @@
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.stats import spearmanr
 
 from align_jax import saliency
-from align_jax.explanations import random_class, randomised, rank_correlation
+from align_jax.explanations import from_the_logits, random_class, randomised, rank_correlation
 
 MAPS = jax.random.normal(jax.random.key(0), (2, 6, 5, 7))
 
@@ -59,7 +61,10 @@ def test_a_map_of_the_image_alone_fails_the_check():
 
 
 def test_an_unknown_layer_is_refused():
-    with pytest.raises(ValueError, match="no variables have the layer 'top': the first names are first, logits, norm"):
+    with pytest.raises(
+        ValueError,
+        match="no variables have the layer 'top': their paths begin with batch_stats/norm, params/first, params/logits",
+    ):
         randomised(gradient, TRAINED, FRESH, ("top",))
 
 
@@ -79,3 +84,54 @@ def test_the_class_moves_a_map_that_depends_on_it():
     other = random_class(jax.random.key(0), label, 4)
     maps = (saliency.grad_cam(logits, IMAGE, label), saliency.grad_cam(logits, IMAGE, other))
     assert (rank_correlation(*maps) < 0.999).all()
+
+
+def test_the_order_is_that_of_the_layers_from_the_logits_without_those_that_have_no_variables():
+    paths = [layer.path for layer in saliency.layers(MODEL, TRAINED, IMAGE)]
+    assert from_the_logits(paths, TRAINED) == ["logits", "norm", "second", "first"]
+
+
+class Block(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+
+    def __call__(self, image):
+        return nnx.relu(self.conv(image))
+
+
+class Blocks(nnx.Module):
+    def __init__(self, rngs):
+        self.blocks = nnx.List([Block(rngs)])
+        self.conv = nnx.Conv(8, 8, (1, 1), rngs=rngs)
+        self.logits = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, image):
+        return self.logits(nnx.relu(self.conv(self.blocks[0](image))).mean((1, 2)))
+
+
+def test_an_nnx_model_is_randomised_by_the_paths_of_its_layers():
+    trained, fresh = (Blocks(nnx.Rngs(seed)) for seed in (0, 1))
+    definition, state = nnx.split(trained)
+    order = from_the_logits([layer.path for layer in saliency.layers_nnx(trained, IMAGE)], state)
+    assert order == ["logits", "conv", "blocks.0.conv"]
+    seen = []
+
+    def explain(state):
+        seen.append(nnx.to_pure_dict(state))
+        return saliency.grad_cam(saliency.cut_nnx(nnx.merge(definition, state), "conv"), IMAGE, 0)
+
+    found = randomised(explain, state, nnx.split(fresh)[1], order)
+    assert list(found) == order
+    new, old = (nnx.to_pure_dict(nnx.state(model)) for model in (fresh, trained))
+    same = jax.tree.map(
+        lambda *arrays: bool(np.array_equal(*arrays)), seen[2], {**old, "logits": new["logits"], "conv": new["conv"]}
+    )
+    assert all(jax.tree.leaves(same)), "the block's own convolution is trained until its turn"
+    # The block's own convolution is trained until its turn.
+    chex.assert_trees_all_equal(seen[2], old | {"logits": new["logits"], "conv": new["conv"]})
+    chex.assert_trees_all_equal(seen[3], new)
+
+
+def test_variables_of_another_model_are_refused():
+    with pytest.raises(ValueError, match="initialise the same model, by its own init"):
+        randomised(gradient, TRAINED, {"params": FRESH["params"]}, ("logits",))

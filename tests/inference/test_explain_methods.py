@@ -1,5 +1,6 @@
 """launch/explain.py with methods and metrics: of a run's own tests, and of a user's images, with and without masks."""
 
+import ast
 import csv
 import json
 import re
@@ -11,11 +12,15 @@ import pytest
 from PIL import Image
 
 import tests.tiny_config  # noqa: F401  (its data set and networks)
-from align_jax.cli.explain import main
+from align_jax.cli.explain import METHOD_FLAGS, _without_masks, main
+from align_jax.configuration import default_config
 from align_jax.data.augment import resample
+from align_jax.errors import UserError
 from align_jax.explanations import centre_map
+from align_jax.inference.explain_methods import run_names
 from tests.tiny_config import CLASSES, Squares
 
+ROOT = Path(__file__).parents[2]
 FEW = ("--config.explain.images=6", "--config.explain.steps=2")
 
 
@@ -63,6 +68,8 @@ def test_the_runs_own_tests_in_one_page_with_every_method_and_control(run, tmp_p
     assert list(dict.fromkeys(row["method"] for row in rows)) == methods
     assert list(rows[0])[4:] == ["sufficiency", "energy_inside", "deletion_auc", "insertion_auc"]
     assert len(rows) == 18 * len(methods)
+    assert {row["run"] for row in rows} == {f"{run.parent.name}/run"}
+    assert str(run) not in html, "where the run lies is nobody's business"
     assert {row["domain"] for row in rows} == {
         "dark, in distribution", "grey, in distribution", "bright, out of distribution"
     }  # fmt: skip
@@ -123,19 +130,67 @@ def test_a_users_images_with_masks_and_labels_side_by_side_with_another_run(run,
         inside = mask[..., 0] > 127
         top = np.argsort(-np.asarray(centre_map((1, 32, 32)))[0].ravel(), kind="stable")[: inside.sum()]
         assert float(row["rank_accuracy"]) == pytest.approx(inside.ravel()[top].mean(), abs=0.02)
-    cards = re.findall(r"<article class=\"card explanation\".*?</article>", (out / "index.html").read_text(), re.DOTALL)
+    html = (out / "index.html").read_text()
+    assert html.count("<dt>Not read</dt><dd>1</dd>") == 2, "of both runs"
+    assert re.search(r'<section id="unread">.*<li>[^<]*/green/broken.png: <span[^>]*>[^<]{5,}</span>', html, re.DOTALL)
+    cards = re.findall(r"<article class=\"card explanation\".*?</article>", html, re.DOTALL)
     for card in cards:
         name = re.search(r'class="name">([^<]*)<', card)[1]
         assert re.search(r"Class</span> (\w+)<", card)[1] == Path(name).parent.name
     assert len(cards) == 5
 
 
-def test_masks_that_do_not_fit_are_named(run, photos, tmp_path, capsys):
+def test_runs_are_called_by_their_folders(tmp_path, monkeypatch):
+    def named(*folders):
+        return run_names([Path(folder) for folder in folders])
+
+    assert named(tmp_path / "quickstart" / "align") == ["quickstart/align"]
+    (tmp_path / "quickstart" / "align").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "quickstart" / "align")
+    assert named(".") == ["quickstart/align"]
+    assert named("/align") == ["align"]
+    assert named("/runs/a/align", "/runs/b/align") == ["a/align", "b/align"]
+    assert named("/runs/align", "/runs/align/longer") == ["align", "align/longer"]
+
+
+def test_masks_are_scored_against_though_no_metric_was_named_that_reads_them(run, photos, tmp_path, capsys):
+    options = [f"--masks={photos.parent / 'masks'}", "--methods=gradient", "--config.explain.steps=2", photos]
+    status, said = explain(capsys, f"--workdir={run}", f"--out={tmp_path}", *options)
+    assert status == 0, said
+    assert "note: none of the metrics reads masks, and energy_inside is added for --masks." in said
+    rows = table(tmp_path)
+    assert list(rows[0])[4:8] == ["comprehensiveness", "sufficiency", "insertion_auc", "energy_inside"]
+    assert all(0 <= float(row["energy_inside"]) <= 1 for row in rows if row["method"] == "Centre")
+    status, said = explain(capsys, f"--workdir={run}", f"--out={tmp_path}", "--metrics=pointing_game", *options)
+    assert status == 0, said
+    assert "is added" not in said
+    assert "energy_inside" not in table(tmp_path)[0]
+
+
+def test_that_the_runs_tests_have_no_masks_is_said_with_what_to_give():
+    settings = default_config().explain
+    settings.metrics = ("energy_inside",)
+    with pytest.raises(UserError) as refused:
+        _without_masks(settings, True, False)
+    assert str(refused.value) == (
+        "energy_inside needs true masks, and the run's tests have none; give images of your own and --masks=FOLDER."
+    )
+
+
+def test_what_the_command_says_of_itself_names_every_flag():
+    for module in (ROOT / "launch" / "explain.py", ROOT / "align_jax" / "cli" / "explain.py"):
+        says = ast.get_docstring(ast.parse(module.read_text()))
+        for flag in METHOD_FLAGS:
+            assert f"--{flag}" in says, (module, flag)
+
+
+def test_masks_that_do_not_fit_are_named_before_anything_is_explained(run, photos, tmp_path, capsys):
     outlines = Path(shutil.copytree(photos.parent / "masks", tmp_path / "masks"))
     Image.new("L", (7, 7)).save(outlines / "blue" / "2.png")
     status, said = explain(capsys, f"--workdir={run}", "--metrics=roc_auc", f"--masks={outlines}", photos)
     assert status == 2
     assert "2.png has 7 x 7 pixels, its image 40 x 50" in said
+    assert "of 5 images" not in said, "nothing was explained before"
 
 
 def test_no_image_that_can_be_read(run, tmp_path, capsys):
@@ -183,8 +238,9 @@ def test_a_foreign_config_is_checked(run, tmp_path, capsys):
         (["--config.explain.target=label", "PHOTOS"], "your images have none; give --labels=folders"),
         (["--metrics=roc_auc", "--masks=PHOTOS/red", "PHOTOS"], "images have no mask"),
         (["--beside=nowhere", "--methods=grad_cam"], "nowhere is not a folder"),
-        (["--metrics=roc_auc,gini", "PHOTOS"], "roc_auc need true masks, and there are none"),
-        (["--config.explain.metrics=roc_auc", "PHOTOS"], "give your images and --masks=FOLDER"),
+        (["--metrics=roc_auc,gini", "PHOTOS"], "roc_auc needs true masks, and your images have none; give --masks"),
+        (["--config.explain.metrics=roc_auc", "PHOTOS"], "your images have none; give --masks=FOLDER."),
+        (["--metrics=roc_auc,energy_inside", "PHOTOS"], "roc_auc, energy_inside need true masks"),
         (["--config.explain.images=3", "PHOTOS"], "of your own, all images are explained"),
         (["--methods=rise", "--config.explain.methods=rise"], "say the same; give one of them"),
     ],

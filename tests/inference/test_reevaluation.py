@@ -214,3 +214,19 @@ def test_absent_classes_are_counted_beyond_those_that_are_shown():
     absent = [f"c{number:02}" for number in range(14)]
     (sentence,) = _absent_classes([{"domain": "a", "split": "test", "classes_without_examples": absent}])
     assert "c09 and 4 more in any split" in sentence
+
+
+def test_several_methods_have_every_control_beside_them_and_one_has_the_random_map(run):
+    options = ("--config.explain.images=3", "--config.explain.steps=2", "--config.explain.metrics=comprehensiveness")
+    (one, *_), (several, *_) = (
+        evaluated(run, *options, f"--config.explain.methods={methods}")["results"]
+        for methods in ("layer_cam", "layer_cam,gradient")
+    )
+    assert "further_methods" not in one
+    assert set(several["further_methods"]) == {"gradient", "random", "centre", "edges"}
+    for row in (one, several):
+        assert np.isfinite(row["comprehensiveness"])
+    assert several["comprehensiveness"] == pytest.approx(one["comprehensiveness"], abs=1e-6)
+    further = {method: of["comprehensiveness"] for method, of in several["further_methods"].items()}
+    assert further["random"] == several["random_comprehensiveness"]
+    assert len(set(further.values())) == 4

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from align_jax.models.resnet import RESNETS, resnet
+from align_jax import saliency
+from align_jax.models.resnet import RESNETS, BottleneckBlock, ResNet, resnet
 from tests.oracle.torchvision_weights import linen_variables, shapes, state_dict
 
 ORACLE = dict(np.load(pathlib.Path(__file__).parents[1] / "oracle" / "align_round.npz"))
@@ -175,6 +176,67 @@ def test_bfloat16_computes_in_half_and_answers_in_float32():
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(initial))
     features = jax.eval_shape(lambda v: model.apply(v, small_image(), train=False, method="features"), initial)
     assert features.dtype == jnp.bfloat16
+
+
+# Both kinds of what a pass keeps, on a network with everything that a part may be: a pool, a projection, two blocks.
+TINY = {
+    "block": BottleneckBlock,
+    "stage_sizes": (2,),
+    "stage_widths": (4,),
+    "stage_strides": (2,),
+    "stem_kernel": 3,
+    "stem_stride": 1,
+}
+
+
+@functools.cache
+def passes_that_keep_less():
+    """(features, statistics, gradient) of a plain pass, of a lean one, and of one of a network with `remat`."""
+    plain, again = ResNet(CLASSES, **TINY), ResNet(CLASSES, **TINY, remat=True)
+    image = jax.random.normal(jax.random.key(3), (4, 8, 8, 3))
+    variables = jax.jit(lambda key: plain.init(key, image, train=False))(jax.random.key(4))
+
+    @jax.jit
+    def run(variables):
+        def of(model, method):
+            def loss(params):
+                features, new = model.apply(
+                    variables | {"params": params}, image, train=True, method=method, mutable=["batch_stats"]
+                )
+                return (features * jnp.cos(features)).sum(), (features, new["batch_stats"])
+
+            gradient, (features, stats) = jax.grad(loss, has_aux=True)(variables["params"])
+            return features, stats, gradient
+
+        return [of(plain, "features"), of(plain, "lean_features"), of(again, "features"), of(again, "lean_features")]
+
+    return jax.device_get(run(variables)), variables
+
+
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["lean", "remat", "both"])
+def test_a_pass_that_keeps_less_is_the_same_pass(number):
+    found, _ = passes_that_keep_less()
+    for plain, less in zip(found[0], found[number], strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), plain, less)
+    assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(found[0][2]["layer1_1"]["conv2"]))
+
+
+def test_with_remat_parameters_have_the_same_names():
+    """A checkpoint of one is a checkpoint of the other."""
+    again = ResNet(CLASSES, **TINY, remat=True)
+    fresh = jax.eval_shape(lambda: again.init(jax.random.key(4), jnp.zeros((1, 8, 8, 3)), train=False))
+    _, plain = passes_that_keep_less()
+    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, plain)
+
+
+def test_with_remat_grad_cam_is_cut_at_the_same_layers():
+    _, variables = passes_that_keep_less()
+    image = jax.random.normal(jax.random.key(5), (2, 8, 8, 3))
+    models = [ResNet(CLASSES, **TINY, remat=remat) for remat in (False, True)]
+    cuts = [saliency.cut_linen(model, variables, "layer1_0", train=False) for model in models]
+    maps = jax.jit(lambda cuts: [saliency.grad_cam(cut, image) for cut in cuts])(cuts)
+    np.testing.assert_allclose(maps[1], maps[0], rtol=1e-5, atol=1e-6)
+    assert np.ptp(maps[0]) > 0
 
 
 def test_call_is_head_of_features():

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from align_jax.reporting.page import write_comparison_report, write_run_report
+from align_jax.reporting.time_spent import PARTS
 from align_jax.runs.untrusted_json import BrokenFile
+from align_jax.training import clock
 
 HOSTILE = '<script>alert("1")</script>&{{ 7 * 7 }}'
 VOID = {"meta", "link", "img", "br"}
@@ -104,6 +106,29 @@ def test_run_page_tells_the_whole_story(make_run):
     assert "random 0.050" in text
     for word in ("higher is better", "lower is better", "Alignment with the mask", "Distinction"):
         assert word in text
+
+
+def test_where_the_time_went_is_a_table_that_needs_no_colour(make_run):
+    run = make_run()
+    page = read(write_run_report(run))
+    assert "Updates of classifier and masker 3 min 51 s 73.9 %" in page.text
+    assert page.text.index("Where the time went") < page.text.index("Start finding") < page.text.index("Other what is")
+    content = (run / "report" / "index.html").read_text()
+    widths = [float(width) for width in re.findall(r'class="bar"><div style="width: ([0-9.]+)%"', content)]
+    assert len(widths) == len(PARTS)
+    assert sum(widths) == pytest.approx(100, abs=0.4)
+    assert "border-top: 0.7em solid" in content
+    timing = json.loads((run / "summary.json").read_text())["timing"]
+    # Of an earlier version, and of a summary that somebody wrote.
+    for changed in ({"wall_s": 3.0, "compile_s": 1.0}, timing | {"data_s": -1.0}, dict.fromkeys(timing, 0.0)):
+        edit_summary(run, timing=changed)
+        assert "Where the time went" not in read(write_run_report(run)).text
+
+
+def test_the_parts_of_the_time_are_those_of_the_clock(both, tmp_path):
+    assert tuple(PARTS) == clock.PARTS
+    text = read(write_comparison_report(tmp_path, both)).text
+    assert text.count("Of this time updates 74 %, evaluation 17 %, compiling 7 %, saving 1 %") == 2
 
 
 def test_comparison_page_has_methods_differences_and_links(both, tmp_path):

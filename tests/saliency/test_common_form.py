@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from align_jax import saliency
 
 from ..explanations.small_network import CUTS, IMAGE, WEIGHTS, features_relu2, head_relu2
+from ..virtual_devices import run_on_eight_devices
 from .reference import TARGETS, compilations
 
 KEY = jax.random.key(0)
@@ -21,6 +22,10 @@ THREE = IMAGE[:3]
 CLASSES = jnp.stack(list(TARGETS.values()), 1)[:3]
 
 METHODS = {
+    "grad_cam": saliency.grad_cam,
+    "hires_cam": saliency.hires_cam,
+    "element_wise_cam": saliency.element_wise_cam,
+    "grad_cam_plus_plus": saliency.grad_cam_plus_plus,
     "layer_cam": saliency.layer_cam,
     "score_cam": functools.partial(saliency.score_cam, chunk=6),
     "gradient": saliency.gradient,
@@ -123,3 +128,23 @@ def test_a_class_that_there_is_not_is_refused_and_inside_of_jit_its_map_is_nan(m
         method(COMPILED, THREE, 5)
     found = jax.jit(method)(CUT, THREE, jnp.array([0, 5, 1]))
     assert jnp.isnan(found).any(tuple(range(1, found.ndim))).tolist() == [False, True, False]
+
+
+SHARDED = """
+import jax, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from tests.explanations.small_network import IMAGE
+from tests.saliency.test_common_form import COMPILED, METHODS
+
+mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+sharded = jax.device_put(IMAGE, NamedSharding(mesh, PartitionSpec("data")))
+assert len(sharded.addressable_shards) == len(IMAGE) == 8
+for name, method in METHODS.items():
+    expected, found = (jax.jit(method)(COMPILED, image) for image in (IMAGE, sharded))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max(), err_msg=name)
+print("same")
+"""
+
+
+def test_eight_devices_with_an_image_each_are_one():
+    run_on_eight_devices(SHARDED)

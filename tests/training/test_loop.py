@@ -2,75 +2,37 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from orbax.checkpoint import v1 as ocp
 
 from align_jax.cli.comparison import run_all
 from align_jax.errors import UserError
 from align_jax.models import pretrained
 from align_jax.optimizers import OPTIMIZERS
 from align_jax.runs.checkpoints import Checkpoints
-from align_jax.runs.read_checkpoint import saved_steps
+from align_jax.runs.read_checkpoint import read_position, saved_steps
 from align_jax.runs.trained import load_trained
 from align_jax.runtime.interruption import Interrupted
 from align_jax.runtime.locks import lock
 from align_jax.training import train_and_evaluate
+from align_jax.training.clock import PARTS
 from align_jax.training.diagnostics import CollapseWarning
 from align_jax.training.progress import Progress
+from tests.processes import finish, log_without_times, same_but_for_timing, start, states, wait_for
 from tests.tiny_config import four_steps, get_config
-
-ROOT = Path(__file__).parents[2]
-
-
-def command(workdir, *overrides):
-    return [
-        sys.executable, str(ROOT / "launch" / "main.py"), f"--config={ROOT / 'tests' / 'tiny_config.py'}",
-        f"--workdir={workdir}", *overrides,
-    ]  # fmt: skip
-
-
-def start(workdir, *overrides):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command(workdir, *overrides), env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def states(run, step=8):
-    """The states in a checkpoint: both networks, their optimisers and their steps."""
-    checkpointer = ocp.training.Checkpointer((run / "checkpoints").absolute())
-    try:
-        return jax.tree.map(np.asarray, checkpointer.load_checkpointables(step)["states"])
-    finally:
-        checkpointer.close()
-
-
-def wait_for(condition, process, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"ended before it could be stopped: {process.stderr.read()}")
-        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """One complete run, by the command line."""
     run = tmp_path_factory.mktemp("runs") / "whole"
-    process = start(run)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return run, errors
+    return run, finish(run)
 
 
 def test_a_run_leaves_what_the_readme_says(uninterrupted):
@@ -86,8 +48,10 @@ def test_a_run_leaves_what_the_readme_says(uninterrupted):
         assert row["examples"] == 12
         assert {"accuracy", "accuracy_standard_error", "mask_mean", "cam_energy", "comprehensiveness", "sufficiency",
                 "insertion_auc", "random_comprehensiveness"} <= row.keys()  # fmt: skip
-    assert 0 <= summary["timing"]["data_wait_fraction"] <= 1
-    assert summary["timing"]["compile_s"] > 0
+    timing = summary["timing"]
+    assert 0 <= timing["data_wait_fraction"] <= 1
+    assert sum(timing[f"{part}_s"] for part in PARTS) == pytest.approx(timing["wall_s"])
+    assert all(timing[f"{part}_s"] > 0 for part in ("start", "compile", "compute", "evaluation", "saving", "other"))
     assert "<html" in (run / "report" / "index.html").read_text()
     assert {path.name for path in (run / "gallery").iterdir()} == {"before_guidance.npz", "final.npz"}
     assert "masker" in errors
@@ -159,15 +123,6 @@ def test_a_request_that_comes_while_a_step_is_logged_is_saved_at_the_next_step(t
     assert saved_steps(tmp_path / "run" / "checkpoints") == [2, 4]
 
 
-def log_without_times(run):
-    """The lines of the log, but for the speed."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in line.items() if name not in ("images_per_s", "data_wait_fraction")}
-        for line in lines
-    ]
-
-
 def stop_after_each(config, run, steps, monkeypatch):
     """Starts a run, and goes on with it, once for each of these steps; it is asked to stop after every update."""
     advance = Progress.advance
@@ -186,7 +141,11 @@ def stop_after_each(config, run, steps, monkeypatch):
 def test_a_run_that_is_stopped_between_two_lines_of_its_log_has_the_same_log(uninterrupted, tmp_path, monkeypatch):
     run = tmp_path / "run"
     stop_after_each(get_config(), run, (1, 2, 3), monkeypatch)
-    train_and_evaluate(get_config(), run)
+    before = read_position(run / "checkpoints" / "3").timing
+    timing = train_and_evaluate(get_config(), run)["timing"]
+    assert sum(timing[f"{part}_s"] for part in PARTS) == pytest.approx(timing["wall_s"])
+    assert set(before) == {f"{part}_s" for part in PARTS}
+    assert all(timing[part] >= seconds for part, seconds in before.items()), "the seconds of earlier starts are lost"
     assert log_without_times(run) == log_without_times(uninterrupted[0])
 
 
@@ -207,18 +166,6 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends(uninterrupted, tmp_pa
     assert resumed.returncode == 0, errors
     jax.tree.map(np.testing.assert_array_equal, states(run), states(uninterrupted[0]))
     assert log_without_times(run) == log_without_times(uninterrupted[0])
-
-
-def same_but_for_timing(first, second):
-    """The summaries are equal except for the timing, and every example got the same probabilities."""
-    summaries = [json.loads((run / "summary.json").read_text()) for run in (first, second)]
-    for summary in summaries:
-        del summary["timing"]
-    assert summaries[0] == summaries[1]
-    predictions = [np.load(run / "predictions.npz") for run in (first, second)]
-    assert predictions[0].files == predictions[1].files
-    for name in predictions[0].files:
-        np.testing.assert_array_equal(predictions[0][name], predictions[1][name])
 
 
 def test_a_complete_run_is_not_repeated(uninterrupted, tmp_path):

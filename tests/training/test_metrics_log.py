@@ -1,7 +1,9 @@
 import json
+import os
 import struct
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -67,3 +69,17 @@ def test_tensorboard_gets_every_number_at_once_and_forgets_what_a_resumed_run_re
     }
     assert line.step == 6
     assert threading.active_count() == threads, "a thread that fails lets its queue fill, and training wait"
+
+
+def test_the_log_is_closed_between_two_lines(tmp_path):
+    """A mounted bucket uploads a file when it is closed; one that stayed open would be lost with the machine."""
+
+    def open_files():
+        return {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+
+    with closing(MetricsWriter(tmp_path, tensorboard=False, from_byte=0, from_step=0)) as log:
+        log.write(2, "train", {"loss": 0.5})
+        log.position()
+        assert str(tmp_path / "metrics.jsonl") not in open_files()
+        with (tmp_path / "metrics.jsonl").open():
+            assert str(tmp_path / "metrics.jsonl") in open_files()

@@ -8,7 +8,7 @@ import pytest
 from align_jax.algorithms import ALGORITHMS
 from align_jax.configuration import benchmark_config, default_config
 from align_jax.errors import UserError
-from align_jax.training.plan import Length, plan
+from align_jax.training.plan import Length, check_micro_batches, plan
 from tests.tiny_config import get_config
 
 
@@ -55,6 +55,15 @@ def test_it_leaves_the_config_as_it_was_and_touches_no_disk(name, monkeypatch):
             r"the 3 training domains \(twemoji, openmoji, fluent3d\) cannot share evenly; give a multiple of 3",
         ),
         ({"data__name": "vlcs", "data__domain": "VOC2007", "schedule__batch_size": 50}, "give a multiple of 3"),
+        ({"schedule__accumulate": 0}, r"config\.schedule\.accumulate is 0; it must be between 1 and 1000"),
+        (
+            {"schedule__accumulate": 4},
+            r"accumulate is 4, but 6 images cannot .* to a multiple of 4",
+        ),
+        (
+            {"data__name": "vlcs", "data__domain": "VOC2007", "schedule__batch_size": 48, "schedule__accumulate": 12},
+            r"of each training domain \(3\) on each device \(1\); .* to a multiple of 36",
+        ),
         ({"data__name": "domain_folders", "data__folder": "../PACS"}, "The data set's folder is '../PACS'"),
         ({"data__name": "domain_folders"}, "The data set's folder is ''"),
     ],
@@ -72,3 +81,12 @@ def test_what_only_the_data_can_tell_is_not():
         planned.length(steps_per_epoch=5)
     # How many domains a user's folders have is not known yet.
     plan(changed(default_config(), data__name="domain_folders", data__folder="PACS", schedule__batch_size=31))
+
+
+def test_micro_batches_are_shared_by_the_devices():
+    config = changed(default_config(), schedule__batch_size=96, schedule__accumulate=4)
+    check_micro_batches(config, domains=3, devices=8)
+    with pytest.raises(UserError, match=r"on each device \(16\); .* to a multiple of 192"):
+        check_micro_batches(config, domains=3, devices=16)
+    # One micro-batch is the batch, whose own rules are elsewhere.
+    check_micro_batches(changed(config, schedule__accumulate=1), domains=7, devices=16)

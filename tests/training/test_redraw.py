@@ -14,8 +14,9 @@ from align_jax.runs.read_checkpoint import saved_steps
 from align_jax.runtime.interruption import Interrupted
 from align_jax.training import redraw, train_and_evaluate
 from align_jax.training.plan import plan
+from tests.processes import same_but_for_timing, states
 from tests.tiny_config import Squares, get_config
-from tests.training.test_loop import same_but_for_timing, states, stop_after_each
+from tests.training.test_loop import stop_after_each
 
 
 def redrawing(algorithm="background_swap"):

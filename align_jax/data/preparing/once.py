@@ -20,7 +20,7 @@ from align_jax.errors import UserError
 from align_jax.runtime.files import write_atomically
 from align_jax.runtime.interruption import stop_if_asked, stop_request
 from align_jax.runtime.locks import lock
-from align_jax.runtime.paths import check_utf8, is_url
+from align_jax.runtime.paths import check_utf8, refuse_url
 from align_jax.runtime.terminal import say
 
 # In a prepared data set: the SHA-256 of its other small files. Shards have checksums of their own.
@@ -168,11 +168,7 @@ def damaged(folder: Path, reason: object) -> UserError:
 def check_local(*paths: str | Path) -> None:
     """Raises a UserError for `gs://...` and the like."""
     for path in paths:
-        if is_url(path):
-            raise UserError(
-                f"{path} is not a local folder: data are prepared and read through the file system; mount the bucket "
-                "and give the path where it is mounted."
-            )
+        refuse_url(path, str(path))
 
 
 @contextlib.contextmanager

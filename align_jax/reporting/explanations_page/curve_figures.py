@@ -16,6 +16,8 @@ from align_jax.reporting.curves import TEXT, page_axes, page_svg
 from align_jax.reporting.explanations_page.data import Explanations
 from align_jax.tables.table import MISSING, Table, plain_table, shortened
 
+# The titles of the panels, and the metric that each is the curve of.
+METRICS = {"Deletion": "deletion_auc", "Insertion": "insertion_auc"}
 # Of the page's series colours all but the grey, which is for controls.
 METHOD_COLOURS = (0, 1, 2, 4, 5, 6, 7)
 # On and off in units of the line's width. Their number and that of the colours have no common factor, so that
@@ -65,13 +67,13 @@ class Panel(NamedTuple):
 
 
 def curve_panels(runs: Mapping[str, Explanations], resamples: int) -> tuple[list[Panel], list[Legend]]:
-    """A panel of deletion and one of insertion for each run, with axes of one range, and their legend."""
+    """A panel of deletion and one of insertion for each run that has them, with axes of one range, and their legend."""
     styles = _styles(runs)
     drawn = [
         (title, name, _lines(run, title.lower(), styles, resamples))
         for name, run in runs.items()
-        for title in ("Deletion", "Insertion")
-        if run.curves
+        for title in METRICS
+        if _has(run, title)
     ]
     every = [line for _, _, lines in drawn for line in lines]
     highest = float(
@@ -97,6 +99,21 @@ def curve_panels(runs: Mapping[str, Explanations], resamples: int) -> tuple[list
     return panels, legend
 
 
+def without_curves(runs: Mapping[str, Explanations]) -> list[str]:
+    """Sentences on the panels that are not there, with the metric that each of them needs."""
+    sentences = []
+    for title, metric in METRICS.items():
+        without = [name for name, run in runs.items() if not _has(run, title)]
+        of = f" of {', '.join(map(shortened, without))}" if len(without) < len(runs) else ""
+        if without:
+            sentences.append(f"{title}{of}: not measured; it needs the metric {metric}.")
+    return sentences
+
+
+def _has(run: Explanations, title: str) -> bool:
+    return any(title.lower() in curves.measured for curves in run.curves.values())
+
+
 def _styles(runs: Mapping[str, Explanations]) -> dict[str, Style]:
     """By method, of all runs. Methods and controls are counted apart."""
     styles: dict[str, Style] = {}
@@ -117,10 +134,10 @@ def _styles(runs: Mapping[str, Explanations]) -> dict[str, Style]:
 def _lines(run: Explanations, which: str, styles: Mapping[str, Style], resamples: int) -> list[Line]:
     lines = []
     for method in run.methods:
-        if method not in run.curves:
+        if method not in run.curves or which not in run.curves[method].measured:
             continue
         curves = run.curves[method]
-        values = np.asarray(getattr(curves, which), np.float64)
+        values = np.asarray(curves.measured[which], np.float64)
         defined = ~np.isnan(values).any(axis=1)
         mean = values[defined].mean(axis=0) if defined.any() else np.full(values.shape[1], np.nan)
         low = high = None

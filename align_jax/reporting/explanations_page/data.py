@@ -47,13 +47,20 @@ class Curves:
 
     Attributes:
       fractions: the shares of the pixels, rising, in [0, 1].
-      deletion: with that share of the most important pixels removed; NaN where an image's map orders no pixels.
+      deletion: with that share of the most important pixels removed; NaN where an image's map orders no pixels. None
+        where it was not measured.
       insertion: with nothing but that share of them; likewise.
     """
 
     fractions: Float[np.ndarray, " k"]
-    deletion: Float[np.ndarray, "n k"]
-    insertion: Float[np.ndarray, "n k"]
+    deletion: Float[np.ndarray, "n k"] | None
+    insertion: Float[np.ndarray, "n k"] | None
+
+    @property
+    def measured(self) -> dict[str, Float[np.ndarray, "n k"]]:
+        """Those that were measured, by name."""
+        both = {"deletion": self.deletion, "insertion": self.insertion}
+        return {which: points for which, points in both.items() if points is not None}
 
 
 @dataclass(frozen=True)
@@ -148,8 +155,11 @@ def _check_run(name: str, run: Explanations) -> None:
     n = run.measured
     lengths = {
         **{f"{metric} of {method}": len(v) for method, values in run.values.items() for metric, v in values.items()},
-        **{f"deletion of {method}": len(curves.deletion) for method, curves in run.curves.items()},
-        **{f"insertion of {method}": len(curves.insertion) for method, curves in run.curves.items()},
+        **{
+            f"{which} of {method}": len(values)
+            for method, curves in run.curves.items()
+            for which, values in curves.measured.items()
+        },
         **({} if run.clusters is None else {"the clusters": len(run.clusters)}),
     }
     for what, length in lengths.items():
@@ -157,7 +167,7 @@ def _check_run(name: str, run: Explanations) -> None:
             raise UserError(f"{what} in the run {name!r} are of {length} images, but the first values of {n}")
     for method, curves in run.curves.items():
         points = len(curves.fractions)
-        if not curves.deletion.shape[1] == curves.insertion.shape[1] == points:
+        if any(values.shape[1] != points for values in curves.measured.values()):
             raise UserError(
                 f"the curves of {method} in the run {name!r} do not have a point at each of {points} fractions"
             )

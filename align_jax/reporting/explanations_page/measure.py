@@ -33,7 +33,8 @@ def measured(
     """Runs every method and metric of a score on every image, for `explanations_page`.
 
     Args:
-      score: from `explanations.evaluator`. With deletion_auc and insertion_auc among its metrics there are curves.
+      score: from `explanations.evaluator`. With deletion_auc among its metrics there are curves of deletion,
+        with insertion_auc those of insertion.
       variables: its first argument.
       batches: what it reads, such as `image` [b h w c], `label`, `mask` and `key`. Beside these, and optional, the
         texts `name`, `domain` and `cluster` [b] (which images belong together, such as those of one object), and
@@ -90,8 +91,9 @@ def _columns(score: explanations.Score, found: explanations.Examined) -> Iterabl
     for method, of_method in found.values.items():
         for metric, values in of_method.items():
             yield method, metric, values
-        if {"deletion_auc", "insertion_auc"} <= of_method.keys():
+        if "deletion_auc" in of_method:
             yield method, DELETION, explanations.deletion_points(found.curves[method], score.settings.steps)
+        if "insertion_auc" in of_method:
             yield method, INSERTION, explanations.insertion_points(found.insertion[method], score.settings.steps)
 
 
@@ -154,9 +156,9 @@ def _explanations(
             for method in methods
         },
         curves={
-            method_title(method): Curves(fractions, columns[method, DELETION], columns[method, INSERTION])
+            method_title(method): Curves(fractions, columns.get((method, DELETION)), columns.get((method, INSERTION)))
             for method in methods
-            if (method, DELETION) in columns
+            if not {(method, DELETION), (method, INSERTION)}.isdisjoint(columns)
         },
         higher_is_better=explanations.HIGHER_IS_BETTER,
         controls=tuple(map(method_title, score.controls)),

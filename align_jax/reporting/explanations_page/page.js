@@ -1,6 +1,7 @@
 "use strict";
-// Filters and sorts the cards, and sets how strongly the maps cover their images. It reads numbers from data-
-// attributes and places words as text only: what a run is called can never become code or markup.
+// Filters and sorts the cards, sets how strongly the maps cover their images, and says of which tables a part is out of
+// view. It reads numbers from data- attributes and places words as text only: what a run is called can never become code
+// or markup.
 (() => {
   const form = document.getElementById("controls");
   const list = document.getElementById("cards");
@@ -78,6 +79,13 @@
     list.style.setProperty("--map-opacity", percent / 100);
     control("opacity-text").textContent = `${percent} %`;
   };
+
+  const sideways = new ResizeObserver((changed) => {
+    for (const { target } of changed) {
+      target.previousElementSibling.hidden = target.scrollWidth <= target.clientWidth;
+    }
+  });
+  for (const hint of document.querySelectorAll(".sideways")) sideways.observe(hint.nextElementSibling);
 
   const all = () => [arrange, label, choose, fade].forEach((change) => change());
 

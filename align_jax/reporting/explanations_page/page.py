@@ -17,7 +17,7 @@ from align_jax.reporting import names
 from align_jax.reporting.columns import Metric, explanation_metric
 from align_jax.reporting.explanations_page import value_tables
 from align_jax.reporting.explanations_page.cards import cards_of, classes_of, domains_of
-from align_jax.reporting.explanations_page.curve_figures import curve_panels
+from align_jax.reporting.explanations_page.curve_figures import curve_panels, without_curves
 from align_jax.reporting.explanations_page.data import Explanations, check, is_labelled
 from align_jax.reporting.explanations_page.pictures import MOST_BYTES, SIDES, Sides
 from align_jax.reporting.metric_meanings import MEANINGS
@@ -35,7 +35,12 @@ PICTURES_SHARE = 0.93
 
 
 def explanations_page(
-    runs: Mapping[str, Explanations], *, title: str = "", resamples: int = 2000, most_bytes: int = MOST_BYTES
+    runs: Mapping[str, Explanations],
+    *,
+    title: str = "",
+    skipped: Sequence[tuple[str, str]] = (),
+    resamples: int = 2000,
+    most_bytes: int = MOST_BYTES,
 ) -> str:
     """The page of one run's explanations, or of several runs side by side.
 
@@ -43,6 +48,7 @@ def explanations_page(
       runs: by name, in the order of the page. All explain the same images; the first is the one that the others are
         compared with.
       title: of the page; by default, the names of the runs.
+      skipped: the images that could not be read, each with the reason.
       resamples: of the bootstrap behind the intervals.
       most_bytes: of the page. Its pictures are made smaller until it fits; at the smallest size it may not.
 
@@ -54,15 +60,14 @@ def explanations_page(
     """
     check(runs)
     first = next(iter(runs.values()))
-    keys = list(dict.fromkeys(key for run in runs.values() for key in run.metrics))
-    higher = {key: better for run in reversed([*runs.values()]) for key, better in run.higher_is_better.items()}
-    metrics = [explanation_metric(key, higher.get(key)) for key in keys]
+    metrics = _metrics(runs)
     panels, legend = curve_panels(runs, resamples)
     values = {
         "title": title or f"Explanations of {names.listed(list(runs))}",
         "script": Markup(SCRIPT),
         "script_hash": Markup(SCRIPT_HASH),
-        "runs": {name: ({"Run": name} if len(runs) == 1 else {}) | _facts(run) for name, run in runs.items()},
+        "runs": _facts_of_runs(runs, len(skipped)),
+        "skipped": skipped,
         "differing": _differing(runs),
         "tables": [
             value_tables.value_table(runs, metrics, resamples),
@@ -74,6 +79,8 @@ def explanations_page(
         "meanings": {metric.title: MEANINGS[metric.key] for metric in metrics if metric.key in MEANINGS},
         "panels": panels,
         "legend": legend,
+        "drawn": {panel.title for panel in panels},
+        "without_curves": without_curves(runs),
         "methods": _methods(runs),
         "domains": list(map(shortened, domains_of(first))),
         "classes": list(map(shortened, classes_of(first))),
@@ -84,6 +91,19 @@ def explanations_page(
         "predictions": _predictions(runs),
     }
     return _rendered(values, runs, metrics, most_bytes)
+
+
+def _metrics(runs: Mapping[str, Explanations]) -> list[Metric]:
+    """The columns: every metric that a run has."""
+    keys = dict.fromkeys(key for run in runs.values() for key in run.metrics)
+    higher = {key: better for run in reversed([*runs.values()]) for key, better in run.higher_is_better.items()}
+    return [explanation_metric(key, higher.get(key)) for key in keys]
+
+
+def _facts_of_runs(runs: Mapping[str, Explanations], skipped: int) -> dict[str, dict[str, str]]:
+    """What stands above the tables, by run; `skipped` images could not be read."""
+    not_read = {"Not read": f"{skipped:,}"} if skipped else {}
+    return {name: ({"Run": name} if len(runs) == 1 else {}) | _facts(run) | not_read for name, run in runs.items()}
 
 
 def _rendered(

@@ -1,9 +1,10 @@
 """Methods by metrics: their means, and their differences from the random map and between runs, with intervals.
 
 Intervals hold 95 %, each by itself, and are bootstrapped over clusters of images. Differences are paired over images.
-"Better" is written only where the interval leaves out 0.
+"Better" is written only where the interval leaves out 0, and then neither end is printed as 0.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -69,20 +70,28 @@ def difference_cell(
     clusters: np.ndarray,
     resamples: int,
 ) -> Cell:
-    """The mean of `own - reference` over the images where both are defined, and whether it is better or worse."""
+    """The mean of `own - reference` over the images where both are defined, and whether it is better or worse.
+
+    It has as many digits as it takes to see that an end of the interval is not 0. An end is 0 if it is within the
+    rounding of the values, which are float32.
+    """
     if own is None or reference is None:
         return Cell()
     difference, _, (low, high) = paired_difference(own, reference, clusters, resamples=resamples)
     missing = _undefined(own - reference)
     if not np.isfinite(difference):
         return Cell(note=missing)
+    values = np.stack([own, reference])[:, ~np.isnan(own - reference)]
+    rounding = float(np.finfo(np.float32).eps * np.abs(values).max())
+    low, high = (0.0 if abs(end) <= rounding else end for end in (low, high))
     apart = low > 0 or high < 0
     verdict = ""
     if apart and metric.better != "neither":
         verdict = "better" if (difference > 0) == (metric.better == "higher") else "worse"
+    printed = _with_digits_for(metric, low, high)
     return Cell(
-        metric.difference(difference, 0.0),
-        interval=_interval(metric, low, high, signed=True),
+        printed.difference(difference, 0.0),
+        interval=_interval(printed, low, high, signed=True),
         note=", ".join(filter(None, (verdict, missing))),
         best=verdict == "better",
     )
@@ -119,6 +128,15 @@ def _values(run: Explanations, method: str, metric: str) -> Float[np.ndarray, " 
 def _undefined(values: Float[np.ndarray, " n"]) -> str:
     count = int(np.isnan(values).sum())
     return f"{count:,} undefined" if count else ""
+
+
+def _with_digits_for(metric: Metric, *ends: float) -> Metric:
+    """The metric with the fewest digits, but not fewer than it has, with which no end but 0 is printed as 0."""
+    digits = metric.digits
+    for end in ends:
+        while end and np.isfinite(end) and not round(end * metric.scale, digits):
+            digits += 1
+    return dataclasses.replace(metric, digits=digits)
 
 
 def _interval(metric: Metric, low: float, high: float, signed: bool = False) -> str:

@@ -423,7 +423,7 @@ def test_bad_parameter_is_refused_with_the_valid_ones(tmp_path, field, value, va
 
 
 def test_bucket_is_refused():
-    with pytest.raises(ValueError, match="gs://bucket/data is not a local folder"):
+    with pytest.raises(ValueError, match="gs://bucket/data is not a path on this machine"):
         prepare("gs://bucket/data")
 
 

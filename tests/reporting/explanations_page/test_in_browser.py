@@ -122,6 +122,52 @@ def test_fits_the_window_and_draws_its_pictures(opened, width, dark):
     assert opened.picture() != first
 
 
+LONG = {
+    "quickstart/background_swap": explanations(3, methods=("Integrated Gradients", "Grad-CAM")),
+    "quickstart/align": explanations(3, methods=("Integrated Gradients", "Grad-CAM"), seed=1),
+}
+# Of a table: its frame, whether it goes on beyond it and says so, and where the cells of its first row stand.
+FIRST_ROW = """(frame => {
+  const row = frame.querySelector('tbody tr:not(.group)');
+  const box = element => (({left, right}) => ({left, right}))(element.getBoundingClientRect());
+  return {
+    frame: box(frame), overflows: frame.scrollWidth > frame.clientWidth,
+    names: [...row.querySelectorAll('th')].map(box),
+    values: [...row.querySelectorAll('td')].map(box), hint: !!frame.previousElementSibling.offsetParent,
+  };
+})(document.querySelectorAll('#metrics .scroll')[NUMBER])"""
+
+
+@pytest.mark.parametrize("runs", [{"quickstart/align": LONG["quickstart/align"]}, LONG], ids=["one run", "two runs"])
+def test_on_a_phone_a_table_shows_whole_values_beside_its_names(browser, tmp_path, runs):
+    path = tmp_path / "index.html"
+    path.write_text(explanations_page(runs, resamples=20), encoding="utf-8")
+    browser.look(390, 900)
+    browser.open(path)
+    browser.ask("new Promise(done => setTimeout(done, 100))")
+    for number in range(2):
+        row = browser.ask(FIRST_ROW.replace("NUMBER", str(number)))
+        assert row["overflows"]
+        assert row["hint"], "it is said that the table goes on"
+        assert len(row["names"]) == len(runs)
+        whole = [value for value in row["values"] if value["right"] <= row["frame"]["right"]]
+        assert whole, "a value can be read without scrolling"
+    # Scrolled to its end, the names still stand side by side at its left.
+    browser.ask("document.querySelector('#metrics .scroll').scrollLeft = 10000")
+    row = browser.ask(FIRST_ROW.replace("NUMBER", "0"))
+    at = row["frame"]["left"]
+    for name in row["names"]:
+        assert abs(name["left"] - at) < 3
+        at = name["right"]
+    assert at < row["values"][-1]["left"]
+    assert row["values"][-1]["right"] <= row["frame"]["right"]
+    browser.look(1440, 900)
+    browser.ask("new Promise(done => setTimeout(done, 100))")
+    row = browser.ask(FIRST_ROW.replace("NUMBER", "0"))
+    assert (row["overflows"], row["hint"]) == (False, False)
+    assert browser.complaints == []
+
+
 def test_nothing_of_a_stranger_runs(browser, tmp_path):
     hostile = ["<script>window.run = 1</script>", '"onerror="window.run = 1', "'><img src=x onerror=window.run=1>"]
     run = explanations(3, names=hostile)

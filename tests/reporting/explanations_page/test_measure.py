@@ -14,6 +14,10 @@ from align_jax.reporting.explanations_page import explanations_page, measured
 WEIGHTS = jax.random.normal(jax.random.key(0), (8, 8, 3)) / 10
 NAMES = ("cat", "dog")
 IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
+NEEDED = {
+    "deletion": "Deletion: not measured; it needs the metric deletion_auc.",
+    "insertion": "Insertion: not measured; it needs the metric insertion_auc.",
+}
 PREPROCESSING = saliency.Preprocessing((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -104,7 +108,28 @@ def test_a_page_without_labels_says_nothing_of_right_and_wrong():
 def test_without_deletion_and_insertion_there_are_no_curves():
     found = measured(score(metrics=("gini",)), WEIGHTS, batches(), NAMES)
     assert not found.curves
-    assert "Not measured." in explanations_page({"mine": found}, resamples=20)
+    html = explanations_page({"mine": found}, resamples=20)
+    assert 'class="panel"' not in html
+    for words in NEEDED.values():
+        assert words in html
+
+
+@pytest.mark.parametrize(("which", "other"), [("deletion", "insertion"), ("insertion", "deletion")])
+def test_one_of_deletion_and_insertion_is_drawn_alone(which, other):
+    found = measured(score(metrics=(f"{which}_auc",)), WEIGHTS, batches(), NAMES)
+    both = measured(score(), WEIGHTS, batches(), NAMES)
+    for method, curves in found.curves.items():
+        assert list(curves.measured) == [which]
+        np.testing.assert_allclose(curves.measured[which], both.curves[method].measured[which], atol=1e-6)
+    html = explanations_page({"mine": found}, resamples=20)
+    assert html.count('class="panel"') == 1
+    assert f"{which.title()}: mean probability of the explained class" in html
+    assert NEEDED[other] in html
+    assert NEEDED[which] not in html
+    # Beside a run with both, it is said whose is missing.
+    html = explanations_page({"mine": found, "other": both}, resamples=20)
+    assert html.count('class="panel"') == 3
+    assert NEEDED[other].replace(":", " of mine:") in html
 
 
 def test_what_does_not_fit_is_refused():

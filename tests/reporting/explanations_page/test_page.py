@@ -99,6 +99,16 @@ def test_settings_are_named(page):
         assert words in page.text
 
 
+def test_images_that_could_not_be_read_are_named_with_the_reason(page):
+    html = explanations_page({"align": RUN}, resamples=20, skipped=[("a/broken.png", "is cut off"), (HOSTILE, HOSTILE)])
+    text = Page(html).text
+    assert "Not read 2" in text
+    assert "a/broken.png: is cut off" in text
+    assert f"{HOSTILE}: {HOSTILE}" in text
+    assert '<a href="#unread" class="warning">' in html
+    assert "Not read" not in page.text
+
+
 def test_pictures_are_stored_once(html):
     for image in re.findall(r"--image:url\(([^)]*)\)", html):
         assert html.count(image) == 1
@@ -129,7 +139,8 @@ def test_a_method_without_a_map_and_a_map_without_an_order():
 def test_a_page_without_cards_values_or_curves():
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], curves={})}, resamples=20))
     assert "0 of 0 images" in page.text
-    assert "Not measured." in page.text
+    assert "Deletion: not measured" in page.text
+    assert "Insertion: not measured" in page.text
     page = Page(explanations_page({"run": dataclasses.replace(RUN, images=[], values={}, curves={})}, resamples=20))
     assert "Means over images" not in page.text
 
@@ -141,9 +152,11 @@ def test_curves_have_a_legend_and_words(html, page):
     assert f"random: {mean[0]:.3f} at 0 %, {mean[10]:.3f} at 50 %, {mean[-1]:.3f} at 100 %." in html
     styles = re.findall(r'style="stroke:var\((--[\w-]+)\);stroke-width:2(?:;stroke-dasharray:([\d. ]+))?"', html)
     assert len(styles) == len(set(styles)) == len(RUN.methods)
-    # The random map's band, in the legend and in both panels.
-    assert html.count(";opacity:.25") == 1
-    assert html.count("fill-opacity: 0.25") == 2
+    # The random map's band, in the legend and in both panels; six images are too few for one.
+    enough = explanations_page({"align": explanations(6, 8)}, resamples=20)
+    for drawn, times in ((html, 0), (enough, 1)):
+        assert drawn.count(";opacity:.25") == times
+        assert drawn.count("fill-opacity: 0.25") == 2 * times
 
 
 def test_images_without_a_curve_are_left_out_and_counted():
@@ -169,7 +182,7 @@ def test_runs_stand_side_by_side():
 
 
 def test_clusters_make_the_interval():
-    run = dataclasses.replace(explanations(2, 12), clusters=["a"] * 6 + ["b"] * 3 + ["c"] * 3)
+    run = dataclasses.replace(explanations(2, 12), clusters=list("aaabbcdefghh"))
     low, high = clustered_interval(run.values["random"]["sufficiency"], run.cluster_of, resamples=50)
     html = explanations_page({"run": run}, resamples=50)
     assert f"[{low:.3f}, {high:.3f}]" in html

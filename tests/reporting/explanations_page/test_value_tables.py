@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from align_jax.evaluation.bootstrap import FEWEST_CLUSTERS
 from align_jax.reporting.columns import explanation_metric
 from align_jax.reporting.explanations_page.value_tables import difference_cell, random_table, run_table, value_table
 from tests.reporting.explanations_page.made_up import HIGHER_IS_BETTER, explanations
@@ -79,8 +80,33 @@ def test_better_is_said_where_the_interval_leaves_out_zero(shift, higher, verdic
     assert difference_cell(metric, noise + shift / 10, np.zeros(30), ALONE, 500).note == ""
 
 
-def test_a_single_cluster_has_no_interval_and_no_verdict():
-    cell = difference_cell(METRICS[0], np.ones(30), np.zeros(30), np.zeros(30, int), 20)
+@pytest.mark.parametrize(("size", "digits"), [(1e-1, 3), (1e-3, 4), (1e-5, 6)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_with_a_verdict_no_end_is_printed_as_0(size, digits, sign):
+    """The low end is about two fifths of the size: with three digits, that of 1e-3 would be 0.000."""
+    noise = np.random.default_rng(0).normal(size=30)
+    noise = (noise - noise.mean()) / noise.std()
+    reference = np.full(30, 0.25)
+    cell = difference_cell(METRICS[0], reference + sign * size * (1 + 1.65 * noise), reference, ALONE, 2000)
+    assert cell.note == ("better" if sign > 0 else "worse")
+    ends = cell.interval.split(", ")
+    assert all(float(end.replace("−", "-")) * sign > 0 for end in ends), cell.interval
+    assert {len(text.partition(".")[2]) for text in (cell.value, *ends)} == {digits}
+
+
+def test_an_end_within_the_rounding_of_float32_is_0():
+    reference = np.linspace(0.2, 0.8, 30)
+    cell = difference_cell(METRICS[0], reference + 2e-8, reference, ALONE, 200)
+    assert (cell.value, cell.interval, cell.note) == ("±0.000", "0.000, 0.000", "")
+    # Of small values, a small difference is none of rounding.
+    cell = difference_cell(METRICS[0], 1e-6 * reference + 2e-8, 1e-6 * reference, ALONE, 200)
+    assert (cell.value, cell.interval, cell.note) == ("+0.00000002", "+0.00000002, +0.00000002", "better")
+
+
+@pytest.mark.parametrize("clusters", [1, FEWEST_CLUSTERS - 1])
+def test_a_few_clusters_have_no_interval_and_no_verdict(clusters):
+    """On as few images any difference could be chance."""
+    cell = difference_cell(METRICS[0], np.ones(30), np.zeros(30), np.arange(30) % clusters, 20)
     assert (cell.value, cell.interval, cell.note) == ("+1.000", "", "")
 
 
