@@ -79,8 +79,7 @@ SETTINGS: dict[str, Setting] = {
     # Images in folders: the group (environment) of each image, such as its background. "" (none), "folder" (the folder
     # below the class's, DOMAIN/CLASS/GROUP/IMAGE), or the path of a CSV file, see data/given_groups.py.
     "data.group": Setting("", TEXT),
-    # Whether training draws each pair of class and group of a domain equally often.
-    "data.balanced_groups": Setting(False, BOOLEAN),
+    "data.balanced_groups": Setting(False, BOOLEAN),  # draw each pair of class and group of a domain equally often
     # What to do about images that cannot be read, and the largest share of all images that may be skipped.
     "data.on_bad_image": Setting("error", one_of(("error", "skip"))),
     "data.most_skipped": Setting(0.01, FRACTION),
@@ -120,8 +119,7 @@ SETTINGS: dict[str, Setting] = {
     # or "emoji": a resnet_small that this project pretrained on emoji outside the benchmark's classes.
     "classifier.pretrained": Setting("", TEXT),
     "classifier.freeze_batch_norm": Setting(False, BOOLEAN),
-    # The precision in which both networks compute. Parameters, losses and maps are float32.
-    "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),
+    "classifier.dtype": Setting("float32", one_of(("float32", "bfloat16"))),  # the masker's too; see docs/memory.md
     "classifier.remat": Setting(False, BOOLEAN),  # less memory: the gradient computes each block a second time
     "masker.name": Setting(
         "encoder_decoder",  # (D)
