@@ -10,8 +10,9 @@ What a network itself computes from several examples is the micro-batch's: Batch
 frozen, and the draws of dropout.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,8 @@ Network = TypeVar("Network", Classifier, Masker)
 Image = Float[Array, "b h w c"]
 
 
-class MicroBatches(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class MicroBatches:
     """How a batch is cut: example i belongs to the micro-batch `(i // turn) mod count`.
 
     Each device of a mesh has neighbouring examples. So it has examples of every micro-batch, and no image moves between
