@@ -1,4 +1,4 @@
-"""A convolution that is computed in the fastest exact form on CPUs, and by XLA's own convolution on GPUs and TPUs.
+"""A convolution that is computed in a fast exact form on CPUs, and by XLA's own convolution on GPUs and TPUs.
 
 XLA's CPU convolutions can be a hundred times slower than a matmul of the same numbers, and its gradients of 1 x 1
 kernels are several times slower; matmuls run near the machine's peak. `convolution` takes the place of
@@ -70,7 +70,7 @@ def faster_convolution() -> Callable[..., Array]:
 
 
 def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: Geometry) -> str:
-    """The form that is fastest on a CPU for factors of these shapes.
+    """The form for factors of these shapes on a CPU: the fastest that was measured, or hardly slower.
 
     Measured by `python -m benchmarks.convolutions`; docs/costs.md has the table.
     """
