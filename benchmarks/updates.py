@@ -35,6 +35,7 @@ from align_jax.models.masker import EncoderDecoder
 from align_jax.models.resnet import RESNETS, resnet
 from align_jax.networks import classifier_from_linen, masker_from_linen
 from align_jax.runtime.allocator import keep_freed_memory
+from align_jax.runtime.sharding import compiler_options, data_mesh
 from align_jax.states import create_classifier_state, create_masker_state
 from align_jax.steps import ClassifierUpdate, MaskerUpdate, align_round, classifier_step, masker_step
 from benchmarks.peer import Peer
@@ -72,7 +73,7 @@ SETTINGS = ("resnet_small:64:48", "resnet18:64:32", "resnet18:128:16", "resnet50
 
 def programs(setting: Setting, dtype: str) -> tuple[dict[str, Callable[..., Any]], Any]:
     """The four updates, each of (states, batch) -> (states, metrics), and their first states and batch."""
-    network = classifier_from_linen(resnet(setting.network, CLASSES, dtype=jnp.dtype(dtype)))
+    network = classifier_from_linen(resnet(setting.network, CLASSES, dtype=jnp.dtype(dtype)), lean="lean_features")
     masker = masker_from_linen(EncoderDecoder(dtype=jnp.dtype(dtype)))
     optimizer = optax.adam(1e-3)
     erm, dre, align = (
@@ -122,7 +123,7 @@ class Row:
         traced = jax.jit(step, donate_argnums=0).trace(self._states, self._batch)
         self.flops = traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
         began = time.perf_counter()
-        self._program = traced.lower().compile()
+        self._program = traced.lower().compile(compiler_options(data_mesh(jax.devices()[:1])))
         self.compile_s = time.perf_counter() - began
         memory = self._program.memory_analysis()
         # What is donated is an argument and a result in one.
