@@ -101,7 +101,7 @@ def _pass_in_parts(
 
         outputs, stats = one_by_one(part, (micro_batches.cut(image), jnp.arange(micro_batches.count)))
         # As a difference: frozen statistics must stay as they are to the bit; a mean of equal numbers may be rounded.
-        new = jax.tree.map(lambda old, each: old + (each - old).mean(0), batch_stats, stats)
+        new = jax.tree.map(lambda old, each: old + (each - old).mean(0).astype(old.dtype), batch_stats, stats)
         return micro_batches.joined(outputs), new
 
     return in_parts

@@ -186,11 +186,11 @@ def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> lis
         steps, first = programs(setting, arguments.dtype)
         rows = []
         for name in arguments.updates:
-            stop_if_asked("nothing is left.")
+            stop_if_asked("--json has the settings before this one.")
             rows.append(Row(setting, name, steps[name], first))
         for turn in range(-arguments.warm_up, arguments.turns):
             for row in rows:
-                stop_if_asked("nothing is left.")
+                stop_if_asked("--json has the settings before this one.")
                 times = {name: peer.seconds(row.name) for name, peer in peers.items()}
                 seconds = row.turn()
                 if turn >= 0:
@@ -233,6 +233,11 @@ def measure(arguments: argparse.Namespace) -> None:
     """Prints the table, and writes it as JSON."""
     jax.config.update("jax_enable_compilation_cache", False)  # else a second run would compile in no time
     settings = [Setting.parsed(text) for text in arguments.settings]
+    for setting in settings:
+        if arguments.peer_python and setting.network == "resnet_local":
+            raise UserError(
+                "--settings: resnet_local has no peer in PyTorch; leave out --peer-python, or that network."
+            )
     peak = Peak(arguments.dtype)
     rows: list[dict[str, Any]] = []
     for setting in settings:
@@ -270,7 +275,7 @@ def main() -> int:
         with stop_request("ending after this row"):
             measure(arguments)
 
-    return exit_status(run, on_os_error="is there room?", on_interrupt="nothing was written.")
+    return exit_status(run, on_os_error="is there room?", on_interrupt="--json has the settings that were measured.")
 
 
 if __name__ == "__main__":

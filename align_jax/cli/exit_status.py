@@ -11,8 +11,8 @@ from align_jax.runtime.terminal import say, set_up_streams, show
 
 FEWER_IMAGES = "give it fewer or smaller images, or more memory"
 SMALLER_BATCHES = (
-    "raise config.schedule.accumulate, or lower config.schedule.batch_size, config.evaluation.batch_size or "
-    "config.data.image_size"
+    "raise config.schedule.accumulate, set config.classifier.remat=True or config.classifier.dtype=bfloat16, or lower "
+    "config.schedule.batch_size, config.evaluation.batch_size or config.data.image_size"
 )
 
 

@@ -22,14 +22,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array
+from jaxtyping import Array, Num
 
 from align_jax.models.convolution_forms import DIMENSIONS, FORMS, Geometry, Product, native
 
 
 def convolution(
-    lhs: Array,
-    rhs: Array,
+    lhs: Num[Array, "..."],
+    rhs: Num[Array, "..."],
     window_strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
     lhs_dilation: Sequence[int] | None = None,
@@ -37,19 +37,22 @@ def convolution(
     dimension_numbers: Any = None,
     feature_group_count: int = 1,
     precision: Any = None,
-) -> Array:
+) -> Num[Array, "..."]:
     """`jax.lax.conv_general_dilated`, as Flax calls it: the same result, up to the order of its sums.
 
     What is none of 2 dimensions with channels last, one group, no dilation of the images and the default precision is
-    handed on to `jax.lax.conv_general_dilated`.
+    handed on to `jax.lax.conv_general_dilated`. So is what lies inside of `jax.shard_map` or on a mesh with explicit
+    axes: the type of a result says there how it is spread over devices, and JAX's own convolution knows that.
     """
     dilation = tuple(rhs_dilation or (1,) * len(window_strides))
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     usual = (
-        lhs.ndim == 4
+        _is_placed_by_the_compiler()
+        and lhs.ndim == 4
         and numbers == lax.conv_dimension_numbers(lhs.shape, rhs.shape, DIMENSIONS)
         and all(step == 1 for step in lhs_dilation or ())
         and feature_group_count == 1
+        and lhs.shape[3] == rhs.shape[2]
         and precision is None
         and lhs.dtype == rhs.dtype
         and jnp.issubdtype(lhs.dtype, jnp.floating)
@@ -67,6 +70,11 @@ def convolution(
 def faster_convolution() -> Callable[..., Array]:
     """`convolution`, for `flax.linen.Conv(conv_general_dilated_cls=...)`."""
     return convolution
+
+
+def _is_placed_by_the_compiler() -> bool:
+    mesh = jax.sharding.get_abstract_mesh()
+    return bool(mesh.empty or mesh.are_all_axes_auto)
 
 
 def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: Geometry) -> str:

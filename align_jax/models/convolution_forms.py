@@ -26,6 +26,8 @@ Pair = tuple[int, int]
 Images = Float[Array, "b h w c"]
 Outputs = Float[Array, "b u v o"]
 Kernel = Float[Array, "k l c o"]
+# Any of the three.
+Map = Float[Array, "_ _ _ _"]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -79,7 +81,7 @@ class Geometry(NamedTuple):
         return (*self.kernel, a[3], b[3])
 
 
-def native(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+def native(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """XLA's convolution, and the gradients of it that JAX derives."""
 
     def convolved(x: Images, w: Kernel) -> Outputs:
@@ -95,7 +97,7 @@ def native(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
     return convolved(a, b)
 
 
-def patches(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+def patches(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """One matmul: a row of the first matrix is all that the kernel sees from one place.
 
     The images' gradient is the transpose of this: one matmul, whose rows are added up where windows overlap.
@@ -112,7 +114,8 @@ def patches(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
 def _windows(x: Images, geometry: Geometry) -> Float[Array, "b u v k l c"]:
     """What each tap sees from each output place."""
     (rows, columns), (down, right) = geometry.kernel, geometry.output
-    if geometry.kernel == geometry.strides and geometry.image == (rows * down, columns * right) == x.shape[1:3]:
+    side_by_side = geometry.kernel == geometry.strides and geometry.image == (rows * down, columns * right)
+    if side_by_side and geometry.padding == ((0, 0), (0, 0)) and geometry.dilation == (1, 1):
         # Windows that lie side by side are the image in another order.
         return x.reshape(x.shape[0], down, rows, right, columns, x.shape[3]).transpose(0, 1, 3, 2, 4, 5)
     padded = jnp.pad(x, ((0, 0), *geometry.padding, (0, 0)))
@@ -124,7 +127,7 @@ def _windows(x: Images, geometry: Geometry) -> Float[Array, "b u v k l c"]:
     return jnp.stack(seen, 3).reshape(x.shape[0], down, right, rows, columns, x.shape[3])
 
 
-def taps(product: Product, a: Array, b: Array, geometry: Geometry) -> Array:
+def taps(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """One matmul for each tap, only of the places where it lies on the image: on small maps most zeros are left out."""
     shape = geometry.result_shape(product, a.shape, b.shape)
     found: dict[Pair, Array] = {}

@@ -85,12 +85,7 @@ def write_comparison_report(workdir: pathlib.Path, runs: Sequence[pathlib.Path])
         "comparison.html",
         methods,
         reference,
-        methods={
-            name: _run_facts(run)
-            | _timing_facts(run)
-            | ({"Of this time": words} if (words := in_words(run.timing)) else {})
-            for name, run in methods.items()
-        },
+        methods={name: _run_facts(run) | _timing_facts(run) | _time_facts(run) for name, run in methods.items()},
         links={
             name: urllib.parse.quote(os.path.relpath(page, path.parent))
             for name, page in pages.items()

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 # On CPUs XLA drops optimisation barriers early, and then finds that what `jax.checkpoint` is to compute a second time
 # is there already. With barriers that stay, programs need less memory, as they do on GPUs and TPUs.
@@ -96,7 +96,7 @@ def replicated_key(mesh: Mesh, seed: int) -> jax.Array:
     return jax.jit(jax.random.wrap_key_data, out_shardings=replicated(mesh))(numbers)
 
 
-def on_every_device(values: jax.Array) -> jax.Array:
+def on_every_device(values: Shaped[jax.Array, "..."]) -> Shaped[jax.Array, "..."]:
     """The values, which each device computes by itself in a program of `compile_step`; elsewhere as they are.
 
     For what is small and made from what every device has, such as random numbers from a key. Split over the devices, a

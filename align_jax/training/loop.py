@@ -23,7 +23,7 @@ from align_jax.runs.folder import check_run_folder, read_summary
 from align_jax.runs.read_checkpoint import Position
 from align_jax.runtime.interruption import Interrupted, stop_request
 from align_jax.runtime.paths import local_path
-from align_jax.runtime.processes import from_writer
+from align_jax.runtime.processes import from_writer, is_writer
 from align_jax.runtime.sharding import compile_step
 from align_jax.runtime.terminal import say
 from align_jax.states import States
@@ -70,7 +70,7 @@ def train_and_evaluate(
         return read_summary(folder) is not None
 
     if from_writer(is_complete) and (complete := read_summary(folder)) is not None:
-        if profiled_steps:
+        if profiled_steps and is_writer():
             say(f"WARNING --profile={profiled_steps} traces nothing: the run in {folder} is complete.")
         return complete
     with ExitStack() as stack:
@@ -123,7 +123,8 @@ def train(run: OpenRun, reached: Reached) -> dict[str, Any]:
             raise interrupted(run, step)
 
         phase = phase_at(step)
-        run.profile.before_update(step, phase == last_phase and phase.name in programs, states)
+        with run.clock.part("compute"):  # a trace that begins or ends waits for the updates before
+            run.profile.before_update(step, phase == last_phase and phase.name in programs, states)
         with run.clock.part("compute"), jax.profiler.StepTraceAnnotation("train", step_num=step):
             states, metrics = _update(run, phase, programs, states)
         pending.append((step, metrics))

@@ -36,7 +36,7 @@ class Profile:
         if self._began is None and self._steps and compiled:
             jax.block_until_ready(states)
             self._begin(step)
-        elif self._began is not None and step - self._began >= self._steps:
+        elif self._steps and self._began is not None and step - self._began >= self._steps:
             jax.block_until_ready(states)
             self.end(step)
 
@@ -64,8 +64,9 @@ class Profile:
         options = jax.profiler.ProfileOptions()
         # The calls of Python's functions would bury the parts that have names.
         options.python_tracer_level = 0
-        # All processes of a run write into one folder, each a file with the name of its host.
-        options.session_id = f"{time.strftime('%Y-%m-%d')}_from_step_{step}"
+        # All processes of a run write into one folder. A file has its host's name, which several processes may share.
+        process = f"_process_{jax.process_index()}" if jax.process_count() > 1 else ""
+        options.session_id = f"{time.strftime('%Y-%m-%d')}_from_step_{step}{process}"
         try:
             jax.profiler.start_trace(self._folder, profiler_options=options)
         except (RuntimeError, OSError) as error:

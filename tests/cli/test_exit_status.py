@@ -38,7 +38,8 @@ def test_what_to_lower_is_what_the_command_takes(command, monkeypatch):
     command.main(["command.py", *["DIR"] * (command is report)], *others)
     named = re.findall(r"config\.[a-z_.]*[a-z]", given.get("on_memory_error", ""))
     evaluating = "config.evaluation.batch_size"
-    training = ["config.schedule.accumulate", "config.schedule.batch_size", evaluating, "config.data.image_size"]
+    kept = ["config.schedule.accumulate", "config.classifier.remat", "config.classifier.dtype"]
+    training = [*kept, "config.schedule.batch_size", evaluating, "config.data.image_size"]
     expected = {train: training, sweep: training, evaluate: [evaluating]}
     assert named == expected.get(command, [])
     assert set(named) <= set(settings())

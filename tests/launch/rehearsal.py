@@ -143,7 +143,7 @@ def _trained(command: list[str]) -> Accepted:
     done: list[tuple[Path, bool]] = []
     joined: list[tuple[str | None, int | None, int | None]] = []
 
-    def run_all(config, workdir, *, prepare_on_each_host=False):
+    def run_all(config, workdir, *, profiled_steps=0, prepare_on_each_host=False):
         done.append((workdir, prepare_on_each_host))
         return workdir
 
@@ -151,7 +151,9 @@ def _trained(command: list[str]) -> Accepted:
         patch.chdir(ROOT)
         patch.setattr("align_jax.cli.comparison.run_all", run_all)
         patch.setattr("align_jax.runtime.joining.Processes.join", lambda self, *given: joined.append(given))
-        patch.setattr("align_jax.runtime.compilation_cache.use_compilation_cache", lambda choice: None)
+        patch.setattr(
+            "align_jax.runtime.compilation_cache.use_compilation_cache", lambda choice, with_names=False: None
+        )
         assert train.main(command) == 0
     ((workdir, on_each_host),) = done
     assert len(joined) <= 1

@@ -94,6 +94,8 @@ GEOMETRIES = {
     "stride 2": Geometry((6, 7), (3, 3), (2, 2), ((1, 1), (1, 1))),
     "7 x 7": Geometry((9, 8), (7, 7), (2, 2), ((3, 2), (2, 3))),
     "patches": Geometry((8, 12), (4, 4), (4, 4)),
+    "patches with padding": Geometry((16, 16), (4, 4), (4, 4), ((1, 1), (1, 1))),
+    "patches of dilated taps": Geometry((8, 8), (2, 2), (2, 2), ((1, 1), (1, 1)), (2, 2)),
     "patches with a rest": Geometry((9, 11), (4, 4), (4, 4)),
     "a stride above the kernel": Geometry((7, 7), (2, 2), (3, 3)),
     "taps that see nothing": Geometry((2, 2), (3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2)),
@@ -247,6 +249,8 @@ def test_what_is_none_of_ours_is_handed_on(name):
 
 EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from align_jax.models.convolution import convolution
 from align_jax.models.resnet import resnet
 from align_jax.runtime.sharding import data_mesh, replicated, split_by_example
 module = resnet("resnet18", 3)
@@ -266,9 +270,27 @@ for devices in (jax.devices()[:1], jax.devices()):
 assert "all-gather" not in program.as_text() and "all-to-all" not in program.as_text()
 scale = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(found[0]))
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * scale), *found)
+# JAX sums a parameter's gradient over devices because the result's type says that it differs between them.
+along, everywhere = P("data"), P()
+x, w = jax.random.normal(jax.random.key(2), (8, 4, 4, 3)), jax.random.normal(jax.random.key(3), (3, 3, 3, 4))
+gradient = jax.grad(lambda w, x: convolution(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")).sum())
+for axis_type in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
+    typed = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
+    sharded = jax.jit(jax.shard_map(gradient, mesh=typed, in_specs=(everywhere, along), out_specs=everywhere))
+    placed = (jax.device_put(value, NamedSharding(typed, spec)) for value, spec in ((w, everywhere), (x, along)))
+    np.testing.assert_allclose(sharded(*placed), gradient(w, x), rtol=1e-4, atol=1e-4)
 print("same")
 """
 
 
 def test_eight_devices_compute_their_own_images():
     run_on_eight_devices(EIGHT_DEVICES)
+
+
+def test_channels_that_do_not_fit_are_refused_when_the_function_is_traced():
+    with pytest.raises((TypeError, ValueError), match="feature"):
+        jax.eval_shape(
+            lambda x, w: convolution(x, w, (1, 1), "SAME", dimension_numbers=DIMENSIONS),
+            jnp.zeros((1, 4, 4, 3)),
+            jnp.zeros((3, 3, 2, 4)),
+        )

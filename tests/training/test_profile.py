@@ -28,7 +28,7 @@ def profiled(tmp_path_factory):
     # As with the flag: the names must be this version's, and not those of an older entry of the cache.
     jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
     try:
-        train_and_evaluate(erm(), run, 2)
+        train_and_evaluate(erm(), run, profiled_steps=2)
     finally:
         jax.config.update("jax_compilation_cache_include_metadata_in_key", False)
     return run
@@ -60,7 +60,7 @@ def test_a_start_that_goes_on_traces_its_own_updates_and_tracing_changes_no_numb
     shutil.copytree(profiled, run)
     (run / "summary.json").unlink()
     shutil.rmtree(run / "checkpoints" / "4")
-    train_and_evaluate(erm(), run, 5)
+    train_and_evaluate(erm(), run, profiled_steps=5)
     assert f"1 of 5 steps, from step 3 on: {run / 'profile'}" in capfd.readouterr().err
     assert [e["args"]["step_num"] for e in events(run, "from_step_3") if e.get("name") == "train"] == ["3"]
     assert events(run, "from_step_1"), "the trace of the start before is kept"
@@ -70,7 +70,7 @@ def test_a_start_that_goes_on_traces_its_own_updates_and_tracing_changes_no_numb
 
 
 def test_a_complete_run_says_that_there_is_nothing_to_trace(profiled, capfd):
-    train_and_evaluate(erm(), profiled, 3)
+    train_and_evaluate(erm(), profiled, profiled_steps=3)
     (line,) = capfd.readouterr().err.splitlines()
     assert "WARNING --profile=3 traces nothing" in line
     assert "is complete" in line
@@ -83,6 +83,14 @@ def test_without_the_flag_there_is_no_trace_and_no_word_of_it(tmp_path):
     profile.end(4)
     assert said == []
     assert not any(tmp_path.iterdir())
+
+
+def test_after_the_trace_no_update_is_waited_for(tmp_path, monkeypatch):
+    waited, profile = [], Profile(tmp_path, 2, lambda line: None)
+    monkeypatch.setattr(jax, "block_until_ready", waited.append)
+    for step in range(1, 8):
+        profile.before_update(step, True, step)
+    assert waited == [1, 3]
 
 
 def test_a_start_without_an_update_after_compiling_says_so(tmp_path):

@@ -92,18 +92,9 @@ def states(run, step=STEPS):
     return jax.tree.map(np.asarray, ocp.load_checkpointables(checkpoint, {"states": like})["states"])
 
 
-def log(run):
-    """The lines of the log, but for the speed."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {name: value for name, value in line.items() if name not in ("images_per_s", "data_wait_fraction")}
-        for line in lines
-    ]
-
-
 def training(run):
     """The lines of training, without the gradients' norms: at the kinks of |difference| rounding turns a gradient."""
-    lines = [line for line in log(run) if line["split"] == "train"]
+    lines = [line for line in log_without_times(run) if line["split"] == "train"]
     return [{name: value for name, value in line.items() if "gradient_norm" not in name} for line in lines]
 
 
@@ -139,7 +130,7 @@ def test_two_processes_have_the_losses_and_the_parameters_of_one(alone, pair):
 
 def test_two_processes_evaluate_what_one_does_without_counting_padding(alone, pair):
     run, _ = pair
-    evaluated = [[line for line in log(of) if line["split"] != "train"] for of in (alone, run)]
+    evaluated = [[line for line in log_without_times(of) if line["split"] != "train"] for of in (alone, run)]
     assert len(evaluated[0]) == 2 * 5
     assert_close(*evaluated, tolerance=1e-3)
     summaries = [json.loads((of / "summary.json").read_text()) for of in (alone, run)]
@@ -201,7 +192,7 @@ def test_started_again_they_end_bit_identical_to_a_run_that_was_never_stopped(in
     assert history["again"][0] == [0, 0], history["again"][1]
     assert "resuming at step" in history["again"][1][0]
     jax.tree.map(np.testing.assert_array_equal, states(run), states(pair[0]))
-    assert log(run) == log(pair[0])
+    assert log_without_times(run) == log_without_times(pair[0])
     one, two = (np.load(of / "predictions.npz") for of in (run, pair[0]))
     for name in one.files:
         np.testing.assert_array_equal(one[name], two[name])
