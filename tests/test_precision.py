@@ -60,7 +60,7 @@ def types(equations, *primitives):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_both_networks_convolve_in_it(dtype):
     equations, *_ = traced_round(dtype)
-    assert types(equations, "conv_general_dilated") == {dtype}
+    assert types(equations, "convolution") == {dtype}
 
 
 def test_softmax_losses_sigmoid_and_normalised_maps_are_float32():

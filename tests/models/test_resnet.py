@@ -217,7 +217,9 @@ def passes_that_keep_less():
 def test_a_pass_that_keeps_less_is_the_same_pass(number):
     found, _ = passes_that_keep_less()
     for plain, less in zip(found[0], found[number], strict=True):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5), plain, less)
+        # A gradient is a sum of numbers up to the largest: that is what its rounding is in proportion to.
+        close = lambda a, b: np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5 * max(1, np.abs(a).max()))  # noqa: E731
+        jax.tree.map(close, plain, less)
     assert all(np.abs(leaf).max() > 1e-3 for leaf in jax.tree.leaves(found[0][2]["layer1_1"]["conv2"]))
 
 
