@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+FAST_TO_COMPILE = "--xla_backend_optimization_level=0"
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
 
 # Tests compile the same small programs again and again, in many processes: each is compiled once.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Nearly all programs of the tests run for a moment: LLVM would optimise them for longer than that. XLA's own passes are
+# the same. `XLA_FLAGS=--xla_backend_optimization_level=3 make test` compiles as users do; the last flag counts.
+os.environ["XLA_FLAGS"] = f"{FAST_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 # Tests run on the CPU, whatever accelerator the machine has.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

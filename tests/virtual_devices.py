@@ -9,7 +9,7 @@ from pathlib import Path
 def run_on_eight_devices(program):
     """Runs a program that checks eight devices against one, and prints "same" at its end."""
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
