@@ -54,7 +54,7 @@ def background_table(results: Sequence[Result], correlation: str) -> Table:
         ]
         for name, runs in by_method(results, correlation).items()
     }
-    return table_of_correlation(correlation, ("seeds", *COLUMNS, "worst group, conflicting, all vendors, %"), rows)
+    return table_of_correlation(correlation, ("seeds", *COLUMNS, "worst group, conflicting, training vendors, %"), rows)
 
 
 def worst_group_of_all_vendors(result: Result) -> float | None:
