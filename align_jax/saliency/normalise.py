@@ -27,6 +27,19 @@ def _on_unit_scale(saliency: Float[Array, "b h w"]) -> tuple[Float[Array, "b h w
     return saliency * factor, largest * factor
 
 
+def _highest(saliency: Float[Array, "b h w"], largest: Float[Array, "b 1 1"]) -> Float[Array, "b 1 1"]:
+    """The maximum of each map. Cells that differ from it by rounding alone share its gradient.
+
+    JAX's own gradient of a maximum divides by the number of cells that are equal to it. A compiler may compute a map
+    once for the maximum and again for that count; where the two are rounded differently, the count is 0, and the
+    gradient NaN.
+    """
+    highest = jax.lax.stop_gradient(saliency.max((1, 2), keepdims=True))
+    reach_it = jax.lax.stop_gradient(saliency >= highest - FLAT * largest).astype(jnp.float32)
+    share = reach_it / jnp.maximum(reach_it.sum((1, 2), keepdims=True), 1)
+    return highest + (share * (saliency - jax.lax.stop_gradient(saliency))).sum((1, 2), keepdims=True)
+
+
 def _divide_unless_flat(
     numerator: Float[Array, "b h w"], denominator: Float[Array, "b 1 1"], largest: Float[Array, "b 1 1"]
 ) -> Float[Array, "b h w"]:
@@ -44,8 +57,8 @@ def normalise_minmax(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     Source: as DRE, GRADIA, HAICS and RES; for ALIGN, decision of this project.
     """
     saliency, largest = _on_unit_scale(saliency)
-    low = saliency.min((1, 2), keepdims=True)
-    return _divide_unless_flat(saliency - low, saliency.max((1, 2), keepdims=True) - low, largest)
+    low = -_highest(-saliency, largest)
+    return _divide_unless_flat(saliency - low, _highest(saliency, largest) - low, largest)
 
 
 def normalise_max(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
@@ -57,7 +70,7 @@ def normalise_max(saliency: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
     Source: Selvaraju et al. 2017, eq. 2.
     """
     positive, largest = _on_unit_scale(jax.nn.relu(saliency))
-    return _divide_unless_flat(positive, positive.max((1, 2), keepdims=True), largest)
+    return _divide_unless_flat(positive, _highest(positive, largest), largest)
 
 
 NORMALISATIONS: dict[str, Callable[[Float[Array, "b h w"]], Float[Array, "b h w"]]] = {

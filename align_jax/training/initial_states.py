@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from align_jax.models.pretrained import Loaded, load_weights, locate
 from align_jax.objectives import Sizes
-from align_jax.runtime.sharding import replicate, replicated
+from align_jax.runtime.sharding import compile_step, replicate
 from align_jax.states import States, create_classifier_state, create_masker_state
 from align_jax.training.method import Method
 
@@ -27,8 +27,7 @@ def initial_states(
             return classifier_state, None
         return classifier_state, create_masker_state(masker.network, masker.optimizer, masker_key, image)
 
-    # Not `compile_step`, whose compiler options would not let another program trace this.
-    return jax.jit(create, out_shardings=replicated(mesh))(key)
+    return compile_step(create, mesh)(key)
 
 
 def with_pretrained(states: States, source: str, mesh: jax.sharding.Mesh) -> tuple[States, Loaded]:

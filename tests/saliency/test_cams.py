@@ -192,3 +192,13 @@ def test_targets_that_are_functions():
     of_predicted = saliency.grad_cam(linear_head, features, explained="log_probability")
     expected = saliency.grad_cam(linear_head, features, predicted, explained="log_probability")
     chex.assert_trees_all_close(of_predicted, expected)
+
+
+def test_cells_that_share_the_maximum_but_for_rounding_share_its_gradient():
+    """Also where a compiler rounds a map anew for the gradient, so that no cell is equal to the maximum."""
+    cells = jnp.array([[[4.0, 4.0, 1.0, 2.0], [-1.0, 3.0, 4.0 - 2e-6, 0.5]]])
+    weight = jnp.arange(8.0).reshape(1, 2, 4)
+    gradient = jax.grad(lambda cells: (weight * saliency.normalise_max(cells)).sum())(cells)
+    of_the_maximum = -(weight * jax.nn.relu(cells)).sum() / 16
+    expected = jnp.where(cells > 0, weight / 4, 0).at[0, (0, 0, 1), (0, 1, 2)].add(of_the_maximum / 3)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)

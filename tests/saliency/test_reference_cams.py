@@ -95,14 +95,14 @@ def test_a_map_is_shown_upsampled_and_then_divided_by_its_maximum(whose):
     shown = saliency.shown(raw_map("GradCAM", "relu2", whose), *IMAGE.shape[1:3])
     fine = CAMS[f"direct/gradcam_relu2_relu_up_bilinear_{whose}"]
     highest = fine.max((1, 2), keepdims=True)
-    np.testing.assert_allclose(shown, fine / np.where(highest > 0, highest, 1), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(shown, fine / np.where(highest > 0, highest, 1), rtol=0, atol=2e-6)
     np.testing.assert_allclose(shown.max((1, 2)), highest[:, 0, 0] > 0, rtol=1e-6)
     # Where some pixel is at 0, a minimum changes nothing, and pytorch-grad-cam shows the same but for its 1e-7.
     theirs = CAMS[f"gradcamlib/GradCAM/relu2_{whose}"]
     same = (fine.min((1, 2)) == 0) & (highest[:, 0, 0] > 0)
     assert same.sum() >= 4
     theirs = theirs[same] / theirs[same].max((1, 2), keepdims=True)
-    np.testing.assert_allclose(shown[same], theirs, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(shown[same], theirs, rtol=0, atol=2e-6)
 
 
 def test_showing_keeps_axes_flat_maps_are_zeros_and_nan_stays_nan():
