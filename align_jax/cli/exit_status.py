@@ -1,6 +1,5 @@
 """How every command ends: with an exit status, and with one line for a user's mistake."""
 
-import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -66,7 +65,6 @@ def exit_status(
         return ending.status
     except BaseException as error:
         if processes.have_joined:
-            traceback.print_exc()
             processes.leave_after(error)
         raise
     finally:

@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from typing import Any, NoReturn
 
 from align_jax.errors import UserError, one_line
@@ -109,10 +110,12 @@ class Processes:
             self._lost()
 
     def leave_after(self, error: BaseException) -> NoReturn:
-        """Leaves the others after an error that nothing foresaw, whose traceback was printed; this process ends."""
+        """Leaves the others after an error that nothing foresaw, with its traceback; this process ends."""
         if isinstance(error, RuntimeError):
-            # A collective fails before JAX knows that another process has died: that is the reason to give.
+            # A collective fails before JAX knows that another process has died. That is the reason to give then, in a
+            # sentence, and this process ends while it waits here.
             time.sleep(HEARTBEAT_S + HEARD_S)
+        traceback.print_exception(error)
         self._fail(1, f"{type(error).__name__}: {error}")
 
     def _fail(self, status: int, line: str) -> NoReturn:

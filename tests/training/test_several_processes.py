@@ -13,6 +13,7 @@ from orbax.checkpoint import v1 as ocp
 from align_jax.runs.read_checkpoint import read_position, saved_steps
 from align_jax.training.metrics_log import NoMetrics
 
+from ..processes import log_without_times
 from ..several_processes import ROOT, start
 
 pytestmark = pytest.mark.several_processes
