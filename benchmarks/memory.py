@@ -9,7 +9,7 @@ Programs are compiled for this machine's first device, one after the other, from
 
 import argparse
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from align_jax.runtime.interruption import begin, stop_if_asked, stop_request
@@ -18,29 +18,18 @@ if __name__ == "__main__":
     begin()  # before the imports that take seconds
 
 import jax
-import jax.numpy as jnp
-import optax
 
-from align_jax.algorithms import align, dre, erm
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError, shown
-from align_jax.fills import FILLS
 from align_jax.micro_batches import MicroBatches
-from align_jax.models.masker import EncoderDecoder
-from align_jax.models.resnet import resnet
-from align_jax.networks import classifier_from_linen, masker_from_linen
 from align_jax.runtime.sharding import compiler_options, data_mesh
-from align_jax.states import create_classifier_state, create_masker_state
-from align_jax.steps import ClassifierUpdate, MaskerUpdate, align_round, classifier_step, masker_step
+from benchmarks.four_updates import UPDATES, FourUpdates
 
-KEY = jax.random.key(0)
-CLASSES = 5
 # By network: the side of the images in pixels, and the batch.
 SIZES = {"resnet_small": (64, 48), "resnet18": (128, 32), "resnet50": (224, 32)}
 DTYPES = ("float32", "bfloat16")
 COUNTS = ("1", "4")
 REMAT = ("off", "on")
-UPDATES = ("ERM", "DRE", "masker", "ALIGN round")
 
 
 class Variant(NamedTuple):
@@ -53,10 +42,15 @@ class Variant(NamedTuple):
 
 def needed(update: str, name: str, size: int, batch_size: int, variant: Variant) -> int:
     """The bytes that an update, one of `UPDATES`, needs on a device."""
-    step, arguments, donated = _program(update, name, size, batch_size, variant)
+    updates = FourUpdates(
+        name, dtype=variant.dtype, remat=variant.remat, micro_batches=MicroBatches(variant.accumulate)
+    )
+    first = jax.eval_shape(lambda: updates.first(size, batch_size))
+    step, reads, states = updates.by_name[update]
     # Memory is planned before machine code is made, whose quality does not matter here.
     options: dict[str, Any] = {"xla_backend_optimization_level": 0} | compiler_options(data_mesh(jax.devices()[:1]))
-    compiled = jax.jit(step, donate_argnums=donated).lower(*arguments).compile(options)
+    program = jax.jit(step, donate_argnums=tuple(range(states)))
+    compiled = program.lower(*(first[place] for place in reads)).compile(options)
     found: Any = compiled.memory_analysis()
     if found is None:
         raise UserError(
@@ -64,42 +58,6 @@ def needed(update: str, name: str, size: int, batch_size: int, variant: Variant)
         )
     total = found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes
     return int(total - found.alias_size_in_bytes)
-
-
-def _program(
-    update: str, name: str, size: int, batch_size: int, variant: Variant
-) -> tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...]]:
-    """A step, the shapes of its arguments, and the positions of the states among them."""
-    dtype, micro_batches, optimizer = jnp.dtype(variant.dtype), MicroBatches(variant.accumulate), optax.adam(1e-3)
-    network = classifier_from_linen(resnet(name, CLASSES, dtype=dtype, remat=variant.remat), lean="lean_features")
-    masker = MaskerUpdate(
-        masker_from_linen(EncoderDecoder(dtype=dtype)),
-        align.masker_objective(),
-        optimizer,
-        FILLS["mean"],
-        micro_batches=micro_batches,
-    )
-    image = jnp.zeros((1, size, size, 3))
-    classifier_state = jax.eval_shape(lambda: create_classifier_state(network, optimizer, KEY, image))
-    masker_state = jax.eval_shape(lambda: create_masker_state(masker.network, optimizer, KEY, image))
-    batch = {
-        "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.float32),
-        "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
-    }
-    objectives = {"ERM": erm.classifier_objective(), "DRE": dre.classifier_objective()}
-    objective = objectives.get(update, align.classifier_objective())
-    classifier = ClassifierUpdate(network, objective, optimizer, micro_batches=micro_batches)
-    if update in objectives:
-        return lambda state, batch: classifier_step(classifier, state, batch, KEY), (classifier_state, batch), (0,)
-    if update == "ALIGN round":
-        arguments = (classifier_state, masker_state, batch)
-        return lambda f, m, batch: align_round(classifier, masker, f, m, [batch], KEY), arguments, (0, 1)
-
-    def alone(state: Any, frozen: Any, batch: Any) -> Any:
-        logits = lambda image: network.logits(frozen.params, frozen.batch_stats, image)  # noqa: E731
-        return masker_step(masker, state, batch, KEY, logits)
-
-    return alone, (masker_state, classifier_state, batch), (0,)
 
 
 def show(networks: Sequence[str], variants: Sequence[Variant], updates: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ import json
 import pathlib
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from align_jax.runtime.interruption import begin, stop_if_asked, stop_request
@@ -24,25 +24,16 @@ if __name__ == "__main__":
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from align_jax import algorithms
 from align_jax.cli.exit_status import exit_status
 from align_jax.errors import UserError
-from align_jax.fills import FILLS
-from align_jax.forward import SaliencySettings
-from align_jax.models.masker import EncoderDecoder
-from align_jax.models.resnet import RESNETS, resnet
-from align_jax.networks import classifier_from_linen, masker_from_linen
+from align_jax.models.resnet import RESNETS
 from align_jax.runtime.allocator import keep_freed_memory
 from align_jax.runtime.sharding import compiler_options, data_mesh
-from align_jax.states import create_classifier_state, create_masker_state
-from align_jax.steps import ClassifierUpdate, MaskerUpdate, align_round, classifier_step, masker_step
+from benchmarks.four_updates import UPDATES, FourUpdates, Update
 from benchmarks.peer import Peer
 
 PEER = pathlib.Path(__file__).parent / "torch_updates.py"
-UPDATES = ("ERM", "DRE", "masker", "ALIGN round")
-CLASSES, KEY = 5, jax.random.key(0)
 MATMUL = 2048
 
 
@@ -71,56 +62,14 @@ class Setting(NamedTuple):
 SETTINGS = ("resnet_small:64:48", "resnet18:64:32", "resnet18:128:16", "resnet50:224:4")
 
 
-def programs(setting: Setting, dtype: str) -> tuple[dict[str, Callable[..., Any]], Any]:
-    """The four updates, each of (states, batch) -> (states, metrics), and their first states and batch."""
-    network = classifier_from_linen(resnet(setting.network, CLASSES, dtype=jnp.dtype(dtype)), lean="lean_features")
-    masker = masker_from_linen(EncoderDecoder(dtype=jnp.dtype(dtype)))
-    optimizer = optax.adam(1e-3)
-    erm, dre, align = (
-        ClassifierUpdate(network, objective, optimizer, SaliencySettings())
-        for objective in (
-            algorithms.erm.classifier_objective(),
-            algorithms.dre.classifier_objective(),
-            algorithms.align.classifier_objective(),
-        )
-    )
-    mask = MaskerUpdate(masker, algorithms.align.masker_objective(), optimizer, FILLS["mean"])
-
-    def alone(update: ClassifierUpdate) -> Callable[..., Any]:
-        def step(states: Any, batch: Any) -> Any:
-            state, metrics = classifier_step(update, states[0], batch, KEY)
-            return (state, states[1]), metrics
-
-        return step
-
-    def of_mask(states: Any, batch: Any) -> Any:
-        classifier, state = states
-        frozen = lambda image: network.logits(classifier.params, classifier.batch_stats, image)  # noqa: E731
-        state, metrics = masker_step(mask, state, batch, KEY, frozen)
-        return (classifier, state), metrics
-
-    def round_(states: Any, batch: Any) -> Any:
-        *states, metrics = align_round(align, mask, *states, [batch], KEY)
-        return tuple(states), metrics
-
-    image = jax.random.normal(KEY, (setting.batch, setting.size, setting.size, 3))
-    batch = {"image": image, "label": jnp.arange(setting.batch) % CLASSES}
-    states = jax.jit(
-        lambda: (
-            create_classifier_state(network, optimizer, KEY, image[:1]),
-            create_masker_state(masker, optimizer, KEY, image[:1]),
-        )
-    )()
-    return dict(zip(UPDATES, (alone(erm), alone(dre), of_mask, round_), strict=True)), (states, batch)
-
-
 class Row:
     """An update of a setting, compiled, and the seconds of its turns; the peer's beside them."""
 
-    def __init__(self, setting: Setting, name: str, step: Callable[..., Any], arguments: Any) -> None:
-        self.setting, self.name = setting, name
-        self._states, self._batch = jax.tree.map(jnp.copy, arguments)
-        traced = jax.jit(step, donate_argnums=0).trace(self._states, self._batch)
+    def __init__(self, setting: Setting, name: str, update: Update, first: tuple[Any, ...]) -> None:
+        self.setting, self.name, self._states = setting, name, update.states
+        # A copy: what is donated is gone for the other rows.
+        self._arguments = [jax.tree.map(jnp.copy, first[place]) for place in update.reads]
+        traced = jax.jit(update.step, donate_argnums=tuple(range(update.states))).trace(*self._arguments)
         self.flops = traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
         began = time.perf_counter()
         self._program = traced.lower().compile(compiler_options(data_mesh(jax.devices()[:1])))
@@ -135,8 +84,10 @@ class Row:
     def turn(self) -> float:
         """Seconds of one update."""
         began = time.perf_counter()
-        self._states, _ = jax.block_until_ready(self._program(self._states, self._batch))
-        return time.perf_counter() - began
+        *states, _ = jax.block_until_ready(self._program(*self._arguments))
+        seconds = time.perf_counter() - began
+        self._arguments[: self._states] = states
+        return seconds
 
     def found(self, peak: float) -> dict[str, Any]:
         """What was measured, by name."""
@@ -183,11 +134,12 @@ def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> lis
     try:
         if arguments.peer_python:
             peers = {name: Peer(arguments.peer_python, PEER, each, "torch") for name, each in wanted.items()}
-        steps, first = programs(setting, arguments.dtype)
+        updates = FourUpdates(setting.network, dtype=arguments.dtype)
+        first = jax.jit(lambda: updates.first(setting.size, setting.batch))()
         rows = []
         for name in arguments.updates:
             stop_if_asked("--json has the settings before this one.")
-            rows.append(Row(setting, name, steps[name], first))
+            rows.append(Row(setting, name, updates.by_name[name], first))
         for turn in range(-arguments.warm_up, arguments.turns):
             for row in rows:
                 stop_if_asked("--json has the settings before this one.")
