@@ -24,7 +24,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Num
 
-from align_jax.models.convolution_forms import DIMENSIONS, FORMS, Geometry, Product, native
+from align_jax.models.convolution_forms import DIMENSIONS, FORMS, PART, Geometry, Product, native
 
 
 def convolution(
@@ -91,6 +91,10 @@ def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: 
         return "patches"
     if product != "output" and places <= 49:
         return "patches"
+    if product == "kernel" and b[3] <= 64 and math.prod(b) > PART:
+        return "rows"
+    if product != "kernel" and b[2:] == (64, 64) and places >= 256 and geometry.is_plain_3x3:
+        return "winograd"
     return "native"
 
 
@@ -119,7 +123,11 @@ def _abstract(a: Any, b: Any, *, product: Product, geometry: Geometry) -> jax.co
 
 
 def _in_form(a: Array, b: Array, *, product: Product, geometry: Geometry) -> Array:
-    return FORMS[form_of(product, a.shape, b.shape, geometry)](product, a, b, geometry)
+    form = form_of(product, a.shape, b.shape, geometry)
+    if product == "kernel" or form == "winograd":
+        # Else XLA computes what made a factor several times, in the order in which a matmul or a difference reads it.
+        a, b = lax.optimization_barrier((a, b))
+    return FORMS[form](product, a, b, geometry)
 
 
 def _natively(a: Array, b: Array, *, product: Product, geometry: Geometry) -> Array:

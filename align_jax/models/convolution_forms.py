@@ -1,4 +1,4 @@
-"""Exact ways to compute a convolution and its two gradients on a CPU: XLA's own, one matmul of patches, one per tap.
+"""Exact ways to compute a convolution and its two gradients on a CPU: XLA's own, and four that are often faster.
 
 A convolution is a sum over the taps of its kernel: `y[o] = sum_t x[s o + d t - p] w[t]`, with stride s, dilation d and
 padding p. Its gradients are sums over the same triples (input place, tap, output place). So there are three products of
@@ -13,6 +13,7 @@ A form computes all three. The forms add up the same numbers in different orders
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -21,6 +22,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from align_jax.models.winograd import convolution_3x3
+
 Product = Literal["output", "input", "kernel"]
 Pair = tuple[int, int]
 Images = Float[Array, "b h w c"]
@@ -28,6 +31,9 @@ Outputs = Float[Array, "b u v o"]
 Kernel = Float[Array, "k l c o"]
 # Any of the three.
 Map = Float[Array, "_ _ _ _"]
+
+# Numbers in a part of `rows`: half a MiB in float32, which leaves room for as much of the image in a cache of a MiB.
+PART = 2**17
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -58,6 +64,11 @@ class Geometry(NamedTuple):
         )
         return height, width
 
+    @property
+    def is_plain_3x3(self) -> bool:
+        """3 x 3 taps, side by side, that go from place to place."""
+        return self.kernel == (3, 3) and self.strides == self.dilation == (1, 1)
+
     def taps(self) -> Iterator[Pair]:
         """The taps in the order in which a kernel's first two axes are flattened."""
         return itertools.product(range(self.kernel[0]), range(self.kernel[1]))
@@ -71,6 +82,14 @@ class Geometry(NamedTuple):
         count = max(0, last - first + 1)
         start = first * stride + offset
         return slice(first, first + count), slice(start, start + max(0, (count - 1) * stride + 1), stride)
+
+    def of_rows(self, first: int, end: int) -> tuple["Geometry", slice]:
+        """The convolution that makes only the output's rows from `first` to before `end`, and the image's rows for it."""
+        start = first * self.strides[0] - self.padding[0][0]
+        stop = (end - 1) * self.strides[0] + (self.kernel[0] - 1) * self.dilation[0] + 1 - self.padding[0][0]
+        seen = slice(min(max(0, start), self.image[0]), max(0, min(self.image[0], stop)))
+        padding = (seen.start - start, stop - seen.stop)
+        return self._replace(image=(seen.stop - seen.start, self.image[1]), padding=(padding, self.padding[1])), seen
 
     def result_shape(self, product: Product, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a product of arrays of the shapes `a` and `b`."""
@@ -95,6 +114,40 @@ def native(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     if product == "kernel":
         return jax.linear_transpose(lambda w: convolved(a, w), shape)(b)[0]
     return convolved(a, b)
+
+
+def rows(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
+    """The kernel's gradient as a sum over parts of the output, each of a few rows; else `native`.
+
+    XLA's routine goes through the whole gradient of the output for every few taps and channels, so that a large one comes
+    from memory each time. A part stays in a core's cache. Parts are not cut along the batch: devices may share that.
+    """
+    if product != "kernel":
+        return native(product, a, b, geometry)
+    height = geometry.output[0]
+    count = min(height, max(1, math.ceil(b.size / PART)))
+    edges = [height * i // count for i in range(count + 1)]
+    found = []
+    for first, end in itertools.pairwise(edges):
+        part, seen = geometry.of_rows(first, end)
+        if seen.start < seen.stop:
+            found.append(native("kernel", a[:, seen], b[:, first:end], part))
+    shape = geometry.result_shape(product, a.shape, b.shape)
+    return functools.reduce(jnp.add, found) if found else jnp.zeros(shape, a.dtype)
+
+
+def winograd(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
+    """16 matmuls for 3 x 3 taps, of combinations of places: fewer products, and more sums (`winograd.py`).
+
+    The kernel's gradient, other kernels, strides and dilations are left to `native`.
+    """
+    if product == "kernel" or not geometry.is_plain_3x3:
+        return native(product, a, b, geometry)
+    if product == "output":
+        return convolution_3x3(a, b, geometry.padding)
+    (top, bottom), (left, right) = geometry.padding
+    turned_round = b[::-1, ::-1].transpose(0, 1, 3, 2)
+    return convolution_3x3(a, turned_round, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
 
 
 def patches(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
@@ -166,4 +219,4 @@ def _placed(x: Array, rows: slice, columns: slice, shape: tuple[int, ...]) -> Ar
 
 
 Form = Callable[[Product, Array, Array, Geometry], Array]
-FORMS: dict[str, Form] = {"native": native, "patches": patches, "taps": taps}
+FORMS: dict[str, Form] = {"native": native, "rows": rows, "winograd": winograd, "patches": patches, "taps": taps}
