@@ -84,7 +84,7 @@ class Geometry(NamedTuple):
         return slice(first, first + count), slice(start, start + max(0, (count - 1) * stride + 1), stride)
 
     def of_rows(self, first: int, end: int) -> tuple["Geometry", slice]:
-        """The convolution that makes only the output's rows from `first` to before `end`, and the image's rows for it."""
+        """The convolution that makes only the output's rows from `first` to before `end`, and what rows it reads."""
         start = first * self.strides[0] - self.padding[0][0]
         stop = (end - 1) * self.strides[0] + (self.kernel[0] - 1) * self.dilation[0] + 1 - self.padding[0][0]
         seen = slice(min(max(0, start), self.image[0]), max(0, min(self.image[0], stop)))
@@ -119,8 +119,9 @@ def native(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
 def rows(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """The kernel's gradient as a sum over parts of the output, each of a few rows; else `native`.
 
-    XLA's routine goes through the whole gradient of the output for every few taps and channels, so that a large one comes
-    from memory each time. A part stays in a core's cache. Parts are not cut along the batch: devices may share that.
+    XLA's routine goes through the whole gradient of the output for every few taps and channels, so that a large one
+    comes from memory each time. A part stays in a core's cache. Parts are not cut along the batch, which devices may
+    share.
     """
     if product != "kernel":
         return native(product, a, b, geometry)

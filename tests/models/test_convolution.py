@@ -101,11 +101,13 @@ GEOMETRIES = {
     "taps that see nothing": Geometry((2, 2), (3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2)),
     "a map of 1 x 1": Geometry((1, 1), (3, 3), padding=((1, 1), (1, 1))),
     "1 x 1, stride 2": Geometry((5, 5), (1, 1), (2, 2)),
+    "padding above the kernel": Geometry((5, 4), (3, 3), padding=((3, 0), (1, 4))),
 }
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_every_form_is_the_convolution(name):
+def test_every_form_is_the_convolution(monkeypatch, name):
+    monkeypatch.setattr("align_jax.models.convolution_forms.PART", 40)  # a row or a few
     geometry = GEOMETRIES[name]
 
     @jax.jit
@@ -171,10 +173,11 @@ def test_it_runs_without_jit():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_keeps_its_type_and_rounds_once(dtype):
-    x, w = waves((2, 4, 4, 256)).astype(dtype), waves((3, 3, 256, 8), 1.0).astype(dtype)
+@pytest.mark.parametrize(("form", "side", "inside", "outside"), [("taps", 4, 256, 8), ("winograd", 16, 64, 64)])
+def test_half_precision_keeps_its_type_and_rounds_once(dtype, form, side, inside, outside):
+    x, w = waves((2, side, side, inside)).astype(dtype), waves((3, 3, inside, outside), 1.0).astype(dtype)
     convolve = functools.partial(convolution, window_strides=(1, 1), padding="SAME", dimension_numbers=DIMENSIONS)
-    assert form_of("output", x.shape, w.shape, Geometry((4, 4), (3, 3), padding=((1, 1), (1, 1)))) != "native"
+    assert form_of("output", x.shape, w.shape, Geometry((side, side), (3, 3), padding=((1, 1), (1, 1)))) == form
     found = jax.jit(convolve)(x, w)
     expected = jax.jit(convolve)(x.astype("float32"), w.astype("float32"))
     assert found.dtype == dtype
