@@ -89,6 +89,10 @@ class Row:
         self._arguments[: self._states] = states
         return seconds
 
+    def text(self) -> str:
+        """The compiled program."""
+        return str(self._program.as_text())
+
     def found(self, peak: float) -> dict[str, Any]:
         """What was measured, by name."""
         fastest = min(self.seconds)

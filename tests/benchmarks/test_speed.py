@@ -2,10 +2,14 @@
 
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
+from jax import lax
 
 from align_jax.errors import UserError
 from benchmarks.convolutions import shapes_of
+from benchmarks.operations import KINDS, OTHER, kinds_of
 from benchmarks.peer import Peer
 from benchmarks.updates import Setting, table
 
@@ -28,6 +32,17 @@ def test_all_convolutions_of_a_network_are_found(setting, number):
     assert len(shapes) == number
     assert {x[0] for x, _, _ in shapes} == {3}
     assert all(x[1:3] == geometry.image and w[:2] == geometry.kernel for x, w, geometry in shapes)
+
+
+def test_the_kind_of_an_operation_is_what_its_computation_has():
+    @jax.jit
+    def program(x, w):
+        image = lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jnp.tanh(x.reshape(32, 32) @ x.reshape(32, 32)), image.max((1, 2))
+
+    text = program.lower(jnp.ones((1, 16, 16, 4)), jnp.ones((3, 3, 4, 8))).compile().as_text()
+    kinds = kinds_of(text)
+    assert {"convolutions", "matmuls", "sums", OTHER} <= set(kinds.values()) <= {*KINDS, OTHER}
 
 
 STUB = """
