@@ -2,9 +2,9 @@
 
     python -m benchmarks.operations --settings=resnet50:224:4 --updates=ERM
 
-A kind is read off the compiled program: convolutions and matmuls (a convolution may be made of matmuls), sums, copies
-in another order, and all other passes over arrays. Operations that run at the same time share the cores, so the shares
-are of the sum of all operations, which is more than the time that an update takes.
+A kind is read off the compiled program: convolutions and matmuls (a convolution may be made of matmuls), sums and
+maxima, copies in another order, and all other passes over arrays. Operations that run at the same time share the cores.
+So the shares are of the sum of all operations, which can be more than the time that an update takes.
 """
 
 import argparse
@@ -31,17 +31,19 @@ from benchmarks.updates import SETTINGS, Row, Setting
 KINDS: Mapping[str, frozenset[str]] = {
     "convolutions": frozenset({"convolution"}),
     "matmuls": frozenset({"dot"}),
-    "sums": frozenset({"reduce", "reduce-window"}),
+    "sums and maxima": frozenset({"reduce", "reduce-window"}),
     "copies in another order": frozenset({"transpose", "copy"}),
 }
 OTHER = "other passes"
+# Their time is that of the operations inside of them, which a trace has, too.
+CONTAINERS = frozenset({"while", "call", "conditional"})
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\{$")
-_OPERATION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (?:\([^=]*\)|\S+) ([\w-]+)\(")
+_OPERATION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = (?:\([^()]*\)|\S+) ([\w-]+)\(")
 _CALLED = re.compile(r"calls=%?([\w.-]+)")
 
 
 def kinds_of(program: str) -> dict[str, str]:
-    """The kind of each operation in a compiled program's text, by name."""
+    """The kind of each operation in a compiled program's text, by name; `CONTAINERS` are left out."""
     inside: dict[str, set[str]] = {}
     called: dict[str, str] = {}
     found: dict[str, set[str]] = {}
@@ -49,7 +51,7 @@ def kinds_of(program: str) -> dict[str, str]:
     for line in program.splitlines():
         if head := _COMPUTATION.match(line):
             computation = head[1]
-        elif operation := _OPERATION.match(line):
+        elif (operation := _OPERATION.match(line)) and operation[2] not in CONTAINERS:
             name, kind = operation.groups()
             inside.setdefault(computation, set()).add(kind)
             found[name] = {kind}

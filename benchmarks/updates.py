@@ -130,7 +130,7 @@ class Peak:
             self.flop_per_s = max(self.flop_per_s, 2 * MATMUL**3 / (time.perf_counter() - began))
 
 
-def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> list[dict[str, Any]]:
+def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> list[Row]:
     """The rows of one setting."""
     flags = [f"--network={setting.network}", f"--size={setting.size}", f"--batch={setting.batch}"]
     wanted = {"eager": flags} | ({"compiled": [*flags, "--compile"]} if arguments.peer_compile else {})
@@ -157,7 +157,7 @@ def measured(setting: Setting, arguments: argparse.Namespace, peak: Peak) -> lis
     finally:
         for peer in peers.values():
             peer.close()
-    return [row.found(peak.flop_per_s) for row in rows]
+    return rows
 
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -195,9 +195,10 @@ def measure(arguments: argparse.Namespace) -> None:
                 "--settings: resnet_local has no peer in PyTorch; leave out --peer-python, or that network."
             )
     peak = Peak(arguments.dtype)
-    rows: list[dict[str, Any]] = []
+    all_rows: list[Row] = []
     for setting in settings:
-        rows += measured(setting, arguments, peak)
+        all_rows += measured(setting, arguments, peak)
+        rows = [row.found(peak.flop_per_s) for row in all_rows]
         device = jax.devices()[0].device_kind
         print(f"\n{device}, {arguments.dtype}, {arguments.turns} turns; peak {peak.flop_per_s / 1e9:.0f} GFLOP/s\n")
         print(table(rows), flush=True)

@@ -38,7 +38,7 @@ def convolution(
     feature_group_count: int = 1,
     precision: Any = None,
 ) -> Num[Array, "..."]:
-    """`jax.lax.conv_general_dilated`, as Flax calls it: the same result, up to the order of its sums.
+    """`jax.lax.conv_general_dilated`, as Flax calls it: the same result but for rounding.
 
     What is none of 2 dimensions with channels last, one group, no dilation of the images and the default precision is
     handed on to `jax.lax.conv_general_dilated`. So is what lies inside of `jax.shard_map` or on a mesh with explicit
@@ -125,7 +125,8 @@ def _abstract(a: Any, b: Any, *, product: Product, geometry: Geometry) -> jax.co
 def _in_form(a: Array, b: Array, *, product: Product, geometry: Geometry) -> Array:
     form = form_of(product, a.shape, b.shape, geometry)
     if product == "kernel" or form == "winograd":
-        # Else XLA computes what made a factor several times, in the order in which a matmul or a difference reads it.
+        # Without the barrier XLA may fuse what made a factor into all of its readers, and compute it again for each.
+        # Barriers last in programs that are compiled with `runtime.sharding.KEEP_BARRIERS`.
         a, b = lax.optimization_barrier((a, b))
     return FORMS[form](product, a, b, geometry)
 

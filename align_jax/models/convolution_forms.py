@@ -8,7 +8,8 @@ two arrays each:
     input   of (g, w):  the images' gradient       [b u v o], [k l c o] -> [b h w c]
     kernel  of (x, g):  the kernel's gradient      [b h w c], [b u v o] -> [k l c o]
 
-A form computes all three. The forms add up the same numbers in different orders.
+A form computes all three. In exact arithmetic all forms are equal. `winograd` multiplies sums of places and of taps,
+and the others add up the same products in different orders.
 """
 
 import functools
@@ -32,7 +33,8 @@ Kernel = Float[Array, "k l c o"]
 # Any of the three.
 Map = Float[Array, "_ _ _ _"]
 
-# Numbers in a part of `rows`: half a MiB in float32, which leaves room for as much of the image in a cache of a MiB.
+# Numbers in a part of `rows`: half a MiB in float32. The image's part that goes with it fits beside it in a cache of
+# one MiB.
 PART = 2**17
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -66,7 +68,7 @@ class Geometry(NamedTuple):
 
     @property
     def is_plain_3x3(self) -> bool:
-        """3 x 3 taps, side by side, that go from place to place."""
+        """3 x 3 taps, stride 1 and no dilation."""
         return self.kernel == (3, 3) and self.strides == self.dilation == (1, 1)
 
     def taps(self) -> Iterator[Pair]:
@@ -84,7 +86,10 @@ class Geometry(NamedTuple):
         return slice(first, first + count), slice(start, start + max(0, (count - 1) * stride + 1), stride)
 
     def of_rows(self, first: int, end: int) -> tuple["Geometry", slice]:
-        """The convolution that makes only the output's rows from `first` to before `end`, and what rows it reads."""
+        """The convolution that makes only the output's rows from `first` to before `end`, and what rows it reads.
+
+        They may be none, and only then is the padding negative.
+        """
         start = first * self.strides[0] - self.padding[0][0]
         stop = (end - 1) * self.strides[0] + (self.kernel[0] - 1) * self.dilation[0] + 1 - self.padding[0][0]
         seen = slice(min(max(0, start), self.image[0]), max(0, min(self.image[0], stop)))
@@ -120,35 +125,36 @@ def rows(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """The kernel's gradient as a sum over parts of the output, each of a few rows; else `native`.
 
     XLA's routine goes through the whole gradient of the output for every few taps and channels, so that a large one
-    comes from memory each time. A part stays in a core's cache. Parts are not cut along the batch, which devices may
-    share.
+    comes from memory each time. A part stays in a core's cache. The batch is not cut, because devices may share it; then
+    they add up each part among themselves. Parts are added in float32 at least.
     """
     if product != "kernel":
         return native(product, a, b, geometry)
-    height = geometry.output[0]
+    height, dtype = geometry.output[0], jnp.promote_types(a.dtype, jnp.float32)
     count = min(height, max(1, math.ceil(b.size / PART)))
     edges = [height * i // count for i in range(count + 1)]
     found = []
     for first, end in itertools.pairwise(edges):
         part, seen = geometry.of_rows(first, end)
         if seen.start < seen.stop:
-            found.append(native("kernel", a[:, seen], b[:, first:end], part))
+            found.append(native("kernel", a[:, seen], b[:, first:end], part).astype(dtype))
     shape = geometry.result_shape(product, a.shape, b.shape)
-    return functools.reduce(jnp.add, found) if found else jnp.zeros(shape, a.dtype)
+    return functools.reduce(jnp.add, found, jnp.zeros(shape, dtype)).astype(a.dtype)
 
 
 def winograd(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
-    """16 matmuls for 3 x 3 taps, of combinations of places: fewer products, and more sums (`winograd.py`).
+    """16 matmuls of combinations of places, for 3 x 3 taps: fewer products, and more sums (`winograd.py`).
 
-    The kernel's gradient, other kernels, strides and dilations are left to `native`.
+    The images' gradient is a convolution of g with the kernel turned by 180 degrees, its channels exchanged, and the
+    padding 2 - p. The kernel's gradient, other kernels, strides and dilations are left to `native`.
     """
     if product == "kernel" or not geometry.is_plain_3x3:
         return native(product, a, b, geometry)
     if product == "output":
         return convolution_3x3(a, b, geometry.padding)
     (top, bottom), (left, right) = geometry.padding
-    turned_round = b[::-1, ::-1].transpose(0, 1, 3, 2)
-    return convolution_3x3(a, turned_round, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
+    turned = b[::-1, ::-1].transpose(0, 1, 3, 2)
+    return convolution_3x3(a, turned, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
 
 
 def patches(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:

@@ -24,26 +24,28 @@ Line = Sequence[Array]
 def convolution_3x3(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], padding: tuple[tuple[int, int], tuple[int, int]]
 ) -> Float[Array, "b u v o"]:
-    """The convolution with stride 1, computed in float32: differences of neighbours need its digits.
+    """The convolution with stride 1. Its height is `u = h + (zeros above and below) - 2`, and its width likewise.
+
+    It is computed in float32 at least: types of 16 bits have too few digits for differences of neighbouring places.
 
     Args:
       x: images.
       kernel: its taps.
-      padding: zeros before and after; negative numbers cut off.
+      padding: zeros before and after; negative numbers cut off. u and v must stay positive.
     """
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
     images, *sides, _ = x.shape
     height, width = (side + sum(zeros) - 2 for side, zeros in zip(sides, padding, strict=True))
     down, right = -(-height // 2), -(-width // 2)
     even = ((padding[0][0], padding[0][1] + height % 2), (padding[1][0], padding[1][1] + width % 2))
-    zero = jnp.zeros((), jnp.float32)
-    padded = lax.pad(x.astype(jnp.float32), zero, ((0, 0, 0), *((*zeros, 0) for zeros in even), (0, 0, 0)))
+    padded = lax.pad(x.astype(dtype), jnp.zeros((), dtype), ((0, 0, 0), *((*zeros, 0) for zeros in even), (0, 0, 0)))
     # Neighbouring windows share half of their places, so that each place is one of four kinds, even or odd.
     places = padded.reshape(images, down + 1, 2, right + 1, 2, -1)
     windows = [
         [places[:, i // 2 : i // 2 + down, i % 2, j // 2 : j // 2 + right, j % 2] for j in range(4)] for i in range(4)
     ]
     seen = _both_ways(_of_window, windows)
-    taps = _both_ways(_of_kernel, [[kernel[i, j].astype(jnp.float32) for j in range(3)] for i in range(3)])
+    taps = _both_ways(_of_kernel, [[kernel[i, j].astype(dtype) for j in range(3)] for i in range(3)])
     products = [[jnp.tensordot(seen[i][j], taps[i][j], 1) for j in range(4)] for i in range(4)]
     outputs = _both_ways(_of_products, products)
     side_by_side = jnp.stack([jnp.stack(line, 3) for line in outputs], 2)

@@ -2,16 +2,14 @@
 
 import sys
 
-import jax
-import jax.numpy as jnp
 import pytest
-from jax import lax
 
 from align_jax.errors import UserError
 from benchmarks.convolutions import shapes_of
-from benchmarks.operations import KINDS, OTHER, kinds_of
+from benchmarks.four_updates import FourUpdates
+from benchmarks.operations import KINDS, OTHER, kinds_of, traced
 from benchmarks.peer import Peer
-from benchmarks.updates import Setting, table
+from benchmarks.updates import Row, Setting, table
 
 
 def test_a_setting_is_a_network_its_pixels_and_its_images():
@@ -34,15 +32,48 @@ def test_all_convolutions_of_a_network_are_found(setting, number):
     assert all(x[1:3] == geometry.image and w[:2] == geometry.kernel for x, w, geometry in shapes)
 
 
-def test_the_kind_of_an_operation_is_what_its_computation_has():
-    @jax.jit
-    def program(x, w):
-        image = lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return jnp.tanh(x.reshape(32, 32) @ x.reshape(32, 32)), image.max((1, 2))
+PROGRAM = """
+HloModule example
 
-    text = program.lower(jnp.ones((1, 16, 16, 4)), jnp.ones((3, 3, 4, 8))).compile().as_text()
-    kinds = kinds_of(text)
-    assert {"convolutions", "matmuls", "sums", OTHER} <= set(kinds.values()) <= {*KINDS, OTHER}
+%fused (a: f32[4,4]) -> f32[4,4] {
+  %a = f32[4,4]{1,0} parameter(0)
+  ROOT %inside = f32[4,4]{1,0} convolution(%a, %a), window={size=1}
+}
+
+%turned (a: f32[4,4]) -> (f32[4,4], f32[4]) {
+  %a.1 = f32[4,4]{1,0} parameter(0)
+  %t = f32[4,4]{0,1} transpose(%a.1), dimensions={1,0}
+  ROOT %both = (f32[4,4]{0,1}, f32[4]{0}) tuple(%t, %t)
+}
+
+ENTRY %main (x: f32[4,4]) -> f32[4,4] {
+  %x = f32[4,4]{1,0} parameter(0)
+  %conv_fusion = f32[4,4]{1,0} fusion(%x), kind=kCustom, calls=%fused
+  %six = (f32[4,4]{0,1}, f32[4]{0}, f32[4]{0}, f32[4]{0}, f32[4]{0}, /*index=5*/f32[4]{0}) fusion(%x), calls=%turned
+  %matmul = f32[4,4]{1,0} dot(%x, %conv_fusion), lhs_contracting_dims={1}
+  %loop = f32[4,4]{1,0} while(%x), body=%fused
+  %most = f32[4]{0} reduce(%x, %x), dimensions={1}, to_apply=%fused
+  ROOT %tanh.2 = f32[4,4]{1,0} tanh(%matmul)
+}
+"""
+
+
+def test_the_kind_of_an_operation_is_what_its_computation_has():
+    kinds = kinds_of(PROGRAM)
+    assert "loop" not in kinds
+    expected = {"conv_fusion": "convolutions", "six": "copies in another order", "matmul": "matmuls"}
+    expected |= {"most": "sums and maxima", "tanh.2": OTHER}
+    assert {name: kinds[name] for name in expected} == expected
+    assert set(expected.values()) == {*KINDS, OTHER}
+
+
+def test_a_trace_has_all_kinds_of_time():
+    updates = FourUpdates("resnet_small")
+    row = Row(Setting("resnet_small", 16, 2), "ERM", updates.by_name["ERM"], updates.first(16, 2))
+    by_kind = traced(row, 1)
+    assert set(by_kind) <= {*KINDS, OTHER}
+    assert by_kind["matmuls"] > 0  # which convolutions of small maps are made of
+    assert by_kind[OTHER] > 0
 
 
 STUB = """

@@ -59,8 +59,9 @@ def factors_of(product, x_shape, w_shape, geometry):
 
 
 def error(found, expected):
-    """The largest difference, relative to the largest value."""
-    return jnp.abs(found - expected).max() / jnp.abs(expected).max()
+    """The largest difference, relative to the largest value; of zeros, the largest difference."""
+    largest = jnp.abs(expected).max()
+    return jnp.abs(found - expected).max() / jnp.where(largest > 0, largest, 1)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -101,7 +102,9 @@ GEOMETRIES = {
     "taps that see nothing": Geometry((2, 2), (3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2)),
     "a map of 1 x 1": Geometry((1, 1), (3, 3), padding=((1, 1), (1, 1))),
     "1 x 1, stride 2": Geometry((5, 5), (1, 1), (2, 2)),
-    "padding above the kernel": Geometry((5, 4), (3, 3), padding=((3, 0), (1, 4))),
+    "padding above the kernel": Geometry((5, 4), (3, 3), padding=((3, 4), (1, 4))),
+    "stride and dilation": Geometry((9, 8), (3, 3), (2, 2), ((2, 2), (2, 2)), (2, 2)),
+    "nothing is seen": Geometry((2, 2), (2, 2), padding=((2, 0), (3, 0)), strides=(9, 9)),
 }
 
 
@@ -122,6 +125,50 @@ def test_every_form_is_the_convolution(monkeypatch, name):
         return found
 
     assert max(errors().values()) <= 1e-5
+
+
+def test_every_form_keeps_the_digits_of_float64(monkeypatch):
+    monkeypatch.setattr("align_jax.models.convolution_forms.PART", 40)
+    geometry = Geometry((6, 5), (3, 3), padding=((1, 1), (1, 1)))
+    with jax.enable_x64(True):
+        for product in PRODUCTS:
+            shapes = [f.shape for f in factors_of(product, (2, 6, 5, 3), (3, 3, 3, 4), geometry)]
+            factors = [np.random.default_rng(0).normal(size=shape) for shape in shapes]
+            for form in FORMS.values():
+                found = form(product, *(jnp.asarray(f) for f in factors), geometry)
+                assert found.dtype == jnp.float64
+                assert error(found, native(product, *(jnp.asarray(f) for f in factors), geometry)) <= 1e-12
+
+
+PLAIN = Geometry((32, 32), (3, 3), padding=((1, 1), (1, 1)))
+CHOSEN = {
+    "a thin kernel's gradient, in parts": ("kernel", (8, 32, 32, 64), (8, 32, 32, 64), PLAIN, "rows"),
+    "one that fits the cache": ("kernel", (2, 32, 32, 64), (2, 32, 32, 64), PLAIN, "native"),
+    "a wide kernel's gradient": ("kernel", (8, 32, 32, 64), (8, 32, 32, 128), PLAIN, "native"),
+    "64 channels": ("output", (1, 32, 32, 64), (3, 3, 64, 64), PLAIN, "winograd"),
+    "64 channels, backwards": ("input", (1, 32, 32, 64), (3, 3, 64, 64), PLAIN, "winograd"),
+    "other channels": ("output", (1, 32, 32, 32), (3, 3, 32, 64), PLAIN, "native"),
+    "a stride": ("output", (1, 32, 32, 64), (3, 3, 64, 64), PLAIN._replace(strides=(2, 2)), "native"),
+    "a dilation": ("output", (1, 32, 32, 64), (3, 3, 64, 64), PLAIN._replace(dilation=(2, 2)), "native"),
+    "a small map": ("output", (1, 8, 8, 64), (3, 3, 64, 64), PLAIN._replace(image=(8, 8)), "native"),
+    "a tiny map": ("output", (1, 4, 4, 64), (3, 3, 64, 64), PLAIN._replace(image=(4, 4)), "taps"),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_the_rule_chooses(name):
+    *case, expected = CHOSEN[name]
+    assert form_of(*case) == expected
+
+
+def test_a_factor_is_made_once_on_cpus():
+    def loss(w, x):
+        return convolution(jnp.tanh(x), w, (1, 1), "SAME", dimension_numbers=DIMENSIONS).sum()
+
+    shapes = jax.ShapeDtypeStruct((3, 3, 4, 4), jnp.float32), jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float32)
+    programs = {p: export.export(jax.jit(jax.grad(loss)), platforms=[p])(*shapes).mlir_module() for p in ("cpu", "tpu")}
+    assert "optimization_barrier" in programs["cpu"]
+    assert "optimization_barrier" not in programs["tpu"]
 
 
 def loss_of(convolve):
@@ -153,6 +200,17 @@ def test_derivatives_of_any_order_equal_xlas(monkeypatch, name, form):
         jax.jit(DERIVATIVES[name](loss_of(each)))(x, w) for each in (convolution, lax.conv_general_dilated)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max())), found, expected)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_kernels_gradient_in_half_precision_is_added_up_in_float32(monkeypatch, dtype):
+    monkeypatch.setattr("align_jax.models.convolution_forms.PART", 40)
+    geometry = Geometry((32, 4), (3, 3), padding=((1, 1), (1, 1)))
+    x, above = (f.astype(dtype) for f in factors_of("kernel", (2, 32, 4, 3), (3, 3, 3, 4), geometry))
+    found = FORMS["rows"]("kernel", x, above, geometry)
+    expected = native("kernel", x.astype("float32"), above.astype("float32"), geometry)
+    assert found.dtype == dtype
+    assert error(found.astype("float32"), expected) <= 2 * jnp.finfo(dtype).eps
 
 
 def test_vmap_over_images_kernels_and_both(monkeypatch):

@@ -95,7 +95,10 @@ def test_running_variance_is_torchvisions_but_for_the_unbiased_factor():
         assert_close(unbiased, ORACLE[f"train_mode/{name}.running_var"])
 
 
-def test_gradients_through_batch_statistics():
+@pytest.mark.parametrize("form", ["native", "of the rule"])
+def test_gradients_through_batch_statistics(monkeypatch, form):
+    if form == "native":
+        monkeypatch.setattr("align_jax.models.convolution.form_of", lambda *_: "native")
     model, image = resnet("resnet18", CLASSES), jnp.asarray(ORACLE["image"])
     variables = linen_variables(state_dict(18, CLASSES, seed=0))
 
@@ -118,8 +121,8 @@ def test_gradients_through_batch_statistics():
     scale = gradient["layer4_1"]["bn2"]["scale"]
     expected = ORACLE["train_mode/cross_entropy/grad/layer4.1.bn2.weight"]
     away = np.abs(scale - expected) > 1e-3 * np.abs(expected).max()
-    # A place within a rounding of zero is on the other side of the last ReLU here and there; it moves its channel.
-    assert away.sum() <= 2
+    # With another rounding, a place next to zero can be on the other side of the last ReLU; it moves its channel.
+    assert away.sum() <= (0 if form == "native" else 2)
     np.testing.assert_allclose(scale, expected, rtol=0, atol=0.02 * np.abs(expected).max())
 
 
