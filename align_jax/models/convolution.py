@@ -85,6 +85,9 @@ def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: 
     places, strided = math.prod(geometry.output), geometry.strides != (1, 1)
     if geometry.kernel == (1, 1) or places <= 16:
         return "taps"
+    # Of smaller maps with few channels it saves less than it costs to compile.
+    if product != "kernel" and geometry.is_plain_3x3 and min(b[2:]) >= 64 and places * min(b[2:]) >= 2**14:
+        return "winograd"
     if geometry.kernel == geometry.strides:
         return "patches"
     if product == "input" and strided and math.prod(geometry.kernel) <= 9:
@@ -93,8 +96,6 @@ def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: 
         return "patches"
     if product == "kernel" and b[3] <= 64 and math.prod(b) > PART:
         return "rows"
-    if product != "kernel" and b[2:] == (64, 64) and places >= 256 and geometry.is_plain_3x3:
-        return "winograd"
     return "native"
 
 

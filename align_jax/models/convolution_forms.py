@@ -125,8 +125,8 @@ def rows(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     """The kernel's gradient as a sum over parts of the output, each of a few rows; else `native`.
 
     XLA's routine goes through the whole gradient of the output for every few taps and channels, so that a large one
-    comes from memory each time. A part stays in a core's cache. The batch is not cut, because devices may share it; then
-    they add up each part among themselves. Parts are added in float32 at least.
+    comes from memory each time. A part stays in a core's cache. The batch is not cut, because devices may share it;
+    then they add up each part among themselves. Parts are added in float32 at least.
     """
     if product != "kernel":
         return native(product, a, b, geometry)
@@ -153,8 +153,7 @@ def winograd(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:
     if product == "output":
         return convolution_3x3(a, b, geometry.padding)
     (top, bottom), (left, right) = geometry.padding
-    turned = b[::-1, ::-1].transpose(0, 1, 3, 2)
-    return convolution_3x3(a, turned, ((2 - top, 2 - bottom), (2 - left, 2 - right)))
+    return convolution_3x3(a, b, ((2 - top, 2 - bottom), (2 - left, 2 - right)), turned=True)
 
 
 def patches(product: Product, a: Map, b: Map, geometry: Geometry) -> Map:

@@ -22,8 +22,12 @@ Line = Sequence[Array]
 
 
 def convolution_3x3(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], padding: tuple[tuple[int, int], tuple[int, int]]
-) -> Float[Array, "b u v o"]:
+    x: Float[Array, "b h w i"],
+    kernel: Float[Array, "3 3 c o"],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    turned: bool = False,
+) -> Float[Array, "b u v j"]:
     """The convolution with stride 1. Its height is `u = h + (zeros above and below) - 2`, and its width likewise.
 
     It is computed in float32 at least: types of 16 bits have too few digits for differences of neighbouring places.
@@ -31,6 +35,7 @@ def convolution_3x3(
     Args:
       x: images.
       kernel: its taps.
+      turned: the kernel is turned by 180 degrees, and takes o channels to c, in place of c to o.
       padding: zeros before and after; negative numbers cut off. u and v must stay positive.
     """
     dtype = jnp.promote_types(x.dtype, jnp.float32)
@@ -45,8 +50,9 @@ def convolution_3x3(
         [places[:, i // 2 : i // 2 + down, i % 2, j // 2 : j // 2 + right, j % 2] for j in range(4)] for i in range(4)
     ]
     seen = _both_ways(_of_window, windows)
-    taps = _both_ways(_of_kernel, [[kernel[i, j].astype(dtype) for j in range(3)] for i in range(3)])
-    products = [[jnp.tensordot(seen[i][j], taps[i][j], 1) for j in range(4)] for i in range(4)]
+    order = (2, 1, 0) if turned else (0, 1, 2)
+    taps = _both_ways(_of_kernel, [[kernel[i, j].astype(dtype) for j in order] for i in order])
+    products = [[jnp.tensordot(seen[i][j], taps[i][j], (3, int(turned))) for j in range(4)] for i in range(4)]
     outputs = _both_ways(_of_products, products)
     side_by_side = jnp.stack([jnp.stack(line, 3) for line in outputs], 2)
     return side_by_side.reshape(images, 2 * down, 2 * right, -1)[:, :height, :width].astype(x.dtype)
