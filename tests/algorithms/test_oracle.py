@@ -9,6 +9,7 @@ import pytest
 
 from align_jax.algorithms import coral, dre, gradia, group_dro, haics, irm, mixup, rrr, sgt, vrex
 from align_jax.forward import ClassifierForward, SaliencySettings
+from align_jax.models.convolution import form_of
 from align_jax.objectives import weighted
 from tests.oracle.align_round import BATCH, DOMAINS, ORACLE, check_value_and_gradient, evaluated, network_and_variables
 from tests.small_networks import CLASSES, SIZE, small_batch
@@ -27,9 +28,17 @@ ENTRIES = {
 }
 
 
+def without_winograd(*product):
+    return "native" if (form := form_of(*product)) == "winograd" else form
+
+
 @functools.cache
 def baselines():
-    return evaluated(weighted(carried=group_dro.classifier_objective().carried, **ENTRIES))
+    with pytest.MonkeyPatch.context() as patch:
+        # In one image two values that a max-pool compares are as good as equal (see test_input_gradient). With the
+        # rounding of Winograd's form its gradient takes the other, and SGT removes other pixels.
+        patch.setattr("align_jax.models.convolution.form_of", without_winograd)
+        return evaluated(weighted(carried=group_dro.classifier_objective().carried, **ENTRIES))
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

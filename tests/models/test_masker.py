@@ -105,7 +105,8 @@ def test_costs_under_a_tenth_of_resnet50_at_224_pixels():
     def flops(model):
         variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(image.shape), train=False))
         forward = jax.jit(lambda variables, image: model.apply(variables, image, train=False))
-        return forward.lower(variables, image).cost_analysis()["flops"]
+        # A CPU's program computes some convolutions with fewer products.
+        return forward.trace(variables, image).lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
 
     resnet50 = flops(resnet("resnet50", 1000))
     assert 7e9 < resnet50 < 9e9  # 4.1 billion multiply-adds: the count is of the right thing
