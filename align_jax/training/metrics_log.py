@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from align_jax.errors import UserError
 from align_jax.training.tensorboard_events import TensorBoardEvents
 
 
@@ -20,9 +21,14 @@ class MetricsWriter:
 
         Attributes:
           problem: a sentence about what the log has lost, or empty.
+
+        Raises:
+          UserError: a folder is in the log's place.
         """
         path = self._path = run / "metrics.jsonl"
         self.problem = ""
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, and the run's log belongs there; move it away and start again.")
         with path.open("ab") as file:
             size = file.seek(0, os.SEEK_END)
             if size < from_byte:

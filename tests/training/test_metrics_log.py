@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from align_jax.errors import UserError
 from align_jax.training.metrics_log import MetricsWriter
 
 
@@ -83,3 +84,9 @@ def test_the_log_is_closed_between_two_lines(tmp_path):
         assert str(tmp_path / "metrics.jsonl") not in open_files()
         with (tmp_path / "metrics.jsonl").open():
             assert str(tmp_path / "metrics.jsonl") in open_files()
+
+
+def test_a_folder_in_the_logs_place_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"metrics\.jsonl is a folder"):
+        MetricsWriter(tmp_path, tensorboard=False, from_byte=0, from_step=0)
