@@ -85,7 +85,7 @@ def form_of(product: Product, a: tuple[int, ...], b: tuple[int, ...], geometry: 
     places, strided = math.prod(geometry.output), geometry.strides != (1, 1)
     if geometry.kernel == (1, 1) or places <= 16:
         return "taps"
-    # Of smaller maps with few channels it saves less than it costs to compile.
+    # For smaller maps with few channels, Winograd's form saves less than it costs to compile.
     if product != "kernel" and geometry.is_plain_3x3 and min(b[2:]) >= 64 and places * min(b[2:]) >= 2**14:
         return "winograd"
     if geometry.kernel == geometry.strides:
